@@ -1,0 +1,317 @@
+"""From the name of a model to a folder on this disk: local folders, the hub, adapters, the preview.
+
+No torch here. What is found wrong is said before a single weight is read.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qinsight.errors import EngineError
+from qinsight.prompts import Order, Task
+from qinsight.requests import MAX_PIXELS, Request
+
+PUBLISHED = "ByteDance/Q-Insight"
+PUBLISHED_PARAMETERS = 8_292_166_656  # Qwen2.5-VL-7B with its vision tower
+PREVIEW = Path(__file__).parent / "preview"
+PARTS = ("score_degradation", "comparison")  # the subfolders of the published repository
+
+Progress = Callable[[str, float | None], None]
+"""Told what is going on in a few words, and how much of it is done (0..1) where that is known."""
+
+
+def silent(words: str, done: float | None) -> None:
+    """The progress that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One set of weights on this disk, with what its `qinsight.json` says of it.
+
+    `base` is set for a LoRA adapter: the checkpoint it was trained on.
+    """
+
+    folder: Path
+    name: str
+    tasks: frozenset[Task] = frozenset(Task)
+    order: Order = Order.QUESTION_FIRST
+    preview: bool = False
+    max_pixels: int = MAX_PIXELS
+    note: str = ""
+    base: "Checkpoint | None" = None
+
+    @property
+    def weight_files(self) -> list[Path]:
+        return sorted(self.folder.glob("*.safetensors"))
+
+
+@dataclass(frozen=True)
+class Part:
+    """One set of weights that may still have to be downloaded."""
+
+    name: str
+    source: str
+    subfolder: str = ""
+    local: bool = True
+
+    def fetch(self, progress: Progress = silent) -> Checkpoint:
+        """The checkpoint, downloaded first where it is not on this disk; `EngineError` if it cannot be had."""
+        folder = Path(self.source) / self.subfolder if self.local else self._downloaded(progress)
+        return read_checkpoint(folder, name=self.name, progress=progress)
+
+    def _downloaded(self, progress: Progress) -> Path:
+        pattern = f"{self.subfolder}/*" if self.subfolder else "*"
+        return _download(self.source, pattern, progress) / self.subfolder
+
+
+@dataclass(frozen=True)
+class Model:
+    """What `--model` names: one checkpoint for everything, or the two of the published layout."""
+
+    name: str
+    parts: dict[str, Part]
+
+    def part_for(self, request: Request) -> str:
+        """Which of `parts` answers the request.
+
+        The published comparison weights were trained with a reference only; without one the paper asks
+        the score weights, zero-shot, and so do we (design 4.2).
+        """
+        if len(self.parts) == 1 and "" in self.parts:
+            return ""
+        wanted = PARTS[1] if request.reference else PARTS[0]
+        if wanted not in self.parts:
+            kind = "a comparison with a reference" if request.reference else f"the task {request.task}"
+            raise EngineError(f"Expected a subfolder {wanted!r} in {self.name} for {kind}; it has none.")
+        return wanted
+
+
+def locate(model: str, progress: Progress = silent) -> Model:
+    """The model behind a folder, a hub id, or the word `preview`."""
+    if model == "preview":
+        return Model("preview", {"": Part("Q-Insight preview", str(PREVIEW))})
+    path = Path(model).expanduser()
+    if path.is_dir():
+        found = {part: Part(f"{path.name}/{part}", str(path), part) for part in PARTS if (path / part).is_dir()}
+        return Model(path.name or str(path), found or {"": Part(path.resolve().name, str(path))})
+    if path.exists():
+        raise EngineError(f"Expected a folder with a checkpoint; {model} is a file.")
+    if model.count("/") != 1 or model.startswith((".", "/", "~")):
+        raise EngineError(
+            f"Expected a folder, a hub id such as {PUBLISHED}, or the word preview; found no folder {model}."
+        )
+    return _on_the_hub(model, progress)
+
+
+def read_checkpoint(folder: Path, *, name: str = "", progress: Progress = silent) -> Checkpoint:
+    """The checkpoint in a folder, its architecture and files checked; `EngineError` says what is wrong."""
+    name = name or folder.name
+    if not folder.is_dir():
+        raise EngineError(f"Expected a folder with a checkpoint for {name}; there is none.")
+    card = _json(folder / "qinsight.json") if (folder / "qinsight.json").exists() else {}
+    base = _base_of_adapter(folder, name, card, progress)
+    if base is None:
+        _check_weights(folder, name)
+    try:
+        return Checkpoint(
+            folder=folder,
+            name=card.get("name", name),
+            tasks=frozenset(Task(task) for task in card["tasks"]) if "tasks" in card else frozenset(Task),
+            order=Order(card["order"]) if "order" in card else (base.order if base else Order.QUESTION_FIRST),
+            preview=bool(card.get("preview", False)),
+            max_pixels=int(card.get("max_pixels", MAX_PIXELS)),
+            note=str(card.get("about", "")),
+            base=base,
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise EngineError(
+            f"Expected tasks out of {', '.join(Task)} and an order out of {', '.join(Order)} "
+            f"in qinsight.json of {name}: {error}."
+        ) from error
+
+
+def _check_weights(folder: Path, name: str) -> None:
+    if not (folder / "config.json").exists():
+        inside = sorted(path.name for path in folder.iterdir())[:5]
+        raise EngineError(
+            f"Expected a checkpoint with a config.json in {name}; "
+            + (f"found {', '.join(inside)}." if inside else "the folder is empty.")
+        )
+    kind = _json(folder / "config.json").get("model_type")
+    if kind != "qwen2_5_vl":
+        raise EngineError(f"Expected a Qwen2.5-VL checkpoint (model_type qwen2_5_vl); {name} is {kind!r}.")
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        shards = set(_json(index).get("weight_map", {}).values())
+    else:
+        shards = {"model.safetensors"}
+    if missing := sorted(shard for shard in shards if not (folder / shard).exists()):
+        raise EngineError(
+            f"Expected {len(shards)} file(s) of weights in {name}; missing {', '.join(missing[:3])}. "
+            "Download or copy the folder again."
+        )
+    for needed in ("tokenizer.json", "tokenizer_config.json"):
+        if not (folder / needed).exists():
+            raise EngineError(f"Expected {needed} beside the weights in {name}; it is missing.")
+
+
+def _base_of_adapter(folder: Path, name: str, card: dict[str, Any], progress: Progress) -> Checkpoint | None:
+    """The checkpoint a LoRA adapter belongs to; None where the folder is no adapter."""
+    if not (folder / "adapter_config.json").exists():
+        return None
+    if not (folder / "adapter_model.safetensors").exists():
+        raise EngineError(f"Expected adapter_model.safetensors in the adapter {name}; it is missing.")
+    source = card.get("base") or _json(folder / "adapter_config.json").get("base_model_name_or_path")
+    if not source:
+        raise EngineError(f"Expected base_model_name_or_path in adapter_config.json of {name}; it is empty.")
+    beside = folder / str(source)
+    source = str(beside) if not os.path.isabs(source) and beside.is_dir() else str(source)
+    try:
+        model = locate(source, progress)
+        part = model.parts.get("") or model.parts[PARTS[0]]
+        return part.fetch(progress)
+    except (EngineError, KeyError) as error:
+        raise EngineError(f"The adapter {name} needs its base model {source}: {error}") from error
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise EngineError(f"Expected readable JSON in {path.name} of {path.parent.name}: {error}.") from error
+    if not isinstance(content, dict):
+        raise EngineError(f"Expected a JSON object in {path.name} of {path.parent.name}, got a list or value.")
+    return content
+
+
+# --- the hub ----------------------------------------------------------------------------------------------
+
+_WANTED = ("*.json", "*.safetensors", "*.txt", "*.jinja")
+
+
+def _on_the_hub(model: str, progress: Progress) -> Model:
+    if model == PUBLISHED:
+        found = list(PARTS)
+    else:
+        progress(f"Looking for {model} on the hub", None)
+        files = _hub_files(model)
+        found = [part for part in PARTS if any(file.startswith(f"{part}/") for file in files)]
+    if found:
+        return Model(model, {part: Part(f"{model}/{part}", model, part, local=False) for part in found})
+    return Model(model, {"": Part(model, model, local=False)})
+
+
+def _hub_files(model: str) -> list[str]:
+    """File names of a hub repository, from the cache where the hub cannot be reached."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return list(HfApi().list_repo_files(model))
+    except _hub_failures() as error:
+        try:
+            root = Path(snapshot_download(model, local_files_only=True))
+        except (LocalEntryNotFoundError, *_hub_failures()):
+            raise EngineError(_hub_sentence(model, error)) from error
+        return [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+
+
+def _download(model: str, pattern: str, progress: Progress) -> Path:
+    """A snapshot of the files that match, with the bytes told to `progress`; cached files are not fetched."""
+    from huggingface_hub import snapshot_download
+
+    wanted = [pattern.replace("*", kind) for kind in _WANTED]
+    try:
+        plan = snapshot_download(model, allow_patterns=wanted, dry_run=True)
+        size = sum(file.file_size or 0 for file in plan if file.will_download)
+        if not size:
+            return Path(snapshot_download(model, allow_patterns=wanted, local_files_only=True))
+        _check_disk(model, size)
+        words = f"Downloading {model} ({size / 1e9:.1f} GB, once)"
+        progress(words, 0.0)
+        return Path(snapshot_download(model, allow_patterns=wanted, tqdm_class=_bar(words, size, progress)))
+    except _hub_failures() as error:
+        cached = _cached(model, wanted)
+        if cached is None:
+            raise EngineError(_hub_sentence(model, error)) from error
+        return cached
+
+
+def _cached(model: str, wanted: list[str]) -> Path | None:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(model, allow_patterns=wanted, local_files_only=True))
+    except _hub_failures():
+        return None
+
+
+def _check_disk(model: str, size: int) -> None:
+    import shutil
+
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    place = Path(HF_HUB_CACHE)
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < size * 1.05:
+        raise EngineError(
+            f"Expected {size / 1e9:.1f} GB of free disk for {model}; there are {free / 1e9:.1f} GB. "
+            "Make room, or set HF_HOME to a larger disk."
+        )
+
+
+def _bar(words: str, size: int, progress: Progress) -> type:
+    """A progress bar class that prints nothing and tells `progress` how many of the bytes have come."""
+    from tqdm import tqdm
+
+    class Bar(tqdm):  # type: ignore[type-arg]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            kwargs.pop("name", None)
+            self.counts_bytes = kwargs.get("unit") == "B"
+            super().__init__(*args, **{**kwargs, "disable": False, "file": open(os.devnull, "w")})  # noqa: SIM115
+
+        def update(self, n: float | None = 1) -> bool | None:
+            result = super().update(n)
+            if self.counts_bytes:
+                progress(words, min(1.0, self.n / size))
+            return result
+
+    return Bar
+
+
+def _hub_failures() -> tuple[type[Exception], ...]:
+    """What the hub client raises when there is no network, no such model, or no permission."""
+    import httpx
+    from huggingface_hub.errors import (
+        HFValidationError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+    )
+
+    return (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        httpx.HTTPError,
+        ConnectionError,
+    )
+
+
+def _hub_sentence(model: str, error: Exception) -> str:
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        return f"{model} asks for a permission on its hub page; log in with `hf auth login` first."
+    if isinstance(error, RepositoryNotFoundError | HFValidationError):
+        return f"Expected a model on the hub; there is none called {model} that you may see."
+    return (
+        f"{model} is not on this disk and the hub cannot be reached to download it. "
+        "Connect to the network, or use --model preview, or name a folder that has the weights."
+    )

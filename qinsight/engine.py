@@ -1,0 +1,396 @@
+"""Asking weights in this process: several requests decode together, word by word, until done or stopped.
+
+The decoding loop is our own because `generate` cannot do what the page needs: look at a photo once for
+several questions, read a shared prompt once, give the alternatives beside each token, and stop between two
+layers. Greedy, it gives token for token what `generate` gives in the published scripts (see
+tests/test_engine.py).
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import DynamicCache
+from transformers.generation import (
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from qinsight.checkpoint import Model, Progress, locate, silent
+from qinsight.errors import EngineError, Stopped
+from qinsight.prompts import Task, build_messages
+from qinsight.requests import About, Delta, Finish, Request, Sampling
+from qinsight.views import view
+from qinsight.weights import Device, Precision, Weights, choose_model, free_cached_memory, load
+
+NUM_ALTERNATIVES = 20  # as many as an OpenAI-compatible server gives
+WORTH_SHARING = 64  # prompt tokens below which a shared prefix costs more than it saves
+GREEDY = Sampling()
+
+
+class LocalEngine:
+    """The weights behind a model name, loaded when first needed, asked one batch at a time."""
+
+    def __init__(
+        self,
+        model: Model,
+        device: Device = Device.AUTO,
+        precision: Precision = Precision.AUTO,
+        progress: Progress = silent,
+    ) -> None:
+        self._model = model
+        self._device = device
+        self._precision = precision
+        self._progress = progress
+        self._loaded: dict[str, Weights] = {}
+        self._busy = threading.Lock()
+        self._stop = threading.Event()  # of the stream that runs; read by the hooks in the layers
+
+    @classmethod
+    def open(
+        cls,
+        model: str = "auto",
+        device: Device = Device.AUTO,
+        precision: Precision = Precision.AUTO,
+        progress: Progress = silent,
+    ) -> "LocalEngine":
+        """Find the model and load the weights that answer about one photo; `EngineError` if that fails.
+
+        `model`: `auto`, `preview`, a folder or a hub id.
+        """
+        located = locate(choose_model(device) if model == "auto" else model, progress)
+        engine = cls(located, device, precision, progress)
+        engine._weights(next(iter(located.parts)))
+        return engine
+
+    @property
+    def about(self) -> About:
+        loaded = next(iter(self._loaded.values()))
+        checkpoint = loaded.checkpoint
+        return About(
+            name=self._model.name if len(self._model.parts) > 1 else checkpoint.name,
+            tasks=frozenset(Task) if len(self._model.parts) > 1 else checkpoint.tasks,
+            precision=str(loaded.precision),
+            device=loaded.device.type,
+            preview=checkpoint.preview,
+            note=checkpoint.note,
+            memory_bytes=sum(weights.memory_bytes for weights in self._loaded.values()),
+            max_pixels=checkpoint.max_pixels,
+            details={name or checkpoint.name: "loaded" for name in self._loaded},
+        )
+
+    def stream(
+        self,
+        requests: Sequence[Request],
+        sampling: Sampling = GREEDY,
+        *,
+        max_pixels: int | None = None,
+        stop: threading.Event | None = None,
+    ) -> Iterator[Delta]:
+        """See `qinsight.requests.Engine.stream`. One stream runs at a time; others wait their turn."""
+        stop = stop or threading.Event()
+        parts: dict[str, list[int]] = {}
+        for number, request in enumerate(requests):
+            parts.setdefault(self._model.part_for(request), []).append(number)
+        while not self._busy.acquire(timeout=0.05):
+            if stop.is_set():
+                raise Stopped("Stopped before the model was free.")
+        self._stop = stop
+        try:
+            for part, numbers in parts.items():
+                chosen = [requests[number] for number in numbers]
+                yield from self._answer(self._weights(part), chosen, numbers, sampling, max_pixels)
+        except torch.OutOfMemoryError as error:
+            free_cached_memory()
+            raise EngineError(
+                "The model ran out of memory on this photo. Try a smaller --max-pixels or --precision nf4."
+            ) from error
+        finally:
+            self._stop = threading.Event()
+            self._busy.release()
+
+    def _weights(self, part: str) -> Weights:
+        """The weights of a part, loaded now if need be, in place of the others where both do not fit."""
+        if part in self._loaded:
+            return self._loaded[part]
+        checkpoint = self._model.parts[part].fetch(self._progress)
+        precision = next((weights.precision for weights in self._loaded.values()), self._precision)
+        try:
+            weights = load(checkpoint, self._device, precision, self._progress)
+        except EngineError:
+            if not self._loaded:
+                raise
+            self._loaded.clear()
+            free_cached_memory()
+            weights = load(checkpoint, self._device, precision, self._progress)
+        self._make_stoppable(weights)
+        self._loaded[part] = weights
+        return weights
+
+    def _make_stoppable(self, weights: Weights) -> None:
+        """Let a layer refuse to start once `stop` is set: reading a large photo can take long."""
+
+        def refuse(*_: Any) -> None:
+            if self._stop.is_set():
+                raise Stopped("Stopped.")
+
+        inner = weights.model.model
+        for layer in (*inner.visual.blocks, *inner.language_model.layers):
+            layer.register_forward_pre_hook(refuse)
+
+    def _answer(
+        self,
+        weights: Weights,
+        requests: Sequence[Request],
+        numbers: Sequence[int],
+        sampling: Sampling,
+        max_pixels: int | None,
+    ) -> Iterator[Delta]:
+        for request in requests:
+            if request.task not in weights.checkpoint.tasks:
+                known = ", ".join(sorted(weights.checkpoint.tasks))
+                raise EngineError(f"{weights.checkpoint.name} was not trained for {request.task}; it knows {known}.")
+        limit = weights.checkpoint.max_pixels if max_pixels is None else max_pixels
+        prompts = prepare(weights, requests, limit)
+        conversation = _Conversation(weights, prompts, numbers, sampling)
+        while conversation.rows:
+            if self._stop.is_set():
+                raise Stopped("Stopped.")
+            yield from conversation.step()
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One request as the model reads it. `ids` is (T,); `embeddings` (T, D); `positions` (3, T)."""
+
+    text: str
+    ids: Tensor
+    views: tuple[Image.Image, ...]
+    embeddings: Tensor
+    positions: Tensor
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A photo as the vision tower left it: `features` is (image tokens, D), `grid` (1, 3) in patches."""
+
+    view: Image.Image
+    grid: Tensor
+    features: Tensor
+
+
+@torch.inference_mode()
+def prepare(weights: Weights, requests: Sequence[Request], max_pixels: int) -> list[Prompt]:
+    """Words and photos turned into what the language model reads; each photo object is looked at once."""
+    seen: dict[int, _Seen] = {}
+    for request in requests:
+        for photo in request.photos:
+            if id(photo) not in seen:
+                seen[id(photo)] = _look(weights, photo, max_pixels)
+    return [_prompt(weights, request, [seen[id(photo)] for photo in request.photos]) for request in requests]
+
+
+def pixels(weights: Weights, photo: Image.Image) -> tuple[Tensor, Tensor]:
+    """Normalised patches (patches, 3 * 2 * 14 * 14) and the patch grid (1, 3) of a photo already at its view size."""
+    processed = weights.image_processor(images=[photo], do_resize=False, return_tensors="pt")
+    return processed["pixel_values"], processed["image_grid_thw"]
+
+
+def _look(weights: Weights, photo: Image.Image, max_pixels: int) -> _Seen:
+    limit = min(max_pixels, weights.image_processor.size["longest_edge"])
+    shown = view(photo, limit)
+    values, grid = pixels(weights, shown)
+    grid = grid.to(weights.device)
+    found = weights.model.model.get_image_features(values.to(weights.device), grid).pooler_output
+    return _Seen(shown, grid, torch.cat(list(found)))
+
+
+def _prompt(weights: Weights, request: Request, seen: Sequence[_Seen]) -> Prompt:
+    model, tokenizer = weights.model, weights.tokenizer
+    messages = build_messages(request.task, reference=request.reference, order=weights.checkpoint.order)
+    text = weights.template(messages)
+    pieces = text.split("<|image_pad|>")
+    expanded = pieces[0]
+    for look, piece in zip(seen, pieces[1:], strict=True):
+        expanded += "<|image_pad|>" * len(look.features) + piece
+    ids = tokenizer(expanded, return_tensors="pt", add_special_tokens=False)["input_ids"].to(weights.device)
+    is_photo = ids == model.config.image_token_id
+    positions, _ = model.model.get_rope_index(
+        ids, mm_token_type_ids=is_photo.int(), image_grid_thw=torch.cat([look.grid for look in seen])
+    )
+    embeddings = model.get_input_embeddings()(ids)
+    features = torch.cat([look.features for look in seen]).to(embeddings.dtype)
+    embeddings = embeddings.masked_scatter(is_photo.unsqueeze(-1), features)
+    return Prompt(expanded, ids[0], tuple(look.view for look in seen), embeddings[0], positions[:, 0])
+
+
+@dataclass
+class _Row:
+    """One reply as it grows. `position` is where its next token stands."""
+
+    number: int
+    position: int
+    dice: torch.Generator
+    ids: list[int] = field(default_factory=list)
+    shown: str = ""
+
+
+class _Conversation:
+    """A batch of replies that decode together; rows leave when they are done."""
+
+    def __init__(
+        self, weights: Weights, prompts: Sequence[Prompt], numbers: Sequence[int], sampling: Sampling
+    ) -> None:
+        self.weights = weights
+        self.sampling = sampling
+        self.rows = [
+            _Row(number, int(prompt.positions.max()) + 1, torch.Generator().manual_seed(sampling.seed + number))
+            for number, prompt in zip(numbers, prompts, strict=True)
+        ]
+        settings = weights.model.generation_config
+        penalty = sampling.repetition_penalty
+        self.penalty = float((settings.repetition_penalty or 1.0) if penalty is None else penalty)
+        stops = settings.eos_token_id if settings.eos_token_id is not None else weights.tokenizer.eos_token_id
+        self.stops = set(stops) if isinstance(stops, list) else {stops}
+        self.warpers = LogitsProcessorList()
+        if sampling.temperature > 0:
+            self.warpers += [TemperatureLogitsWarper(sampling.temperature)]
+            self.warpers += [TopKLogitsWarper(sampling.top_k)] if sampling.top_k else []
+            self.warpers += [TopPLogitsWarper(sampling.top_p)] if sampling.top_p < 1 else []
+        self.cache = DynamicCache(config=weights.model.config.get_text_config())
+        self.logits, self.mask, self.used = self._read(prompts)
+
+    @torch.inference_mode()
+    def _read(self, prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor, Tensor]:
+        """Read all prompts: what they share once, the rest side by side, padded on the left.
+
+        Returns logits (B, V), the attention mask (B, T) and which tokens were used (B, V).
+        """
+        shared = _shared_length(prompts)
+        rows = len(prompts)
+        if shared:
+            first = prompts[0]
+            self._forward(first.embeddings[None, :shared], first.positions[:, None, :shared], None)
+            self.cache.batch_repeat_interleave(rows)
+        rests = [prompt.embeddings[shared:] for prompt in prompts]
+        longest = max(len(rest) for rest in rests)
+        embeddings = rests[0].new_zeros(rows, longest, rests[0].shape[-1])
+        positions = prompts[0].positions.new_zeros(3, rows, longest)
+        mask = torch.ones(rows, shared + longest, dtype=torch.long, device=embeddings.device)
+        for row, (prompt, rest) in enumerate(zip(prompts, rests, strict=True)):
+            gap = longest - len(rest)
+            embeddings[row, gap:] = rest
+            positions[:, row, gap:] = prompt.positions[:, shared:]
+            mask[row, shared : shared + gap] = 0
+        logits = self._forward(embeddings, positions, None if bool(mask.all()) else mask)
+        used = torch.zeros_like(logits, dtype=torch.bool)
+        for row, prompt in enumerate(prompts):
+            used[row, prompt.ids] = True
+        return logits, mask, used
+
+    def _forward(self, embeddings: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
+        """One pass over (B, T, D) new embeddings; logits (B, V) of the last place, in float32."""
+        model = self.weights.model
+        hidden = model.model.language_model(
+            inputs_embeds=embeddings,
+            position_ids=positions,
+            attention_mask=mask,
+            past_key_values=self.cache,
+            use_cache=True,
+        ).last_hidden_state
+        return model.lm_head(hidden[:, -1]).float()
+
+    @torch.inference_mode()
+    def step(self) -> list[Delta]:
+        """Choose a token for every row, say it, and read it back in for the rows that go on."""
+        chosen = self._choose()
+        deltas, staying = [], []
+        for place, (row, token) in enumerate(zip(self.rows, chosen, strict=True)):
+            alternatives = self._alternatives(place) if "<answer>" in row.shown else ()
+            row.ids.append(token)
+            finish = None
+            if token in self.stops:
+                finish = Finish.STOP
+            elif len(row.ids) >= self.sampling.max_new_tokens:
+                finish = Finish.LENGTH
+            else:
+                staying.append(place)
+            deltas.append(Delta(row.number, self._new_words(row, finish), 1, alternatives, finish))
+        self._keep(staying)
+        if self.rows:
+            self._read_back()
+        return deltas
+
+    def _choose(self) -> list[int]:
+        scores = self.logits
+        if self.penalty != 1.0:
+            scores = torch.where(
+                self.used, torch.where(scores < 0, scores * self.penalty, scores / self.penalty), scores
+            )
+        if not self.warpers:
+            return list(scores.argmax(dim=-1).tolist())
+        chances = self.warpers(None, scores).softmax(dim=-1).cpu()
+        return [
+            int(torch.multinomial(chance, 1, generator=row.dice))
+            for chance, row in zip(chances, self.rows, strict=True)
+        ]
+
+    def _alternatives(self, place: int) -> tuple[tuple[str, float], ...]:
+        chances = self.logits[place].softmax(dim=-1)
+        top = chances.topk(min(NUM_ALTERNATIVES, len(chances)))
+        words = self.weights.tokenizer.batch_decode(top.indices[:, None])
+        return tuple(zip(words, top.values.tolist(), strict=True))
+
+    def _new_words(self, row: _Row, finish: Finish | None) -> str:
+        """What the last token adds to the text; a character still missing bytes waits for them."""
+        text = self.weights.tokenizer.decode(
+            row.ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        if finish is None and text.endswith("\N{REPLACEMENT CHARACTER}"):
+            return ""
+        new, row.shown = text[len(row.shown) :], text
+        return str(new)
+
+    def _keep(self, staying: list[int]) -> None:
+        if len(staying) == len(self.rows):
+            return
+        self.rows = [self.rows[place] for place in staying]
+        if not staying:
+            return
+        keep = torch.tensor(staying, device=self.mask.device)
+        self.cache.batch_select_indices(keep)
+        self.mask, self.used = self.mask[keep], self.used[keep]
+
+    def _read_back(self) -> None:
+        device = self.mask.device
+        tokens = torch.tensor([row.ids[-1] for row in self.rows], device=device)
+        positions = torch.tensor([row.position for row in self.rows], device=device)
+        for row in self.rows:
+            row.position += 1
+        self.used.scatter_(1, tokens[:, None], True)
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.rows), 1)], dim=1)
+        embeddings = self.weights.model.get_input_embeddings()(tokens[:, None])
+        padded = not bool(self.mask.all())
+        self.logits = self._forward(
+            embeddings, positions.expand(3, -1)[:, :, None], self.mask if padded else None
+        )
+
+
+def _shared_length(prompts: Sequence[Prompt]) -> int:
+    """How many leading tokens, photos included, all prompts have in common, if that is worth a pass of its own."""
+    if len(prompts) == 1:
+        return 0
+    shared = min(len(prompt.ids) for prompt in prompts) - 1  # each row needs one token of its own to go on from
+    first = prompts[0]
+    for prompt in prompts[1:]:
+        same = (prompt.ids[:shared] == first.ids[:shared]) & (
+            (prompt.embeddings[:shared] == first.embeddings[:shared]).all(dim=-1)
+        )
+        shared = min(shared, int(same.long().cumprod(0).sum()))
+    return shared if shared >= WORTH_SHARING else 0

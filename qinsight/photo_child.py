@@ -1,0 +1,125 @@
+"""Photos from strangers are decoded in a process of their own, which can be stopped without harm."""
+
+import contextlib
+import json
+import math
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from PIL import Image
+
+from qinsight.errors import PhotoError, Stopped
+from qinsight.photo_files import open_regular
+from qinsight.photos import Photo, read_photo
+
+START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
+    "from qinsight.photo_child import answer_on_stdout; answer_on_stdout(**json.loads(sys.argv[2]))"
+)
+GLANCE = 0.1  # seconds between two looks at the stop event
+
+
+def decode_in_child(
+    path: str | os.PathLike[str],
+    *,
+    max_pixels: int | None,
+    seconds: float = 30.0,
+    memory_mb: int = 3072,
+    stop: threading.Event | None = None,
+) -> Photo:
+    """As `read_photo`, in a child process that is killed when it takes too long or `stop` is set.
+
+    Memory and processor time are limited where the system can do so: on Linux both, on macOS
+    time, on Windows neither; the wall clock counts everywhere.
+    """
+    limits = {"max_pixels": max_pixels, "seconds": math.ceil(seconds), "memory_mb": memory_mb}
+    # The child gets an open file, so no path; -I and -S keep the surroundings out, so it needs our sys.path.
+    command = [sys.executable, "-I", "-S", "-c", START, json.dumps(_import_paths()), json.dumps(limits)]
+    pipe = subprocess.PIPE
+    with (
+        open_regular(path) as file,
+        subprocess.Popen(command, stdin=file, stdout=pipe, stderr=pipe, env=_environment()) as child,
+    ):
+        try:
+            answer, complaints = _listen(child, seconds, stop)
+        finally:
+            child.kill()
+    header, found, pixels = answer.partition(b"\n")
+    if not found:
+        raise _death(child.returncode, complaints, seconds, memory_mb)
+    facts = json.loads(header)
+    if "refused" in facts:
+        raise PhotoError(facts["refused"])
+    image = Image.frombytes("RGB", tuple(facts["pixels"]), pixels)
+    return Photo(image, tuple(facts["size"]), facts["format"], tuple(facts["notes"]))
+
+
+def answer_on_stdout(max_pixels: int | None, seconds: int, memory_mb: int) -> None:
+    """The child's whole life: read a photo from stdin, write one line of JSON and the pixels."""
+    answer = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # decoders print; that must not end up among the pixels
+    _limit_this_process(seconds, memory_mb)
+    try:
+        photo = read_photo(sys.stdin.buffer, max_pixels=max_pixels)
+    except PhotoError as error:
+        answer.write(json.dumps({"refused": str(error)}).encode() + b"\n")
+    else:
+        facts = {"pixels": photo.image.size, "size": photo.size, "format": photo.format, "notes": photo.notes}
+        answer.write(json.dumps(facts).encode() + b"\n")
+        answer.write(photo.image.tobytes())
+    answer.flush()
+
+
+def _listen(
+    child: subprocess.Popen[bytes], seconds: float, stop: threading.Event | None
+) -> tuple[bytes, bytes]:
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        if stop is not None and stop.is_set():
+            raise Stopped("stopped while the photo was being read")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return child.communicate(timeout=min(left, GLANCE))
+    raise PhotoError(_too_much(seconds))
+
+
+def _death(code: int, complaints: bytes, seconds: float, memory_mb: int) -> Exception:
+    """A child killed by a limit or a crash was given a bad photo; any other death is our bug."""
+    if code < 0:
+        return PhotoError(_too_much(seconds, memory_mb))
+    return RuntimeError(f"the photo decoder ended with code {code}:\n{complaints.decode(errors='replace')}")
+
+
+def _too_much(seconds: float, memory_mb: int | None = None) -> str:
+    memory = f" and {memory_mb} MB of memory" if memory_mb else ""
+    return f"expected a photo that can be read within {seconds:g} seconds{memory}, got one that needs more; save it again as an ordinary JPEG"
+
+
+def _limit_this_process(seconds: int, memory_mb: int) -> None:
+    try:
+        import resource
+    except ImportError:  # Windows has no such limits
+        return
+    wanted = {
+        resource.RLIMIT_AS: memory_mb << 20,
+        resource.RLIMIT_CPU: seconds,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: 0,  # nothing is written but the answer, and that goes through a pipe
+    }
+    for limit, most in wanted.items():
+        with contextlib.suppress(ValueError, OSError):  # macOS refuses RLIMIT_AS
+            resource.setrlimit(limit, (most, most))
+
+
+def _import_paths() -> list[str]:
+    return [str(Path(__file__).parents[1]), *(path for path in sys.path if Path(path).is_absolute())]
+
+
+def _environment() -> dict[str, str]:
+    """What a process needs to start, and none of the secrets of the one that starts it."""
+    needed = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG")
+    one_thread = {"OPENBLAS_NUM_THREADS": "1"}  # numpy's would fill the address space
+    return {name: os.environ[name] for name in needed if name in os.environ} | one_thread

@@ -1,0 +1,253 @@
+"""What kind of file this is, told from its bytes and not its name, before any pixel is decoded."""
+
+import io
+import os
+import re
+import stat
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from qinsight.errors import PhotoError
+
+Source = str | os.PathLike[str] | bytes | BinaryIO
+
+MOST_BYTES = 300_000_000  # a 45-megapixel 16-bit TIFF, uncompressed, is 270 MB
+MOST_SCANS = 200  # ordinary progressive JPEGs have about 10; each one costs a pass over every pixel
+MOST_PROFILE_BYTES = 8 << 20
+MOST_DIRECTORIES = 32
+
+READABLE = (
+    ("JPEG", re.compile(rb"\xff\xd8\xff")),
+    ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n")),
+    ("WebP", re.compile(rb"RIFF....WEBP", re.DOTALL)),
+    ("GIF", re.compile(rb"GIF8[79]a")),
+    ("RAW", re.compile(rb"II\*\0....CR\x02|....ftypcrx |FUJIFILMCCD-RAW|II(RO|RS|U\0)|MMOR", re.DOTALL)),
+    ("RAW", re.compile(rb"\0MRM|FOVb|II....HEAPCCDR|II\*\0....IIII", re.DOTALL)),
+    ("TIFF", re.compile(rb"II[*+]\0|MM\0[*+]")),
+    ("BMP", re.compile(rb"BM")),
+)
+REFUSED = (
+    ("a JPEG XL photo", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL ")),
+    ("a JPEG 2000 photo", re.compile(rb"\xff\x4f\xff\x51|\0\0\0\x0cjP")),
+    ("a Photoshop document", re.compile(rb"8BPS")),
+    ("a GIMP document", re.compile(rb"gimp xcf")),
+    ("a PDF", re.compile(rb".{0,1000}?%PDF-", re.DOTALL)),
+    ("a PostScript drawing", re.compile(rb"%!PS|\xc5\xd0\xd3\xc6")),
+    ("an SVG drawing", re.compile(rb"\W*(<(\?xml|!--|!doctype svg).*)?<svg[\s>]", re.DOTALL | re.IGNORECASE)),
+    ("a web page", re.compile(rb"\W*<(!doctype html|html|head|body|script)", re.IGNORECASE)),
+    ("an icon", re.compile(rb"\0\0[\x01\x02]\0|icns")),
+    ("an HDR image", re.compile(rb"v/1\x01|#\?R|P[Ff]\n|II\xbc")),
+    ("a Netpbm image", re.compile(rb"P[1-7]\s")),
+    ("a video", re.compile(rb"....ftyp|....moov|\x1aE\xdf\xa3|RIFF....AVI |\0\0\x01[\xba\xb3]|FLV\x01", re.DOTALL)),
+    ("an archive", re.compile(rb"PK\x03\x04|\x1f\x8b|Rar!|7z\xbc\xaf|\xfd7zXZ|BZh")),
+)  # fmt: skip
+
+
+def read_bytes(source: Source) -> bytes:
+    """All bytes of a file, from its path, its bytes or an open binary file, within the limit."""
+    if isinstance(source, bytes):
+        data = source
+    elif isinstance(source, str | os.PathLike):
+        with open_regular(source) as file:
+            data = _read_within_limit(file)
+    elif hasattr(source, "read"):
+        if source.seekable():
+            source.seek(0)
+        data = _read_within_limit(source)
+    else:
+        raise TypeError(f"expected a path, bytes or a binary file, got {type(source).__name__}")
+    if not data:
+        raise PhotoError("expected a photo, got an empty file; copy or export it once more")
+    if len(data) > MOST_BYTES:
+        raise PhotoError(
+            f"expected a file of at most {MOST_BYTES // 1_000_000} MB, got a larger one; save the photo as a JPEG"
+        )
+    return data
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file, following symlinks; a pipe or device is refused without waiting for it."""
+    # O_NONBLOCK: without it, opening a FIFO waits for ever for somebody to write.
+    flags = (
+        os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+    )
+    try:
+        if Path(path).is_dir():
+            raise PhotoError("expected a photo, got a folder; name one photo in it")
+        descriptor = os.open(path, flags)
+    except FileNotFoundError as error:
+        raise PhotoError("expected a photo, but there is no such file; check its name") from error
+    except PermissionError as error:
+        raise PhotoError("expected a photo, but this file may not be read; check its permissions") from error
+    except (OSError, ValueError) as error:  # a loop of links, a name too long, a NUL in the name
+        raise PhotoError("expected a photo, but this file cannot be opened; check its name") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise PhotoError("expected a photo file, got a pipe or a device; save the photo to a file first")
+    return os.fdopen(descriptor, "rb")
+
+
+def recognise(data: bytes) -> str:
+    """One of JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, HEIC or RAW; `PhotoError` names everything else."""
+    head = data[:2048]
+    if name := _photo_in_boxes(head):
+        return name
+    for name, magic in READABLE:
+        if magic.match(head):
+            return "RAW" if name == "TIFF" and is_raw_tiff(data) else name
+    for name, magic in REFUSED:
+        if magic.match(head):
+            raise PhotoError(f"expected a photo, got {name}; export it as JPEG, PNG or WebP")
+    raise PhotoError(
+        "expected a photo, got a file of another kind; try JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF"
+    )
+
+
+def check_scans(data: bytes) -> None:
+    """Refuse a JPEG with so many scans that decoding it is an attack: 0.4 MB can cost minutes."""
+    scans = sum(1 for _ in _scans(data))
+    if scans > MOST_SCANS:
+        raise PhotoError(
+            f"expected a JPEG of at most {MOST_SCANS} scans, got {scans}; save it again as a JPEG"
+        )
+
+
+def strip_png(data: bytes) -> tuple[bytes, bytes | None, int]:
+    """A PNG with only its picture and EXIF left, its colour profile, and its number of frames.
+
+    Texts are never unpacked, so they cannot be bombs, and a damaged side chunk does no harm;
+    Pillow would refuse such files, and profiles above 1 MiB, which cameras and scanners do write.
+    """
+    kept, profile, frames, at = [data[:8]], None, 1, 8
+    while at + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        chunk = data[at : at + 12 + length]
+        intact = chunk[-4:] == struct.pack(">I", zlib.crc32(chunk[4:-4]))
+        if kind[:1].isupper() or (kind in (b"tRNS", b"eXIf") and intact):
+            kept.append(chunk)
+        elif kind == b"iCCP" and intact:
+            profile = _inflate(chunk[8:-4].partition(b"\0")[2][1:])
+        elif kind == b"acTL" and length == 8:
+            frames = int.from_bytes(chunk[8:12])
+        at += len(chunk)
+    return b"".join([*kept, data[at:]]), profile, frames
+
+
+def is_raw_tiff(data: bytes) -> bool:
+    """Whether a TIFF is the raw file of a camera; Pillow would show its thumbnail."""
+    directories = [tags for _, tags in _tiff_directories(data)]
+    if not directories:
+        return False
+    first = directories[0]
+    width, height = first.get(256, 0), first.get(257, 0)
+    other_pixels = 330 in first or len(data) > 12 * width * height
+    thumbnail_of_a_camera = 271 in first and max(width, height) <= 640 and other_pixels
+    return thumbnail_of_a_camera or any(
+        50706 in tags  # DNGVersion
+        or 33422 in tags  # CFAPattern
+        or tags.get(262) in (32803, 34892)  # photometric: colour filter array, linear raw
+        or tags.get(259) in (32767, 34713, 65000, 65535)  # compression: Sony, Nikon, Kodak, Pentax
+        for tags in directories
+    )
+
+
+def full_size_tiff(data: bytes) -> bytes:
+    """The TIFF with its first full-size picture in front, where Pillow looks; it is often there already."""
+    offsets = []
+    for offset, tags in _tiff_directories(data):
+        offsets.append(offset)
+        if not (tags.get(254, 0) & 1 or tags.get(255) == 2):  # NewSubfileType, SubfileType: a reduced copy
+            break
+    else:
+        if offsets:
+            raise PhotoError(
+                "expected a photo, got a TIFF with only a reduced preview in it; export it again"
+            )
+    if len(offsets) < 2:
+        return data
+    order = "<" if data[:1] == b"I" else ">"
+    if data[2:4].strip(b"\0") == b"+":
+        return data[:8] + struct.pack(order + "Q", offsets[-1]) + data[16:]
+    return data[:4] + struct.pack(order + "I", offsets[-1]) + data[8:]
+
+
+def _read_within_limit(file: BinaryIO) -> bytes:
+    parts, room = [], MOST_BYTES + 1
+    try:
+        while room > 0 and (part := file.read(room)):
+            if not isinstance(part, bytes):
+                raise TypeError(f"expected a file opened in binary mode, got {type(part).__name__} from it")
+            parts.append(part)
+            room -= len(part)
+    except OSError as error:
+        raise PhotoError(
+            "expected a photo, but the file cannot be read; copy it to this computer first"
+        ) from error
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _photo_in_boxes(head: bytes) -> str | None:
+    """AVIF or HEIC, by the brands in the first box of an ISO file."""
+    if head[4:8] != b"ftyp" or head[8:12] == b"crx ":
+        return None
+    end = min(int.from_bytes(head[:4]), len(head))
+    brands = {head[8:12], *(head[at : at + 4] for at in range(16, end, 4))}
+    if brands & {b"avif", b"avis"}:
+        return "AVIF"
+    if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
+        return "HEIC"
+    return None
+
+
+def _scans(data: bytes) -> Iterator[int]:
+    """Where each scan of a JPEG starts, as far as its decoder will go."""
+    marker = re.compile(rb"\xff+([^\0\xff\xd0-\xd7])")  # FF 00 and FF D0..D7 belong to a scan's pixels
+    at, components, progressive = 2, 0, False
+    while found := marker.search(data, at):
+        kind, at = found[1][0], found.end()
+        if kind == 0xD9:  # the end: thumbnails, videos and second photos may follow
+            return
+        if kind in (0x01, 0xD8):
+            continue
+        if kind in (0xC0, 0xC1, 0xC2, 0xC9, 0xCA) and at + 8 <= len(data):
+            components, progressive = data[at + 7], kind in (0xC2, 0xCA)
+        elif kind == 0xDA:
+            yield at
+            if not progressive and data[at + 2 : at + 3] == bytes([components]):
+                return  # all colours in one sequential scan: the decoder stops after it, and so can we
+        at += int.from_bytes(data[at : at + 2])
+
+
+def _inflate(packed: bytes) -> bytes | None:
+    unpacker = zlib.decompressobj()
+    try:
+        profile = unpacker.decompress(packed, MOST_PROFILE_BYTES)
+    except zlib.error:
+        return None
+    return None if unpacker.unconsumed_tail else profile
+
+
+def _tiff_directories(data: bytes) -> Iterator[tuple[int, ImageFileDirectory_v2]]:
+    """Each directory of a TIFF with its offset, sub-directories (tag 330) right after their parent."""
+    head = data[: 16 if data[2:4].strip(b"\0") == b"+" else 8]
+    file, seen = io.BytesIO(data), set[int]()
+    try:
+        waiting = [ImageFileDirectory_v2(head).next]
+        while waiting and len(seen) < MOST_DIRECTORIES:
+            offset = waiting.pop(0)
+            if offset in seen or not 0 < offset < len(data):
+                continue
+            seen.add(offset)
+            file.seek(offset)
+            tags = ImageFileDirectory_v2(head)
+            tags.load(file)
+            yield offset, tags
+            within = tags.get(330, ())
+            waiting = [*(within if isinstance(within, tuple) else (within,)), tags.next, *waiting]
+    except (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, struct.error):
+        return  # what follows is unreadable; Pillow judges what came before

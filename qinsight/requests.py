@@ -1,0 +1,116 @@
+"""What is asked of a model and what comes back: the one contract between questions and engines.
+
+No torch here: a laptop that only talks to a server needs none.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from PIL import Image
+
+from qinsight.prompts import Task
+
+MAX_PIXELS = 1_003_520  # 1,280 image tokens: near the sizes the ratings were learnt at
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question about one, two or three photos (reference, A, B), upright RGB as `load_photo` gives.
+
+    The same photo object in several requests is looked at once.
+    """
+
+    task: Task
+    photos: tuple[Image.Image, ...]
+    reference: bool = False
+
+    def __post_init__(self) -> None:
+        expected = (3 if self.reference else 2) if self.task is Task.COMPARISON else 1
+        if len(self.photos) != expected or (self.reference and self.task is not Task.COMPARISON):
+            kind = f"{self.task} with a reference" if self.reference else str(self.task)
+            raise ValueError(f"expected {expected} photo(s) for {kind}, got {len(self.photos)}")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen. Temperature 0 is greedy: the same photo, the same words.
+
+    `top_k` and `top_p` are those of the published scripts and act only above temperature 0.
+    `repetition_penalty` None means the checkpoint's own (1.05 in the published weights).
+    """
+
+    max_new_tokens: int = 1024
+    temperature: float = 0.0
+    top_k: int = 50
+    top_p: float = 0.95
+    seed: int = 42
+    repetition_penalty: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise ValueError(f"expected at least 1 new token, got {self.max_new_tokens}")
+        if self.temperature < 0:
+            raise ValueError(f"expected a temperature of 0 or more, got {self.temperature}")
+
+
+class Finish(StrEnum):
+    """Why a reply ended: the model said so, or it ran into `max_new_tokens`."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A few more words of one reply.
+
+    `alternatives` are (token text, probability) pairs, most likely first, for the place where `text`
+    begins; the untempered probabilities of the model. Engines give them inside the answer and may
+    leave them out elsewhere.
+    """
+
+    request: int
+    text: str
+    tokens: int = 1
+    alternatives: tuple[tuple[str, float], ...] = ()
+    finish: Finish | None = None
+
+
+@dataclass(frozen=True)
+class About:
+    """What a person should know about the model that answers."""
+
+    name: str
+    tasks: frozenset[Task]
+    precision: str
+    device: str
+    preview: bool = False
+    note: str = ""
+    memory_bytes: int = 0
+    max_pixels: int = MAX_PIXELS
+    details: dict[str, str] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """Anything that can be asked: weights in this process, or a server."""
+
+    @property
+    def about(self) -> About: ...
+
+    def stream(
+        self,
+        requests: Sequence[Request],
+        sampling: Sampling = ...,
+        *,
+        max_pixels: int | None = None,
+        stop: threading.Event | None = None,
+    ) -> Iterator[Delta]:
+        """Answer all requests together; deltas say which request they belong to.
+
+        Closing the iterator stops the model. Setting `stop` does so from another thread, even while
+        photos are being read by the model; the iterator then raises `Stopped`.
+        """
+        ...
