@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,24 @@ Progress = Callable[[str, float | None], None]
 
 def silent(words: str, done: float | None) -> None:
     """The progress that nobody watches."""
+
+
+class Precision(StrEnum):
+    """How weights are held: `auto` takes the best that fits."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    NF4 = "nf4"
+
+
+class Device(StrEnum):
+    """Where the model runs: `auto` takes a GPU if there is one."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
 
 
 @dataclass(frozen=True)
@@ -206,15 +225,13 @@ def _on_the_hub(model: str, progress: Progress) -> Model:
 
 def _hub_files(model: str) -> list[str]:
     """File names of a hub repository, from the cache where the hub cannot be reached."""
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub import HfApi
 
     try:
-        return list(HfApi().list_repo_files(model))
+        return [file.rfilename for file in HfApi().model_info(model, timeout=10).siblings or []]
     except _hub_failures() as error:
-        try:
-            root = Path(snapshot_download(model, local_files_only=True))
-        except (LocalEntryNotFoundError, *_hub_failures()):
+        root = _cached(model, ["*"])
+        if root is None:
             raise EngineError(_hub_sentence(model, error)) from error
         return [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
 
@@ -286,22 +303,10 @@ def _bar(words: str, size: int, progress: Progress) -> type:
 
 def _hub_failures() -> tuple[type[Exception], ...]:
     """What the hub client raises when there is no network, no such model, or no permission."""
-    import httpx
-    from huggingface_hub.errors import (
-        HFValidationError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-    )
+    from huggingface_hub import errors
 
-    return (
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        httpx.HTTPError,
-        ConnectionError,
-    )
+    # errors.HTTPError is the base class of whichever HTTP client this version of the hub stands on
+    return (errors.HTTPError, errors.HFValidationError, errors.LocalEntryNotFoundError, ConnectionError)
 
 
 def _hub_sentence(model: str, error: Exception) -> str:

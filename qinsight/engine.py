@@ -22,12 +22,12 @@ from transformers.generation import (
     TopPLogitsWarper,
 )
 
-from qinsight.checkpoint import Model, Progress, locate, silent
+from qinsight.checkpoint import Device, Model, Precision, Progress, locate, silent
 from qinsight.errors import EngineError, Stopped
-from qinsight.prompts import Task, build_messages
+from qinsight.prompts import Order, Task, build_messages
 from qinsight.requests import About, Delta, Finish, Request, Sampling
 from qinsight.views import view
-from qinsight.weights import Device, Precision, Weights, choose_model, free_cached_memory, load
+from qinsight.weights import Weights, choose_model, free_cached_memory, load
 
 NUM_ALTERNATIVES = 20  # as many as an OpenAI-compatible server gives
 WORTH_SHARING = 64  # prompt tokens below which a shared prefix costs more than it saves
@@ -43,8 +43,10 @@ class LocalEngine:
         device: Device = Device.AUTO,
         precision: Precision = Precision.AUTO,
         progress: Progress = silent,
+        order: Order | None = None,
     ) -> None:
         self._model = model
+        self._order = order
         self._device = device
         self._precision = precision
         self._progress = progress
@@ -59,13 +61,14 @@ class LocalEngine:
         device: Device = Device.AUTO,
         precision: Precision = Precision.AUTO,
         progress: Progress = silent,
+        order: Order | None = None,
     ) -> "LocalEngine":
         """Find the model and load the weights that answer about one photo; `EngineError` if that fails.
 
-        `model`: `auto`, `preview`, a folder or a hub id.
+        `model`: `auto`, `preview`, a folder or a hub id. `order` overrides the checkpoint's own.
         """
         located = locate(choose_model(device) if model == "auto" else model, progress)
-        engine = cls(located, device, precision, progress)
+        engine = cls(located, device, precision, progress, order)
         engine._weights(next(iter(located.parts)))
         return engine
 
@@ -157,7 +160,7 @@ class LocalEngine:
                 known = ", ".join(sorted(weights.checkpoint.tasks))
                 raise EngineError(f"{weights.checkpoint.name} was not trained for {request.task}; it knows {known}.")
         limit = weights.checkpoint.max_pixels if max_pixels is None else max_pixels
-        prompts = prepare(weights, requests, limit)
+        prompts = prepare(weights, requests, limit, self._order)
         conversation = _Conversation(weights, prompts, numbers, sampling)
         while conversation.rows:
             if self._stop.is_set():
@@ -186,14 +189,18 @@ class _Seen:
 
 
 @torch.inference_mode()
-def prepare(weights: Weights, requests: Sequence[Request], max_pixels: int) -> list[Prompt]:
+def prepare(
+    weights: Weights, requests: Sequence[Request], max_pixels: int, order: Order | None = None
+) -> list[Prompt]:
     """Words and photos turned into what the language model reads; each photo object is looked at once."""
     seen: dict[int, _Seen] = {}
     for request in requests:
         for photo in request.photos:
             if id(photo) not in seen:
                 seen[id(photo)] = _look(weights, photo, max_pixels)
-    return [_prompt(weights, request, [seen[id(photo)] for photo in request.photos]) for request in requests]
+    return [
+        _prompt(weights, request, [seen[id(photo)] for photo in request.photos], order) for request in requests
+    ]
 
 
 def pixels(weights: Weights, photo: Image.Image) -> tuple[Tensor, Tensor]:
@@ -211,9 +218,11 @@ def _look(weights: Weights, photo: Image.Image, max_pixels: int) -> _Seen:
     return _Seen(shown, grid, torch.cat(list(found)))
 
 
-def _prompt(weights: Weights, request: Request, seen: Sequence[_Seen]) -> Prompt:
+def _prompt(weights: Weights, request: Request, seen: Sequence[_Seen], order: Order | None) -> Prompt:
     model, tokenizer = weights.model, weights.tokenizer
-    messages = build_messages(request.task, reference=request.reference, order=weights.checkpoint.order)
+    messages = build_messages(
+        request.task, reference=request.reference, order=order or weights.checkpoint.order
+    )
     text = weights.template(messages)
     pieces = text.split("<|image_pad|>")
     expanded = pieces[0]

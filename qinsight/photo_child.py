@@ -1,4 +1,4 @@
-"""Photos from strangers are decoded in a process of their own, which can be stopped without harm."""
+"""A process of its own for photos that may crash, fill or stall the one that decodes them."""
 
 import contextlib
 import json
@@ -9,12 +9,9 @@ import sys
 import threading
 import time
 from pathlib import Path
-
-from PIL import Image
+from typing import Any, BinaryIO
 
 from qinsight.errors import PhotoError, Stopped
-from qinsight.photo_files import open_regular
-from qinsight.photos import Photo, read_photo
 
 START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
@@ -23,27 +20,24 @@ START = (
 GLANCE = 0.1  # seconds between two looks at the stop event
 
 
-def decode_in_child(
-    path: str | os.PathLike[str],
+def ask_child(
+    file: BinaryIO,
     *,
     max_pixels: int | None,
-    seconds: float = 30.0,
-    memory_mb: int = 3072,
+    seconds: float,
+    memory_mb: int,
     stop: threading.Event | None = None,
-) -> Photo:
-    """As `read_photo`, in a child process that is killed when it takes too long or `stop` is set.
+) -> tuple[dict[str, Any], bytes]:
+    """Facts and RGB pixels of a photo, from a child process that is killed at the limits or by `stop`.
 
     Memory and processor time are limited where the system can do so: on Linux both, on macOS
     time, on Windows neither; the wall clock counts everywhere.
     """
     limits = {"max_pixels": max_pixels, "seconds": math.ceil(seconds), "memory_mb": memory_mb}
-    # The child gets an open file, so no path; -I and -S keep the surroundings out, so it needs our sys.path.
+    # -I and -S keep startup files and variables out, so the child is told where to import from.
     command = [sys.executable, "-I", "-S", "-c", START, json.dumps(_import_paths()), json.dumps(limits)]
     pipe = subprocess.PIPE
-    with (
-        open_regular(path) as file,
-        subprocess.Popen(command, stdin=file, stdout=pipe, stderr=pipe, env=_environment()) as child,
-    ):
+    with subprocess.Popen(command, stdin=file, stdout=pipe, stderr=pipe, env=_environment()) as child:
         try:
             answer, complaints = _listen(child, seconds, stop)
         finally:
@@ -54,8 +48,7 @@ def decode_in_child(
     facts = json.loads(header)
     if "refused" in facts:
         raise PhotoError(facts["refused"])
-    image = Image.frombytes("RGB", tuple(facts["pixels"]), pixels)
-    return Photo(image, tuple(facts["size"]), facts["format"], tuple(facts["notes"]))
+    return facts, pixels
 
 
 def answer_on_stdout(max_pixels: int | None, seconds: int, memory_mb: int) -> None:
@@ -63,12 +56,14 @@ def answer_on_stdout(max_pixels: int | None, seconds: int, memory_mb: int) -> No
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # decoders print; that must not end up among the pixels
     _limit_this_process(seconds, memory_mb)
+    from qinsight.photos import read_here
+
     try:
-        photo = read_photo(sys.stdin.buffer, max_pixels=max_pixels)
+        photo = read_here(sys.stdin.buffer, max_pixels=max_pixels)
     except PhotoError as error:
         answer.write(json.dumps({"refused": str(error)}).encode() + b"\n")
     else:
-        facts = {"pixels": photo.image.size, "size": photo.size, "format": photo.format, "notes": photo.notes}
+        facts = {"shape": photo.image.size, "size": photo.size, "format": photo.format, "notes": photo.notes}
         answer.write(json.dumps(facts).encode() + b"\n")
         answer.write(photo.image.tobytes())
     answer.flush()
@@ -81,7 +76,7 @@ def _listen(
     while (left := deadline - time.monotonic()) > 0:
         if stop is not None and stop.is_set():
             raise Stopped("stopped while the photo was being read")
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with contextlib.suppress(subprocess.TimeoutExpired):  # what came so far is kept for the next round
             return child.communicate(timeout=min(left, GLANCE))
     raise PhotoError(_too_much(seconds))
 
@@ -95,7 +90,7 @@ def _death(code: int, complaints: bytes, seconds: float, memory_mb: int) -> Exce
 
 def _too_much(seconds: float, memory_mb: int | None = None) -> str:
     memory = f" and {memory_mb} MB of memory" if memory_mb else ""
-    return f"expected a photo that can be read within {seconds:g} seconds{memory}, got one that needs more; save it again as an ordinary JPEG"
+    return f"expected a photo that can be read within {seconds:g} seconds{memory}, got one that needs more or is damaged; save it again as an ordinary JPEG"
 
 
 def _limit_this_process(seconds: int, memory_mb: int) -> None:

@@ -144,14 +144,14 @@ def is_raw_tiff(data: bytes) -> bool:
     if not directories:
         return False
     first = directories[0]
-    width, height = first.get(256, 0), first.get(257, 0)
-    other_pixels = 330 in first or len(data) > 12 * width * height
-    thumbnail_of_a_camera = 271 in first and max(width, height) <= 640 and other_pixels
-    return thumbnail_of_a_camera or any(
+    width, height = _number(first, 256), _number(first, 257)
+    more_than_this = 330 in first or len(data) > 12 * width * height
+    camera_thumbnail = 271 in first and max(width, height) <= 640 and more_than_this
+    return camera_thumbnail or any(
         50706 in tags  # DNGVersion
         or 33422 in tags  # CFAPattern
-        or tags.get(262) in (32803, 34892)  # photometric: colour filter array, linear raw
-        or tags.get(259) in (32767, 34713, 65000, 65535)  # compression: Sony, Nikon, Kodak, Pentax
+        or _number(tags, 262) in (32803, 34892)  # photometric: colour filter array, linear raw
+        or _number(tags, 259) in (32767, 34713, 65000, 65535)  # compression: Sony, Nikon, Kodak, Pentax
         for tags in directories
     )
 
@@ -161,7 +161,7 @@ def full_size_tiff(data: bytes) -> bytes:
     offsets = []
     for offset, tags in _tiff_directories(data):
         offsets.append(offset)
-        if not (tags.get(254, 0) & 1 or tags.get(255) == 2):  # NewSubfileType, SubfileType: a reduced copy
+        if not (_number(tags, 254) & 1 or _number(tags, 255) == 2):  # NewSubfileType, SubfileType: reduced
             break
     else:
         if offsets:
@@ -251,3 +251,9 @@ def _tiff_directories(data: bytes) -> Iterator[tuple[int, ImageFileDirectory_v2]
             waiting = [*(within if isinstance(within, tuple) else (within,)), tags.next, *waiting]
     except (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, struct.error):
         return  # what follows is unreadable; Pillow judges what came before
+
+
+def _number(tags: ImageFileDirectory_v2, code: int) -> int:
+    value = tags.get(code, 0)
+    value = value[0] if isinstance(value, tuple) and value else value
+    return value if isinstance(value, int) else 0

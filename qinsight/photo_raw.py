@@ -31,13 +31,8 @@ class Development:
 
 def open_raw(data: bytes, *, most_pixels: int, wanted: int | None) -> Preview | Development:
     """The embedded preview where it is (almost) as large as the sensor, else developed pixels, upright sRGB."""
-    try:
-        import rawpy
-    except ImportError as error:
-        raise PhotoError(
-            "expected JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF, got a camera RAW file; "
-            "run `pip install rawpy`, or export the photo as a JPEG"
-        ) from error
+    import rawpy
+
     try:
         with rawpy.imread(io.BytesIO(data)) as raw:
             width, height, flip = raw.sizes.width, raw.sizes.height, raw.sizes.flip

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -23,26 +22,17 @@ from transformers import (
 from transformers.processing_utils import ProcessorMixin
 from transformers.utils import logging as transformers_logging
 
-from qinsight.checkpoint import PUBLISHED, PUBLISHED_PARAMETERS, Checkpoint, Progress, locate, silent
+from qinsight.checkpoint import (
+    PUBLISHED,
+    PUBLISHED_PARAMETERS,
+    Checkpoint,
+    Device,
+    Precision,
+    Progress,
+    locate,
+    silent,
+)
 from qinsight.errors import EngineError
-
-
-class Precision(StrEnum):
-    """How weights are held: `auto` takes the best that fits."""
-
-    AUTO = "auto"
-    FP32 = "fp32"
-    BF16 = "bf16"
-    NF4 = "nf4"
-
-
-class Device(StrEnum):
-    """Where the model runs: `auto` takes a GPU if there is one."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-    MPS = "mps"
 
 
 BYTES_PER_PARAMETER = {

@@ -1,0 +1,293 @@
+"""The command line: `python -m qinsight score | diagnose | compare | quantize`."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from qinsight.assess import Asked, ask, assessment, comparison, described, summary, verdict
+from qinsight.checkpoint import Device, Precision
+from qinsight.errors import EngineError, PhotoError, QInsightError
+from qinsight.photos import load_photo
+from qinsight.prompts import Order, Task
+from qinsight.requests import Engine, Request, Sampling
+from qinsight.views import MIN_PIXELS
+
+ANSWERED, FAILED, MISUSED, UNREADABLE_ANSWER, UNREADABLE_PHOTO = 0, 1, 2, 3, 4
+FIELDS = {
+    Task.SCORE: ("rating",),
+    Task.DEGRADATION: ("distortion_class", "severity"),
+    Task.COMPARISON: ("winner",),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code is 0, or 1 failed, 2 bad usage, 3 unreadable answer, 4 unreadable photo."""
+    options = _parser().parse_args(argv)
+    try:
+        return int(options.run(options))
+    except QInsightError as error:
+        _say(f"qinsight: {error}")
+        return FAILED
+    except KeyboardInterrupt:
+        _say("qinsight: stopped.")
+        return 130
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ANSWERED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m qinsight",
+        description="Ask Q-Insight about photos: how good, what is wrong, which is better.",
+        epilog="Exit codes: 0 answered, 1 the model could not be run, 2 bad usage, 3 an answer could not be "
+        "read, 4 a photo could not be read.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(required=True, metavar="score | diagnose | compare | quantize")
+    for name, task, words in (
+        ("score", Task.SCORE, "rate photos from 1 (very poor) to 5 (excellent)"),
+        ("diagnose", Task.DEGRADATION, "name the degradation of photos and its severity"),
+    ):
+        command = _command(commands, name, words)
+        command.add_argument("photos", nargs="+", metavar="PHOTO", help="image files")
+        command.set_defaults(run=_each_photo, task=task)
+    command = _command(commands, "compare", "say which of two photos is better")
+    command.add_argument("photos", nargs=2, metavar="PHOTO", help="photo A and photo B")
+    command.add_argument("--reference", metavar="PHOTO", help="the low-quality photo that A and B improve on")
+    command.set_defaults(run=_compare)
+    command = commands.add_parser("quantize", help="write a 4-bit (NF4) copy of a model", allow_abbrev=False)
+    command.add_argument("model", metavar="MODEL", help="a folder or a hub id")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder that does not exist yet")
+    command.add_argument("--device", choices=[*Device], type=Device, default=Device.AUTO)
+    command.set_defaults(run=_quantize)
+    return parser
+
+
+def _command(commands: Any, name: str, words: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=words, allow_abbrev=False)
+    add = command.add_argument
+    add("--json", action="store_true", help="print one JSON object per photo")
+    add("--model", default="auto", metavar="DIR|HUB_ID|preview", help="default: the best that fits here")
+    add("--device", choices=[*Device], type=Device, default=Device.AUTO, help="default: auto")
+    add("--precision", choices=[*Precision], type=Precision, default=Precision.AUTO, help="default: auto")
+    add("--order", choices=[*Order], type=Order, help="question or photo first; default: as the model was trained")
+    add("--max-pixels", type=_pixels, metavar="N", help="rate at most this many pixels; default: the model's own, about 1 megapixel")
+    add("--max-new-tokens", type=_positive, default=1024, metavar="N", help="default: 1024")
+    add("--samples", type=_positive, default=1, metavar="K", help="ask K times and report mean and spread")
+    add("--temperature", type=_temperature, metavar="T", help="default: 0 (greedy), with --samples 1.0")
+    add("--seed", type=int, default=42, metavar="N", help="of the samples; default: 42")
+    return command
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
+    return int(text)
+
+
+def _pixels(text: str) -> int:
+    if not text.isdecimal() or int(text) < MIN_PIXELS:
+        raise argparse.ArgumentTypeError(f"expected a number of pixels, {MIN_PIXELS} or more, got {text!r}")
+    return int(text)
+
+
+def _temperature(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 100, got {text!r}")
+    return value
+
+
+def _each_photo(options: argparse.Namespace) -> int:
+    sampling = _sampling(options)
+    engine: Engine | None = None
+    code = ANSWERED
+    for path in options.photos:
+        try:
+            photo = load_photo(path)
+        except PhotoError as error:
+            code = UNREADABLE_PHOTO
+            _report(options, options.task, {"photo": path}, [], engine, str(error))
+            continue
+        engine = engine or _engine(options)  # a rubbish file is told before a model is loaded
+        requests = assessment(photo, [options.task]) * options.samples
+        asked = _watch(ask(engine, requests, sampling, max_pixels=options.max_pixels), path)
+        if not _report(options, options.task, {"photo": path}, asked, engine):
+            code = max(code, UNREADABLE_ANSWER)
+    return code
+
+
+def _compare(options: argparse.Namespace) -> int:
+    sampling = _sampling(options)
+    names = {"photo": options.photos[0], "other": options.photos[1]}
+    if options.reference:
+        names["reference"] = options.reference
+    photos = {}
+    for role, path in names.items():
+        try:
+            photos[role] = load_photo(path)
+        except PhotoError as error:
+            _report(options, Task.COMPARISON, names, [], None, f"{path}: {error}")
+            return UNREADABLE_PHOTO
+    engine = _engine(options)
+    requests = comparison(photos["photo"], photos["other"], photos.get("reference")) * options.samples
+    asked = _watch(ask(engine, requests, sampling, max_pixels=options.max_pixels), "comparison")
+    return ANSWERED if _report(options, Task.COMPARISON, names, asked, engine) else UNREADABLE_ANSWER
+
+
+def _quantize(options: argparse.Namespace) -> int:
+    from qinsight.weights import quantize  # torch, only now
+
+    for folder in quantize(options.model, options.out, options.device, _show_progress):
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        print(f"{folder}  {size / 1e6:.1f} MB")  # noqa: T201
+    return ANSWERED
+
+
+def _engine(options: argparse.Namespace) -> Engine:
+    from qinsight.engine import LocalEngine  # torch, only now
+
+    return LocalEngine.open(options.model, options.device, options.precision, _show_progress, options.order)
+
+
+def _sampling(options: argparse.Namespace) -> Sampling:
+    temperature = options.temperature
+    if temperature is None:
+        temperature = 1.0 if options.samples > 1 else 0.0
+    if options.samples > 1 and temperature == 0:
+        _say("qinsight: expected a --temperature above 0 with --samples; greedy samples are all the same.")
+        raise SystemExit(MISUSED)
+    return Sampling(options.max_new_tokens, temperature, seed=options.seed)
+
+
+def _watch(states: Iterator[tuple[Asked, ...]], name: str) -> tuple[Asked, ...]:
+    """Run to the end; on a terminal the thinking of the first reply is shown as it comes."""
+    shown, state = 0, ()
+    for state in states:
+        if sys.stderr.isatty():
+            thinking = state[0].reply.thinking
+            sys.stderr.write(thinking[shown:])
+            sys.stderr.flush()
+            shown = len(thinking)
+    if shown:
+        sys.stderr.write("\n")
+    return state
+
+
+def _report(
+    options: argparse.Namespace,
+    task: Task,
+    names: dict[str, str],
+    asked: Sequence[Asked],
+    engine: Engine | None,
+    error: str | None = None,
+) -> bool:
+    """Print what came, as a line of JSON or of words; True where there is an answer."""
+    result = _result(task, asked)
+    error = error or result.pop("error", None)
+    if not options.json:
+        _print_words(task, names, result, error)
+        return error is None
+    line: dict[str, Any] = {**names, "task": str(task), **dict.fromkeys(FIELDS[task])}
+    line |= {"thinking": None, "reply": None, "tokens": 0, "seconds": 0.0}
+    line["model"] = engine.about.name if engine else None
+    line |= result | {"error": error}
+    if error:
+        line |= dict.fromkeys(FIELDS[task])
+    print(json.dumps(line, ensure_ascii=False), flush=True)  # noqa: T201
+    return error is None
+
+
+def _result(task: Task, asked: Sequence[Asked]) -> dict[str, Any]:
+    """The answer's fields and what stands beside them."""
+    if not asked:
+        return {}
+    first = asked[0]
+    fields: dict[str, Any] = {
+        "thinking": first.reply.thinking,
+        "reply": first.text,
+        "tokens": sum(one.tokens for one in asked),
+        "seconds": round(max(one.seconds for one in asked), 3),
+    }
+    error = next((one.error for one in asked if one.error), None)
+    if task is Task.COMPARISON:
+        return fields | _compared(asked, error)
+    if len(asked) > 1:
+        return fields | _sampled(asked)
+    if first.severity_odds and task is Task.DEGRADATION:
+        fields["severity_odds"] = {level: round(odds, 4) for level, odds in first.severity_odds.items()}
+    if first.answer is not None and first.answer.repairs:
+        fields["repairs"] = list(first.answer.repairs)
+    return fields | described(first.answer) | {"error": error}
+
+
+def _sampled(asked: Sequence[Asked]) -> dict[str, Any]:
+    found = summary(asked)
+    fields: dict[str, Any] = {
+        "samples": [{"reply": one.text, **described(one.answer), "error": one.error} for one in asked],
+        "readable": found.readable,
+        "error": None if found.readable else asked[0].error,
+    }
+    if found.rating is not None:
+        return fields | {"rating": round(found.rating, 4), "spread": round(found.spread or 0.0, 4)}
+    return fields | described(found.answer) | {"agreement": found.agreement}
+
+
+def _compared(asked: Sequence[Asked], error: str | None) -> dict[str, Any]:
+    """One request with a reference; pairs of both orders without; each pair one sample."""
+    size = 1 if asked[0].request.reference else 2
+    groups = [asked[start : start + size] for start in range(0, len(asked), size)]
+    verdicts = [verdict(group) for group in groups]
+    fields: dict[str, Any] = {"replies": [one.text for one in asked]} if len(asked) > 1 else {}
+    readable = [found for found in verdicts if found is not None]
+    if not readable:
+        return fields | {"error": error}
+    winners = [found.winner for found in readable]
+    winner = max(set(winners), key=winners.count)
+    fields |= {"winner": str(winner) if winner else "undecided", "verdict": readable[0].sentence}
+    if len(groups) > 1:
+        fields |= {"readable": len(readable), "agreement": winners.count(winner) / len(winners)}
+        del fields["verdict"]
+    return fields | {"error": None}
+
+
+def _print_words(task: Task, names: dict[str, str], result: dict[str, Any], error: str | None) -> None:
+    name = " | ".join(names.values())
+    if error:
+        _say(f"{name}: {error}")
+        return
+    words = {
+        Task.SCORE: lambda: f"{result['rating']:.2f}",
+        Task.DEGRADATION: lambda: (
+            "clean"
+            if result["distortion_class"] == "null"
+            else f"{result['severity']} {result['distortion_class']}"
+        ),
+        Task.COMPARISON: lambda: result.get("verdict", result["winner"]),
+    }[task]()
+    beside = f"  (spread {result['spread']:.2f})" if "spread" in result else ""
+    print(f"{words}{beside}  {name}", flush=True)  # noqa: T201
+
+
+def _show_progress(words: str, done: float | None) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{words}" + (f" {done:4.0%}" if done is not None else "") + "\033[K")
+        if done is None or done >= 1:
+            sys.stderr.write("\n")
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())

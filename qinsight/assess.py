@@ -1,0 +1,193 @@
+"""Photos in, growing assessments out: score and diagnosis together, comparisons in both orders, samples."""
+
+import statistics
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from PIL import Image
+
+from qinsight.answers import Answer, Clean, Comparison, Degradation, Reply, Score, Winner, read_answer, read_reply
+from qinsight.errors import AnswerError
+from qinsight.odds import Place, distortion_odds, severity_odds
+from qinsight.prompts import Task
+from qinsight.requests import Engine, Finish, Request, Sampling
+
+GREEDY = Sampling()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question and as much of its reply as has come. `seconds` runs from the question."""
+
+    request: Request
+    text: str = ""
+    tokens: int = 0
+    seconds: float = 0.0
+    finish: Finish | None = None
+    places: tuple[Place, ...] = ()
+
+    @cached_property
+    def reply(self) -> Reply:
+        # A reply cut by the token limit is read like one still arriving: "3" may have become "3.95".
+        return read_reply(self.text, finished=self.finish is Finish.STOP)
+
+    @cached_property
+    def answer(self) -> Answer | None:
+        """The answer once the reply is finished and readable."""
+        return None if self.finish is None or self.error else read_answer(self.request.task, self.reply)
+
+    @cached_property
+    def error(self) -> str | None:
+        """Why a finished reply has no answer, in a sentence."""
+        if self.finish is None:
+            return None
+        try:
+            read_answer(self.request.task, self.reply)
+        except AnswerError as error:
+            if self.finish is Finish.LENGTH:
+                return f"The reply was cut after {self.tokens} tokens, before its answer. {error}"
+            return str(error)
+        return None
+
+    @cached_property
+    def severity_odds(self) -> dict[str, float] | None:
+        return severity_odds(self.text, self.places)
+
+    @cached_property
+    def distortion_odds(self) -> dict[str, float] | None:
+        return distortion_odds(self.text, self.places)
+
+
+def ask(
+    engine: Engine,
+    requests: Sequence[Request],
+    sampling: Sampling = GREEDY,
+    *,
+    max_pixels: int | None = None,
+    stop: threading.Event | None = None,
+) -> Iterator[tuple[Asked, ...]]:
+    """Ask all requests together; yields the state of every reply after each few words.
+
+    In the last state every reply is finished. Closing the iterator stops the model.
+    """
+    started = time.monotonic()
+    state = [Asked(request) for request in requests]
+    stream = engine.stream(requests, sampling, max_pixels=max_pixels, stop=stop)
+    try:
+        for delta in stream:
+            before = state[delta.request]
+            places = before.places
+            if delta.alternatives:
+                places = (*places, Place(len(before.text), len(delta.text), delta.alternatives))
+            state[delta.request] = replace(
+                before,
+                text=before.text + delta.text,
+                tokens=before.tokens + delta.tokens,
+                seconds=time.monotonic() - started,
+                finish=delta.finish,
+                places=places,
+            )
+            yield tuple(state)
+    finally:
+        close = getattr(stream, "close", None)
+        if close is not None:
+            close()
+
+
+def last(states: Iterator[tuple[Asked, ...]]) -> tuple[Asked, ...]:
+    """The finished state: the blocking form of `ask`."""
+    state: tuple[Asked, ...] = ()
+    for state in states:  # noqa: B007
+        pass
+    return state
+
+
+def assessment(photo: Image.Image, tasks: Sequence[Task] = (Task.SCORE, Task.DEGRADATION)) -> list[Request]:
+    """Score and diagnosis of one photo, to be asked together: the photo is looked at once."""
+    return [Request(task, (photo,)) for task in tasks]
+
+
+def comparison(a: Image.Image, b: Image.Image, reference: Image.Image | None = None) -> list[Request]:
+    """The requests that compare two photos: with a reference one, without it both orders."""
+    if reference is not None:
+        return [Request(Task.COMPARISON, (reference, a, b), reference=True)]
+    return [Request(Task.COMPARISON, (a, b)), Request(Task.COMPARISON, (b, a))]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the finished replies of a `comparison` come to. `winner` is None where the orders disagree."""
+
+    winner: Winner | None
+    sentence: str
+
+
+def verdict(asked: Sequence[Asked]) -> Verdict | None:
+    """The better photo, named only where every order agrees (design 4.8); None where a reply is unreadable."""
+    answers = [one.answer for one in asked]
+    if not all(isinstance(answer, Comparison) for answer in answers):
+        return None
+    winners = [answer.winner for answer in answers if isinstance(answer, Comparison)]
+    if len(winners) == 2:
+        winners[1] = _swapped(winners[1])
+    if len(set(winners)) > 1:
+        return Verdict(None, "Too close, or order-dependent: the model changed its mind when the photos changed places.")
+    orders = "in both orders" if len(winners) == 2 else "against the reference"
+    if winners[0] is Winner.SIMILAR:
+        return Verdict(winners[0], f"About equally good, {orders}.")
+    return Verdict(winners[0], f"{winners[0]} is better, {orders}.")
+
+
+def _swapped(winner: Winner) -> Winner:
+    return {Winner.A: Winner.B, Winner.B: Winner.A}.get(winner, winner)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What several samples of one question come to.
+
+    `rating` is the mean of the readable ratings and `spread` their standard deviation; `answer` the most
+    frequent diagnosis or verdict and `agreement` its share of the readable ones.
+    """
+
+    readable: int
+    asked: int
+    rating: float | None = None
+    spread: float | None = None
+    answer: Answer | None = None
+    agreement: float | None = None
+
+
+def summary(asked: Sequence[Asked]) -> Summary:
+    """Mean and spread of ratings, or the most frequent answer; unreadable samples are counted, never guessed."""
+    answers = [one.answer for one in asked if one.answer is not None]
+    ratings = [answer.rating for answer in answers if isinstance(answer, Score)]
+    if ratings:
+        return Summary(len(ratings), len(asked), statistics.fmean(ratings), statistics.pstdev(ratings))
+    if not answers:
+        return Summary(0, len(asked))
+    kinds = Counter(_without_repairs(answer) for answer in answers)
+    answer, count = kinds.most_common(1)[0]
+    return Summary(len(answers), len(asked), answer=answer, agreement=count / len(answers))
+
+
+def _without_repairs(answer: Answer) -> Answer:
+    return replace(answer, repairs=())
+
+
+def described(answer: Answer | None) -> dict[str, float | str | None]:
+    """The answer's fields as the command line and the page's API give them; a clean photo has "null" for both."""
+    match answer:
+        case Score(rating):
+            return {"rating": rating}
+        case Degradation(distortion, severity):
+            return {"distortion_class": str(distortion), "severity": str(severity)}
+        case Clean():
+            return {"distortion_class": "null", "severity": "null"}
+        case Comparison(winner):
+            return {"winner": str(winner)}
+    return {}

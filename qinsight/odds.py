@@ -1,0 +1,67 @@
+"""How sure the model was: from the alternatives beside its answer's tokens to the chance of each word."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qinsight.answers import Distortion, Severity
+
+ENOUGH = 0.5  # below this share of recognised alternatives there is nothing honest to show
+
+
+@dataclass(frozen=True)
+class Place:
+    """A token of the reply: where its text begins and what else might have stood there."""
+
+    offset: int
+    length: int
+    alternatives: tuple[tuple[str, float], ...]
+
+
+def severity_odds(text: str, places: Sequence[Place]) -> dict[str, float] | None:
+    """The chance of each severity at the point where the model wrote one; sums to 1. None if unknown."""
+    return _odds_of_field("severity", [str(level) for level in Severity], text, places)
+
+
+def distortion_odds(text: str, places: Sequence[Place]) -> dict[str, float] | None:
+    """The chance of each distortion class, and of "null", where the model wrote one; sums to 1."""
+    return _odds_of_field("distortion_class", [*map(str, Distortion), "null"], text, places)
+
+
+def _odds_of_field(
+    field: str, words: list[str], text: str, places: Sequence[Place]
+) -> dict[str, float] | None:
+    found = list(re.finditer(rf'"{field}"\s*:\s*"', text))
+    if not found:
+        return None
+    odds = _odds_at(found[-1].end(), "", words, text, places)
+    known = sum(odds.values())
+    return {word: odds[word] / known for word in words} if known >= ENOUGH else None
+
+
+def _odds_at(
+    start: int, written: str, words: list[str], text: str, places: Sequence[Place]
+) -> dict[str, float]:
+    """The chance of each word that begins with `written`, given that `written` stands at `start` already.
+
+    A token may carry characters from before the word (a quote) and after it. Where one token leaves
+    several words possible, the words are told apart by the token after it, known for the path taken.
+    """
+    here = start + len(written)
+    place = next((p for p in places if p.offset <= here < p.offset + p.length), None)
+    odds = dict.fromkeys(words, 0.0)
+    if place is None or not place.alternatives:
+        return odds
+    lead = text[place.offset : here]
+    taken = text[place.offset : place.offset + place.length]
+    for token, chance in place.alternatives:
+        if not token.startswith(lead):
+            continue
+        piece = written + token[len(lead) :]
+        fitting = [word for word in words if word.startswith(piece) or piece.startswith(word)]
+        if piece and len(fitting) == 1:
+            odds[fitting[0]] += chance
+        elif len(fitting) > 1 and token == taken and piece != written:
+            for word, share in _odds_at(start, piece, fitting, text, places).items():
+                odds[word] += chance * share
+    return odds

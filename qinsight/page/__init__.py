@@ -1,0 +1,43 @@
+"""The Gradio page: tabs around one model."""
+
+import os
+
+import gradio as gr
+
+from qinsight.page.about_tab import about_text, headline
+from qinsight.page.assess_tab import AssessTab
+from qinsight.page.compare_tab import CompareTab
+from qinsight.page.host import Host
+from qinsight.page.pictures import line
+from qinsight.page.uploads import Darkroom
+from qinsight.requests import Sampling
+
+UPLOADS_LIVE = 3600  # seconds
+
+
+def build_page(
+    host: Host, sampling: Sampling | None = None, max_pixels: int | None = None
+) -> gr.Blocks:
+    """The page around a model; nothing is loaded or launched here."""
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    sampling, darkroom = sampling or Sampling(), Darkroom()
+    with gr.Blocks(
+        title="Q-Insight", analytics_enabled=False, delete_cache=(600, UPLOADS_LIVE), fill_width=True
+    ) as page:
+        gr.Markdown("# Q-Insight", elem_classes="qi-head")
+        head = line("headline", "status")
+        with gr.Tab("Assess", id="assess"):
+            AssessTab(host, darkroom, sampling, max_pixels)
+        with gr.Tab("Compare", id="compare"):
+            CompareTab(host, darkroom, sampling, max_pixels)
+        with gr.Tab("About", id="about"):
+            about = gr.Markdown(elem_id="about")
+        timer = gr.Timer(1.0)
+
+        def tell() -> list[object]:
+            return [headline(host)(), about_text(host), gr.Timer(active=host.loading)]
+
+        for event in (page.load, timer.tick):
+            event(tell, None, [head, about, timer], queue=False, show_progress="hidden", api_visibility="private")
+    page.queue(max_size=32, default_concurrency_limit=4, api_open=False)
+    return page

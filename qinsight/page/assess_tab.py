@@ -1,0 +1,219 @@
+"""The Assess tab: one photo in, its score and its diagnosis thought out side by side."""
+
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from qinsight.assess import Asked, ask, assessment
+from qinsight.errors import QInsightError, Stopped
+from qinsight.page.background import Visits, in_background
+from qinsight.page.host import Host
+from qinsight.page.pictures import band, band_value, gauge, gauge_value, line, running_text, words_of
+from qinsight.page.uploads import BROWSER_FORMATS, RAW_SUFFIXES, Darkroom, PhotoInput, facts
+from qinsight.photos import Photo
+from qinsight.requests import MAX_PIXELS, Sampling
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg"))
+
+
+@dataclass(frozen=True)
+class _State:
+    """What the page knows so far."""
+
+    status: str
+    photo: Photo | None = None
+    max_pixels: int = MAX_PIXELS
+    asked: tuple[Asked, ...] = ()
+
+
+class AssessTab:
+    """Builds the tab and wires it; `host` answers, `darkroom` decodes."""
+
+    def __init__(self, host: Host, darkroom: Darkroom, sampling: Sampling, max_pixels: int | None) -> None:
+        self.host, self.darkroom = host, darkroom
+        self.sampling, self.max_pixels = sampling, max_pixels
+        self.visits = Visits()
+        self._lay_out()
+        self._wire()
+
+    def _lay_out(self) -> None:
+        self.source = gr.State(None)  # the path of the upload, also where the picture shows a preview of it
+        with gr.Row(equal_height=False):
+            with gr.Column(min_width=320):
+                self.photo = PhotoInput(
+                    type="filepath",
+                    image_mode=None,
+                    format="png",
+                    sources=["upload", "clipboard"],
+                    label="Photo",
+                    elem_id="photo",
+                    height=380,
+                )
+                with gr.Row():
+                    self.button = gr.Button("Assess", variant="primary", elem_id="assess", min_width=100)
+                    self.stop = gr.Button("Stop", elem_id="stop", interactive=False, min_width=100)
+                    self.raw = gr.UploadButton(
+                        "RAW, HEIC, TIFF …",
+                        file_types=[*RAW_SUFFIXES, ".heic", ".heif", ".tif", ".tiff"],
+                        elem_id="raw",
+                        min_width=100,
+                    )
+                self.examples = gr.Gallery(
+                    [(str(path), caption(path)) for path in EXAMPLES],
+                    label="Examples",
+                    columns=4,
+                    height=230,
+                    allow_preview=False,
+                    object_fit="cover",
+                    buttons=[],
+                    format="png",
+                    interactive=False,
+                    elem_id="examples",
+                    visible=bool(EXAMPLES),
+                )
+            with gr.Column(min_width=320):
+                self.status = line("status", "status")
+                self.problem = line("problem", "alert")
+                with gr.Row():
+                    with gr.Column(min_width=150):
+                        self.gauge = gauge()
+                    with gr.Column(min_width=150):
+                        self.band = band()
+                with gr.Row(equal_height=False):
+                    with gr.Column(min_width=240), gr.Accordion("Reasoning: rating", open=True):
+                        self.score_words = running_text("score-words", "Reasoning behind the rating")
+                    with gr.Column(min_width=240), gr.Accordion("Reasoning: diagnosis", open=True):
+                        self.diagnosis_words = running_text("diagnosis-words", "Reasoning behind the diagnosis")
+        self.outputs = [
+            self.source,
+            self.photo,
+            self.status,
+            self.problem,
+            self.gauge,
+            self.band,
+            self.score_words,
+            self.diagnosis_words,
+            self.button,
+            self.stop,
+        ]
+
+    def _wire(self) -> None:
+        run: dict[str, Any] = {
+            "outputs": self.outputs,
+            "concurrency_id": "model",
+            "concurrency_limit": 1,
+            "show_progress": "hidden",
+            "api_visibility": "private",
+        }
+        running = [
+            self.button.click(self.run, [self.source], **run),
+            self.photo.upload(self.run, [self.photo], **run),
+            self.raw.upload(self.run, [self.raw], **run),
+        ]
+        running.append(self.examples.select(self.run_example, None, **run))
+        at_once: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        self.stop.click(self.stopped, None, [self.status, self.button, self.stop], cancels=running, **at_once)
+        self.photo.clear(self.cleared, None, self.outputs, cancels=running, **at_once)
+
+    def run(self, path: str | None, request: gr.Request) -> Iterator[Any]:
+        """Assess one upload; yields the values of `outputs`."""
+        if not path:
+            yield self._values(_State(""), problem="Upload, paste or pick a photo first.")
+            return
+        stop = self.visits.begin(request.session_hash)
+        yield self._values(_State("Reading the photo …"), source=path, running=True)
+        state, shown_preview = _State(""), False
+        try:
+            for news in in_background(lambda stop: self._work(path, stop), stop):
+                if stop.is_set():
+                    return
+                if news is None:
+                    yield gr.skip()
+                    continue
+                state = news
+                preview = None
+                if state.photo and not shown_preview and state.photo.format not in BROWSER_FORMATS:
+                    preview, shown_preview = _preview(state.photo), True
+                yield self._values(state, source=path, running=True, preview=preview)
+        except Stopped:
+            yield self._values(_State("Stopped.", state.photo, state.max_pixels, state.asked), source=path)
+        except QInsightError as error:
+            yield self._values(_State("", state.photo), source=path, problem=str(error))
+        else:
+            yield self._values(state, source=path)
+
+    def run_example(self, event: gr.SelectData, request: gr.Request) -> Iterator[Any]:
+        """Show one of our own photos and assess it."""
+        path = str(EXAMPLES[event.index])
+        for values in self.run(path, request):
+            yield [values[0], path, *values[2:]] if isinstance(values, list) else values
+
+    def _work(self, path: str, stop: threading.Event) -> Iterator[_State]:
+        yield _State("Reading the photo …")
+        for status in self.host.wait(stop):
+            yield _State(status)
+        engine = self.host.engine
+        assert engine is not None  # wait() raises otherwise
+        max_pixels = self.max_pixels or engine.about.max_pixels
+        photo = self.darkroom.decode(path, max_pixels, stop)
+        about = facts(photo, max_pixels)
+        yield _State(f"{about}. Looking …", photo, max_pixels)
+        asked: tuple[Asked, ...] = ()
+        for asked in ask(engine, assessment(photo.image), self.sampling, max_pixels=max_pixels, stop=stop):
+            yield _State(f"{about}. Thinking …", photo, max_pixels, asked)
+        seconds = max((one.seconds for one in asked), default=0.0)
+        yield _State(f"{about}; {seconds:.1f} s by {engine.about.name}", photo, max_pixels, asked)
+
+    def _values(
+        self,
+        state: _State,
+        *,
+        source: str | None = None,
+        problem: str = "",
+        running: bool = False,
+        preview: str | None = None,
+    ) -> list[Any]:
+        score, diagnosis = state.asked if len(state.asked) == 2 else (None, None)
+        return [
+            source,
+            preview or gr.skip(),
+            state.status,
+            problem,
+            gauge_value(score),
+            band_value(diagnosis),
+            words_of(score) if score else "",
+            words_of(diagnosis) if diagnosis else "",
+            gr.Button(interactive=not running),
+            gr.Button(interactive=running),
+        ]
+
+    def stopped(self, request: gr.Request) -> list[Any]:
+        """Stop was pressed."""
+        self.visits.end(request.session_hash)
+        return ["Stopped.", gr.Button(interactive=True), gr.Button(interactive=False)]
+
+    def cleared(self, request: gr.Request) -> list[Any]:
+        """The photo was taken away: nothing of its answer stays."""
+        self.visits.end(request.session_hash)
+        return self._values(_State(""))
+
+
+def caption(path: Path) -> str:
+    """The name of an example, for people."""
+    return path.stem.replace("_", " ")
+
+
+def _preview(photo: Photo) -> str:
+    """The decoded photo as a PNG file that any browser shows, without the original's metadata."""
+    path = Path(tempfile.mkdtemp(prefix="qinsight-")) / "preview.png"
+    shown = photo.image.copy()
+    shown.thumbnail((1600, 1600))
+    shown.save(path, compress_level=1)
+    return str(path)
+
+

@@ -1,0 +1,217 @@
+"""The Compare tab: two photos side by side, which is better, and whether the model means it."""
+
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from qinsight.assess import Asked, ask, comparison, verdict
+from qinsight.errors import PhotoError, QInsightError, Stopped
+from qinsight.page.assess_tab import EXAMPLES, caption
+from qinsight.page.background import Visits, in_background
+from qinsight.page.host import Host
+from qinsight.page.pictures import line, running_text, words_of
+from qinsight.page.uploads import Darkroom, PhotoInput, facts, side_by_side
+from qinsight.photos import Photo
+from qinsight.requests import MAX_PIXELS, Sampling
+
+PAIRS = [
+    tuple(EXAMPLES[0].with_name(name) for name in names) if EXAMPLES else ()
+    for names in (
+        ("cat.jpg", "cat_blurred.jpg"),
+        ("coffee_noisy.jpg", "coffee.jpg"),
+        ("astronaut.jpg", "astronaut_dark.jpg"),
+    )
+]
+
+
+@dataclass(frozen=True)
+class _State:
+    status: str
+    asked: tuple[Asked, ...] = ()
+
+
+class CompareTab:
+    """Builds the tab and wires it; `host` answers, `darkroom` decodes."""
+
+    def __init__(self, host: Host, darkroom: Darkroom, sampling: Sampling, max_pixels: int | None) -> None:
+        self.host, self.darkroom = host, darkroom
+        self.sampling, self.max_pixels = sampling, max_pixels
+        self.visits = Visits()
+        self._lay_out()
+        self._wire()
+
+    def _lay_out(self) -> None:
+        def photo(label: str, elem_id: str) -> PhotoInput:
+            return PhotoInput(
+                type="filepath",
+                image_mode=None,
+                format="png",
+                sources=["upload", "clipboard"],
+                label=label,
+                elem_id=elem_id,
+                height=280,
+            )
+
+        with gr.Row(equal_height=False):
+            with gr.Column(min_width=280):
+                self.a = photo("Photo A", "photo-a")
+            with gr.Column(min_width=280):
+                self.b = photo("Photo B", "photo-b")
+        with gr.Accordion("Reference (optional): the low-quality photo that A and B improve on", open=False):
+            self.reference = photo("Reference", "photo-reference")
+        with gr.Row():
+            self.button = gr.Button("Compare", variant="primary", elem_id="compare", min_width=100)
+            self.stop = gr.Button("Stop", elem_id="compare-stop", interactive=False, min_width=100)
+            self.swap = gr.Button("Swap A and B", elem_id="swap", min_width=100)
+        self.status = line("compare-status", "status")
+        self.problem = line("compare-problem", "alert")
+        self.verdict = gr.HTML(
+            "", html_template='<p class="qi-verdict" role="status">{{value}}</p>', elem_id="verdict"
+        )
+        self.slider = gr.ImageSlider(
+            label="A | B", interactive=False, format="png", elem_id="slider", height=420, visible=False
+        )
+        with gr.Row(equal_height=False):
+            with gr.Column(min_width=280), gr.Accordion("Reasoning: A shown first", open=True):
+                self.first_words = running_text("first-words", "Reasoning with photo A first")
+            with gr.Column(min_width=280) as self.second_column, gr.Accordion("Reasoning: B shown first", open=True):
+                self.second_words = running_text("second-words", "Reasoning with photo B first")
+        pairs = [pair for pair in PAIRS if all(path in EXAMPLES for path in pair)]
+        self.examples = gr.Examples(
+            [[str(path) for path in pair] for pair in pairs],
+            [self.a, self.b],
+            label="Examples",
+            cache_examples=False,
+            example_labels=[" | ".join(caption(path) for path in pair) for pair in pairs],
+            api_visibility="private",
+        )
+        self.outputs = [
+            self.status,
+            self.problem,
+            self.verdict,
+            self.first_words,
+            self.second_words,
+            self.button,
+            self.stop,
+        ]
+
+    def _wire(self) -> None:
+        at_once: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        running = self.button.click(
+            self.run,
+            [self.a, self.b, self.reference],
+            self.outputs,
+            concurrency_id="model",
+            concurrency_limit=1,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        self.stop.click(self.stopped, None, [self.status, self.button, self.stop], cancels=[running], **at_once)
+        for photo in (self.a, self.b, self.reference):
+            # a new photo, a removed one: the old verdict must not stay beside it
+            for event in (photo.upload, photo.clear):
+                event(self.cleared, None, self.outputs, cancels=[running], **at_once)
+        self.examples.load_input_event.then(self.cleared, None, self.outputs, **at_once)
+        show: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        for photo in (self.a, self.b):
+            photo.change(self.look, [self.a, self.b], [self.slider, self.problem], **show)
+        self.swap.click(self.swapped, [self.a, self.b], [self.a, self.b, *self.outputs], cancels=[running], **at_once)
+
+    def run(
+        self, a: str | None, b: str | None, reference: str | None, request: gr.Request
+    ) -> Iterator[Any]:
+        """Compare the photos; yields the values of `outputs`."""
+        if not a or not b:
+            missing = "two photos" if not a and not b else "photo A" if not a else "photo B"
+            yield self._values(_State(""), problem=f"Upload {missing} first.")
+            return
+        stop = self.visits.begin(request.session_hash)
+        yield self._values(_State("Reading the photos …"), running=True)
+        paths = [path for path in (a, b, reference) if path]
+        state = _State("")
+        try:
+            for news in in_background(lambda stop: self._work(paths, stop), stop):
+                if stop.is_set():
+                    return
+                if news is None:
+                    yield gr.skip()
+                    continue
+                state = news
+                yield self._values(state, running=True)
+        except Stopped:
+            yield self._values(_State("Stopped.", state.asked))
+        except QInsightError as error:
+            yield self._values(_State(""), problem=str(error))
+        else:
+            yield self._values(state)
+
+    def _work(self, paths: list[str], stop: threading.Event) -> Iterator[_State]:
+        yield _State("Reading the photos …")
+        for status in self.host.wait(stop):
+            yield _State(status)
+        engine = self.host.engine
+        assert engine is not None  # wait() raises otherwise
+        max_pixels = self.max_pixels or engine.about.max_pixels
+        photos = self._decoded(paths, max_pixels, stop)
+        yield _State("Looking …")
+        asked: tuple[Asked, ...] = ()
+        requests = comparison(*(photo.image for photo in photos))
+        for asked in ask(engine, requests, self.sampling, max_pixels=max_pixels, stop=stop):
+            yield _State("Thinking …", asked)
+        seconds = max((one.seconds for one in asked), default=0.0)
+        sizes = " | ".join(facts(photo, max_pixels) for photo in photos)
+        yield _State(f"{sizes}; {seconds:.1f} s by {engine.about.name}", asked)
+
+    def _decoded(self, paths: list[str], max_pixels: int, stop: threading.Event | None) -> list[Photo]:
+        photos = []
+        for name, path in zip(("Photo A", "Photo B", "The reference"), paths, strict=False):
+            try:
+                photos.append(self.darkroom.decode(path, max_pixels, stop))
+            except PhotoError as error:
+                raise PhotoError(f"{name}: {error}") from error
+        return photos
+
+    def _values(self, state: _State, *, problem: str = "", running: bool = False) -> list[Any]:
+        found = verdict(state.asked) if state.asked else None
+        unread = any(one.error for one in state.asked)
+        sentence = found.sentence if found else "No verdict: a reply could not be read." if unread else ""
+        words = [words_of(one) for one in state.asked] + ["", ""]
+        return [
+            state.status,
+            problem,
+            sentence,
+            words[0],
+            words[1],
+            gr.Button(interactive=not running),
+            gr.Button(interactive=running),
+        ]
+
+    def look(self, a: str | None, b: str | None) -> list[Any]:
+        """Show both photos in the slider as soon as there are two."""
+        if not a or not b:
+            return [gr.ImageSlider(None, visible=False), gr.skip()]
+        try:
+            photos = self._decoded([a, b], self.max_pixels or MAX_PIXELS, None)
+        except QInsightError as error:
+            return [gr.ImageSlider(None, visible=False), str(error)]
+        folder = Path(tempfile.mkdtemp(prefix="qinsight-"))
+        return [gr.ImageSlider(side_by_side(photos[0], photos[1], folder), visible=True), ""]
+
+    def swapped(self, a: str | None, b: str | None, request: gr.Request) -> list[Any]:
+        """A and B change places; the old verdict goes."""
+        return [b, a, *self.cleared(request)]
+
+    def stopped(self, request: gr.Request) -> list[Any]:
+        """Stop was pressed."""
+        self.visits.end(request.session_hash)
+        return ["Stopped.", gr.Button(interactive=True), gr.Button(interactive=False)]
+
+    def cleared(self, request: gr.Request) -> list[Any]:
+        """A photo changed: nothing of the old answer stays."""
+        self.visits.end(request.session_hash)
+        return self._values(_State(""))

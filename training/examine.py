@@ -1,0 +1,238 @@
+"""The preview checkpoint on photos it never saw: how often it is right, beside chance, poor rows included.
+
+Every held-out photo is asked about whole, as the page sends it: 24 times degraded or clean (each distortion
+at each level once), at a random size up to its own, through the engine that the app uses.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy import stats
+
+from qinsight.answers import Clean, Comparison, Degradation, Score, Winner, read_answer, read_reply
+from qinsight.checkpoint import Device
+from qinsight.engine import LocalEngine
+from qinsight.errors import AnswerError
+from qinsight.prompts import Task
+from qinsight.requests import Request, Sampling
+from training import lessons
+from training.degrade import DISTORTIONS, SEVERITIES, Degraded, degrade, leave_clean
+from training.photos import list_photos, open_photo
+
+CLEAR_DIFFERENCE = 0.7  # in mean opinion score
+BATCH = 12
+
+# Width and height of whole photos, from the smallest the processor takes to one megapixel.
+SIZES = (
+    *((56, 56), (112, 84), (224, 168), (448, 336), (640, 480), (896, 672), (1120, 840), (1277, 783)),
+    *((56, 224), (224, 56), (160, 640), (640, 160), (500, 2000), (2000, 500), (4000, 3000)),
+)
+
+Answered = Score | Degradation | Clean | Comparison | None
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is asked: of every `every`-th held-out photo, and how many pairs."""
+
+    every: int = 1
+    pairs: int = 200
+    triples: int = 100
+
+
+def examine(folder: Path, photos: Path, seed: int, size: Size = Size()) -> str:
+    """All numbers of a checkpoint as a Markdown table."""
+    began = time.monotonic()
+    engine = LocalEngine.open(str(folder), Device.CPU)
+    held = [photo for photo in list_photos(photos) if photo.held_out][:: size.every]
+    originals = [Image.fromarray(open_photo(photos, photo)) for photo in held]
+    rng = np.random.default_rng((seed, 2026))
+    views = [view for photo in originals for view in whole_views(photo, rng)]
+    rows = [*_degradations(engine, views), *_ratings(engine, views)]
+    rows += _comparisons(engine, views, size.pairs, rng)
+    rows += _with_reference(engine, originals, size.triples, rng)
+    rows += _every_size(engine, originals, rng)
+    head = f"{len(held)} held-out photos, {len(views)} views, {(time.monotonic() - began) / 60:.1f} minutes"
+    lines = [f"{name} | {value} | {chance}" for name, value, chance in rows]
+    return "\n".join(
+        [head, "", "| what | ours | chance |", "| --- | --- | --- |", *(f"| {line} |" for line in lines)]
+    )
+
+
+def whole_views(photo: Image.Image, rng: np.random.Generator) -> Iterator[Degraded]:
+    """A photo at each distortion and level and four times clean, each at a random size."""
+    made: list[tuple[str, int]] = [(name, level) for name in DISTORTIONS for level in range(1, 6)]
+    for distortion, level in made + [("null", 0)] * 4:
+        own = photo.width * photo.height / lessons.UNIT**2
+        tokens = np.exp(rng.uniform(np.log(16), np.log(min(own, lessons.MAX_TOKENS))))
+        smaller = _resized(photo, (tokens / own) ** 0.5)
+        yield degrade(smaller, distortion, level, rng) if level else leave_clean(smaller)
+
+
+def ask(engine: LocalEngine, requests: list[Request]) -> list[Answered]:
+    """Greedy answers in order; None where the reply is not an answer to this question in its plain form."""
+    answers: list[Answered] = [None] * len(requests)
+    order = sorted(
+        range(len(requests)), key=lambda number: sum(_area(one) for one in requests[number].photos)
+    )
+    for start in range(0, len(order), BATCH):
+        batch = order[start : start + BATCH]
+        words = [""] * len(batch)
+        for delta in engine.stream([requests[number] for number in batch], Sampling(max_new_tokens=160)):
+            words[delta.request] += delta.text
+        for number, text in zip(batch, words, strict=True):
+            answers[number] = _read(requests[number].task, text)
+    return answers
+
+
+def _read(task: Task, text: str) -> Answered:
+    try:
+        answer = read_answer(task, read_reply(text))
+    except AnswerError:
+        return None
+    return None if answer.repairs else answer
+
+
+def _degradations(engine: LocalEngine, views: list[Degraded]) -> list[tuple[str, str, str]]:
+    answers = ask(engine, [Request(Task.DEGRADATION, (view.image,)) for view in views])
+    named = [_named(answer) for answer in answers]
+    truth = [(view.distortion_class, view.severity) for view in views]
+    right = [said[0] == true[0] for said, true in zip(named, truth, strict=True)]
+    damaged = [number for number, true in enumerate(truth) if true[0] != "null"]
+    near = [right[n] and abs(_level(named[n][1]) - _level(truth[n][1])) <= 1 for n in damaged]
+    counts = Counter(true[0] for true in truth)
+    rows = [
+        ("degradation: readable answers", _share([answer is not None for answer in answers]), ""),
+        ("degradation: class", _share(right), f"{max(counts.values()) / len(truth):.3f}"),
+        (
+            "degradation: class and severity",
+            _share([said == true for said, true in zip(named, truth, strict=True)]),
+            f"{counts['null'] / len(truth):.3f} (always null)",
+        ),
+        ("degradation: class, severity within one level (degraded only)", _share(near), "0.130"),
+    ]
+    for name in (*DISTORTIONS, "null"):
+        mine = [number for number, true in enumerate(truth) if true[0] == name]
+        said = Counter(named[number][0] for number in mine)
+        most = ", ".join(f"{what} {count}" for what, count in said.most_common())
+        rows.append((f"recall of {name} (said: {most})", _share([right[number] for number in mine]), "0.200"))
+    return rows
+
+
+def _ratings(engine: LocalEngine, views: list[Degraded]) -> list[tuple[str, str, str]]:
+    answers = ask(engine, [Request(Task.SCORE, (view.image,)) for view in views])
+    read = [
+        (one.rating, view.mos) for one, view in zip(answers, views, strict=True) if isinstance(one, Score)
+    ]
+    said, true = np.array(read).T
+    return [
+        ("rating: readable answers", _share([answer is not None for answer in answers]), ""),
+        ("rating: PLCC with the pseudo-MOS", f"{np.corrcoef(said, true)[0, 1]:.3f}", "0"),
+        ("rating: SRCC with the pseudo-MOS", f"{stats.spearmanr(said, true).statistic:.3f}", "0"),
+        (
+            "rating: mean absolute error",
+            f"{np.abs(said - true).mean():.3f}",
+            f"{np.abs(np.median(true) - true).mean():.3f}",
+        ),
+        ("rating: different values written", f"{len(set(said))}", ""),
+    ]
+
+
+def _comparisons(
+    engine: LocalEngine, views: list[Degraded], number: int, rng: np.random.Generator
+) -> list[tuple[str, str, str]]:
+    pairs: list[tuple[Degraded, Degraded]] = []
+    while len(pairs) < number:
+        a, b = (views[int(place)] for place in rng.integers(len(views), size=2))
+        if abs(a.mos - b.mos) >= CLEAR_DIFFERENCE:
+            pairs.append((a, b))
+    asked = [
+        Request(Task.COMPARISON, (one.image, two.image)) for a, b in pairs for one, two in ((a, b), (b, a))
+    ]
+    answers = ask(engine, asked)
+    truth = [a.mos > b.mos for a, b in pairs for a, b in ((a, b), (b, a))]
+    first = [isinstance(answer, Comparison) and answer.winner is Winner.A for answer in answers]
+    readable = [isinstance(one, Comparison) and one.winner is not Winner.SIMILAR for one in answers]
+    right = [said == true and ok for said, true, ok in zip(first, truth, readable, strict=True)]
+    steady = [first[n] != first[n + 1] and readable[n] and readable[n + 1] for n in range(0, len(first), 2)]
+    return [
+        ("comparison: readable answers", _share(readable), ""),
+        (f"comparison: the better photo, {CLEAR_DIFFERENCE} MOS or more apart", _share(right), "0.500"),
+        ("comparison: same winner in both orders", _share(steady), "0.500"),
+    ]
+
+
+def _with_reference(
+    engine: LocalEngine, photos: list[Image.Image], number: int, rng: np.random.Generator
+) -> list[tuple[str, str, str]]:
+    asked, truth = [], []
+    for _ in range(number):
+        photo = photos[rng.integers(len(photos))]
+        scale = (np.exp(rng.uniform(np.log(16), np.log(400))) * lessons.UNIT**2 / _area(photo)) ** 0.5
+        views = [lessons.draw_degradation(_resized(photo, min(1, scale)), rng) for _ in range(3)]
+        views.sort(key=lambda view: view.mos)
+        a, b = (views[1 + int(place)] for place in rng.permutation(2))
+        asked.append(Request(Task.COMPARISON, (views[0].image, a.image, b.image), reference=True))
+        truth.append(_winner(a.mos - b.mos))
+    answers = ask(engine, asked)
+    right = [
+        isinstance(one, Comparison) and one.winner is true for one, true in zip(answers, truth, strict=True)
+    ]
+    return [
+        ("comparison with a reference: readable answers", _share([one is not None for one in answers]), ""),
+        (
+            "comparison with a reference: A, B or Similar (within 0.3 MOS)",
+            _share(right),
+            f"{max(Counter(truth).values()) / number:.3f}",
+        ),
+    ]
+
+
+def _every_size(
+    engine: LocalEngine, photos: list[Image.Image], rng: np.random.Generator
+) -> Iterator[tuple[str, str, str]]:
+    for wide, high in SIZES:
+        asked = []
+        for place in rng.integers(len(photos), size=3):
+            photo = photos[place].resize((wide, high), Image.Resampling.LANCZOS)
+            other = photos[place - 1]
+            a, b = (lessons.draw_degradation(one, rng).image for one in (photo, other))
+            asked += [Request(Task.SCORE, (a,)), Request(Task.DEGRADATION, (a,))]
+            asked += [Request(Task.COMPARISON, pair) for pair in ((a, b), (b, a))]
+            asked.append(Request(Task.COMPARISON, (a, photo, a), reference=True))
+        readable = [answer is not None for answer in ask(engine, asked)]
+        yield f"readable at {wide} x {high}, all tasks ({len(asked)} questions)", _share(readable), ""
+
+
+def _named(answer: Answered) -> tuple[str, str]:
+    if isinstance(answer, Degradation):
+        return str(answer.distortion), str(answer.severity)
+    return ("null", "null") if isinstance(answer, Clean) else ("unreadable", "")
+
+
+def _level(severity: str) -> int:
+    return SEVERITIES.index(severity) if severity in SEVERITIES else -9
+
+
+def _winner(difference: float) -> Winner:
+    if abs(difference) < 0.3:
+        return Winner.SIMILAR
+    return Winner.A if difference > 0 else Winner.B
+
+
+def _share(flags: list[bool]) -> str:
+    return f"{np.mean(flags):.3f}"
+
+
+def _area(photo: Image.Image) -> int:
+    return photo.width * photo.height
+
+
+def _resized(photo: Image.Image, scale: float) -> Image.Image:
+    size = max(28, round(photo.width * scale)), max(28, round(photo.height * scale))
+    return photo.resize(size, Image.Resampling.LANCZOS)
