@@ -61,13 +61,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python app.py", description="Rate, diagnose and compare photos with Q-Insight.", allow_abbrev=False
+        prog="python app.py",
+        description="Rate, diagnose and compare photos with Q-Insight.",
+        allow_abbrev=False,
     )
     add = parser.add_argument
     add("--model", default="auto", metavar="DIR|HUB_ID|preview", help="default: the best that fits here")
     add("--device", choices=[*Device], type=Device, default=Device.AUTO, help="default: auto")
     add("--precision", choices=[*Precision], type=Precision, default=Precision.AUTO, help="default: auto")
-    add("--order", choices=[*Order], type=Order, help="question or photo first; default: as the model was trained")
+    add(
+        "--order",
+        choices=[*Order],
+        type=Order,
+        help="question or photo first; default: as the model was trained",
+    )
     add("--max-pixels", type=int, metavar="N", help="rate at most this many pixels; default: the model's own")
     add("--max-new-tokens", type=int, default=1024, metavar="N", help="default: 1024")
     add("--host", default=None, metavar="ADDRESS", help="default: 127.0.0.1; 0.0.0.0 serves the network")
@@ -81,7 +88,9 @@ def _has_desktop() -> bool:
     """Whether there is a screen to open a browser on: not on Spaces, not in a bare SSH session."""
     if ON_SPACES:
         return False
-    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return sys.platform in ("win32", "darwin") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
 
 
 if __name__ == "__main__":

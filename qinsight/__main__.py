@@ -5,16 +5,15 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from qinsight.assess import Asked, ask, assessment, comparison, described, summary, verdict
 from qinsight.checkpoint import Device, Precision
-from qinsight.errors import EngineError, PhotoError, QInsightError
+from qinsight.errors import PhotoError, QInsightError
 from qinsight.photos import load_photo
 from qinsight.prompts import Order, Task
-from qinsight.requests import Engine, Request, Sampling
+from qinsight.requests import Engine, Sampling
 from qinsight.views import MIN_PIXELS
 
 ANSWERED, FAILED, MISUSED, UNREADABLE_ANSWER, UNREADABLE_PHOTO = 0, 1, 2, 3, 4
@@ -63,7 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_compare)
     command = commands.add_parser("quantize", help="write a 4-bit (NF4) copy of a model", allow_abbrev=False)
     command.add_argument("model", metavar="MODEL", help="a folder or a hub id")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder that does not exist yet")
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="a folder that does not exist yet"
+    )
     command.add_argument("--device", choices=[*Device], type=Device, default=Device.AUTO)
     command.set_defaults(run=_quantize)
     return parser
@@ -76,8 +77,18 @@ def _command(commands: Any, name: str, words: str) -> argparse.ArgumentParser:
     add("--model", default="auto", metavar="DIR|HUB_ID|preview", help="default: the best that fits here")
     add("--device", choices=[*Device], type=Device, default=Device.AUTO, help="default: auto")
     add("--precision", choices=[*Precision], type=Precision, default=Precision.AUTO, help="default: auto")
-    add("--order", choices=[*Order], type=Order, help="question or photo first; default: as the model was trained")
-    add("--max-pixels", type=_pixels, metavar="N", help="rate at most this many pixels; default: the model's own, about 1 megapixel")
+    add(
+        "--order",
+        choices=[*Order],
+        type=Order,
+        help="question or photo first; default: as the model was trained",
+    )
+    add(
+        "--max-pixels",
+        type=_pixels,
+        metavar="N",
+        help="rate at most this many pixels; default: the model's own, about 1 megapixel",
+    )
     add("--max-new-tokens", type=_positive, default=1024, metavar="N", help="default: 1024")
     add("--samples", type=_positive, default=1, metavar="K", help="ask K times and report mean and spread")
     add("--temperature", type=_temperature, metavar="T", help="default: 0 (greedy), with --samples 1.0")
@@ -171,7 +182,8 @@ def _sampling(options: argparse.Namespace) -> Sampling:
 
 def _watch(states: Iterator[tuple[Asked, ...]], name: str) -> tuple[Asked, ...]:
     """Run to the end; on a terminal the thinking of the first reply is shown as it comes."""
-    shown, state = 0, ()
+    shown = 0
+    state: tuple[Asked, ...] = ()
     for state in states:
         if sys.stderr.isatty():
             thinking = state[0].reply.thinking
@@ -265,15 +277,14 @@ def _print_words(task: Task, names: dict[str, str], result: dict[str, Any], erro
     if error:
         _say(f"{name}: {error}")
         return
-    words = {
-        Task.SCORE: lambda: f"{result['rating']:.2f}",
-        Task.DEGRADATION: lambda: (
-            "clean"
-            if result["distortion_class"] == "null"
-            else f"{result['severity']} {result['distortion_class']}"
-        ),
-        Task.COMPARISON: lambda: result.get("verdict", result["winner"]),
-    }[task]()
+    if task is Task.SCORE:
+        words = f"{result['rating']:.2f}"
+    elif task is Task.COMPARISON:
+        words = result.get("verdict", result["winner"])
+    elif result["distortion_class"] == "null":
+        words = "clean"
+    else:
+        words = f"{result['severity']} {result['distortion_class']}"
     beside = f"  (spread {result['spread']:.2f})" if "spread" in result else ""
     print(f"{words}{beside}  {name}", flush=True)  # noqa: T201
 

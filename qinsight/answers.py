@@ -205,7 +205,9 @@ def read_score(reply: Reply) -> Score:
     if match := re.search(r'"?rating"?\s*[:=]\s*"?(' + _NUMBER + ")", answer, re.IGNORECASE):
         repairs.append("broken JSON, the number after 'rating' read")
         return Score(_rating(match[1], repairs), tuple(repairs))
-    numbers = re.findall(_NUMBER, re.sub(r"(?:/|out of|from 1 to|between 1 and|1 to)\s*5(?:\.0+)?\b", "", answer))
+    numbers = re.findall(
+        _NUMBER, re.sub(r"(?:/|out of|from 1 to|between 1 and|1 to)\s*5(?:\.0+)?\b", "", answer)
+    )
     if len(numbers) != 1:
         raise AnswerError(f"Expected one rating from 1 to 5; the model said {_quoted(answer)}.")
     repairs.append("not JSON, the only number read")
@@ -253,7 +255,9 @@ def read_comparison(reply: Reply) -> Comparison:
         repairs.append("the letter alone")
         return Comparison(Winner(f"Image {bare.upper()}"), tuple(repairs))
     if not re.search(r"\b(?:not|neither|nor|n't|than|worse|inferior)\b", bare):
-        named = {f"image {letter.lower()}" for letter in re.findall(r"\bimage\s+([AB])\b", bare, re.IGNORECASE)}
+        named = {
+            f"image {letter.lower()}" for letter in re.findall(r"\bimage\s+([AB])\b", bare, re.IGNORECASE)
+        }
         if re.search(r"\bsimilar\b|\bcomparable\b", bare):
             named.add("similar")
         if len(named) == 1:

@@ -10,7 +10,17 @@ from functools import cached_property
 
 from PIL import Image
 
-from qinsight.answers import Answer, Clean, Comparison, Degradation, Reply, Score, Winner, read_answer, read_reply
+from qinsight.answers import (
+    Answer,
+    Clean,
+    Comparison,
+    Degradation,
+    Reply,
+    Score,
+    Winner,
+    read_answer,
+    read_reply,
+)
 from qinsight.errors import AnswerError
 from qinsight.odds import Place, distortion_odds, severity_odds
 from qinsight.prompts import Task
@@ -135,7 +145,9 @@ def verdict(asked: Sequence[Asked]) -> Verdict | None:
     if len(winners) == 2:
         winners[1] = _swapped(winners[1])
     if len(set(winners)) > 1:
-        return Verdict(None, "Too close, or order-dependent: the model changed its mind when the photos changed places.")
+        return Verdict(
+            None, "Too close, or order-dependent: the model changed its mind when the photos changed places."
+        )
     orders = "in both orders" if len(winners) == 2 else "against the reference"
     if winners[0] is Winner.SIMILAR:
         return Verdict(winners[0], f"About equally good, {orders}.")

@@ -114,7 +114,9 @@ def locate(model: str, progress: Progress = silent) -> Model:
         return Model("preview", {"": Part("Q-Insight preview", str(PREVIEW))})
     path = Path(model).expanduser()
     if path.is_dir():
-        found = {part: Part(f"{path.name}/{part}", str(path), part) for part in PARTS if (path / part).is_dir()}
+        found = {
+            part: Part(f"{path.name}/{part}", str(path), part) for part in PARTS if (path / part).is_dir()
+        }
         return Model(path.name or str(path), found or {"": Part(path.resolve().name, str(path))})
     if path.exists():
         raise EngineError(f"Expected a folder with a checkpoint; {model} is a file.")
@@ -163,10 +165,7 @@ def _check_weights(folder: Path, name: str) -> None:
     if kind != "qwen2_5_vl":
         raise EngineError(f"Expected a Qwen2.5-VL checkpoint (model_type qwen2_5_vl); {name} is {kind!r}.")
     index = folder / "model.safetensors.index.json"
-    if index.exists():
-        shards = set(_json(index).get("weight_map", {}).values())
-    else:
-        shards = {"model.safetensors"}
+    shards = set(_json(index).get("weight_map", {}).values()) if index.exists() else {"model.safetensors"}
     if missing := sorted(shard for shard in shards if not (folder / shard).exists()):
         raise EngineError(
             f"Expected {len(shards)} file(s) of weights in {name}; missing {', '.join(missing[:3])}. "
@@ -202,7 +201,9 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise EngineError(f"Expected readable JSON in {path.name} of {path.parent.name}: {error}.") from error
     if not isinstance(content, dict):
-        raise EngineError(f"Expected a JSON object in {path.name} of {path.parent.name}, got a list or value.")
+        raise EngineError(
+            f"Expected a JSON object in {path.name} of {path.parent.name}, got a list or value."
+        )
     return content
 
 
@@ -286,7 +287,7 @@ def _bar(words: str, size: int, progress: Progress) -> type:
     """A progress bar class that prints nothing and tells `progress` how many of the bytes have come."""
     from tqdm import tqdm
 
-    class Bar(tqdm):  # type: ignore[type-arg]
+    class Bar(tqdm):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             kwargs.pop("name", None)
             self.counts_bytes = kwargs.get("unit") == "B"

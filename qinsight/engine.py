@@ -158,7 +158,9 @@ class LocalEngine:
         for request in requests:
             if request.task not in weights.checkpoint.tasks:
                 known = ", ".join(sorted(weights.checkpoint.tasks))
-                raise EngineError(f"{weights.checkpoint.name} was not trained for {request.task}; it knows {known}.")
+                raise EngineError(
+                    f"{weights.checkpoint.name} was not trained for {request.task}; it knows {known}."
+                )
         limit = weights.checkpoint.max_pixels if max_pixels is None else max_pixels
         prompts = prepare(weights, requests, limit, self._order)
         conversation = _Conversation(weights, prompts, numbers, sampling)
@@ -199,7 +201,8 @@ def prepare(
             if id(photo) not in seen:
                 seen[id(photo)] = _look(weights, photo, max_pixels)
     return [
-        _prompt(weights, request, [seen[id(photo)] for photo in request.photos], order) for request in requests
+        _prompt(weights, request, [seen[id(photo)] for photo in request.photos], order)
+        for request in requests
     ]
 
 
@@ -259,7 +262,9 @@ class _Conversation:
         self.weights = weights
         self.sampling = sampling
         self.rows = [
-            _Row(number, int(prompt.positions.max()) + 1, torch.Generator().manual_seed(sampling.seed + number))
+            _Row(
+                number, int(prompt.positions.max()) + 1, torch.Generator().manual_seed(sampling.seed + number)
+            )
             for number, prompt in zip(numbers, prompts, strict=True)
         ]
         settings = weights.model.generation_config
@@ -395,7 +400,9 @@ def _shared_length(prompts: Sequence[Prompt]) -> int:
     """How many leading tokens, photos included, all prompts have in common, if that is worth a pass of its own."""
     if len(prompts) == 1:
         return 0
-    shared = min(len(prompt.ids) for prompt in prompts) - 1  # each row needs one token of its own to go on from
+    shared = (
+        min(len(prompt.ids) for prompt in prompts) - 1
+    )  # each row needs one token of its own to go on from
     first = prompts[0]
     for prompt in prompts[1:]:
         same = (prompt.ids[:shared] == first.ids[:shared]) & (

@@ -17,6 +17,7 @@ from qinsight.errors import PhotoError
 Source = str | os.PathLike[str] | bytes | BinaryIO
 
 MOST_BYTES = 300_000_000  # a 45-megapixel 16-bit TIFF, uncompressed, is 270 MB
+PIECE = 16 << 20  # a larger read would set aside all of MOST_BYTES for a small file
 MOST_SCANS = 200  # ordinary progressive JPEGs have about 10; each one costs a pass over every pixel
 MOST_PROFILE_BYTES = 8 << 20
 MOST_DIRECTORIES = 32
@@ -179,7 +180,7 @@ def full_size_tiff(data: bytes) -> bytes:
 def _read_within_limit(file: BinaryIO) -> bytes:
     parts, room = [], MOST_BYTES + 1
     try:
-        while room > 0 and (part := file.read(room)):
+        while room > 0 and (part := file.read(min(room, PIECE))):
             if not isinstance(part, bytes):
                 raise TypeError(f"expected a file opened in binary mode, got {type(part).__name__} from it")
             parts.append(part)

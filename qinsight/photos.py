@@ -109,11 +109,11 @@ def read_here(source: Source, *, max_pixels: int | None = None) -> Photo:
     """As `read_photo`, always in this process: a broken HEIC or RAW file may take it down."""
     if max_pixels is not None and max_pixels < 1:
         raise ValueError(f"expected max_pixels of at least 1, got {max_pixels}")
-    data = read_bytes(source)
-    kind = recognise(data)
-    if kind in EXTRAS:
-        _require_extra(kind)
     try:
+        data = read_bytes(source)
+        kind = recognise(data)
+        if kind in EXTRAS:
+            _require_extra(kind)
         if kind == "RAW":
             return _read_raw(data, max_pixels)
         return _decode(_open(data, kind), kind, max_pixels)
@@ -340,14 +340,17 @@ def _printable(name: str) -> str:
 
 
 def _frame_notes(opened: ImageFile) -> tuple[str, ...]:
-    """Counted only where the header says it: a GIF or TIFF may hold millions of tiny frames."""
-    if opened.format in ("GIF", "TIFF"):
-        return ("first of several frames",) if getattr(opened, "is_animated", False) else ()
+    """Frames are counted only where the header says how many: a GIF or TIFF may hold millions of tiny ones."""
+    try:
+        if opened.format in ("GIF", "TIFF"):
+            return ("first of several frames",) if getattr(opened, "is_animated", False) else ()
+    except BROKEN:  # the second frame is damaged; nobody asked for it
+        return ()
     frames = opened.info["frames"] if opened.format == "PNG" else getattr(opened, "n_frames", 1)
     return (f"first of {frames} frames",) if frames > 1 else ()
 
 
-# What Pillow's parsers raise on a broken file; a table, not a guess: `test_photos` damages files at random.
+# What Pillow's parsers raise on damaged files, found by damaging files at random.
 BROKEN = (
     OSError,
     SyntaxError,
@@ -370,5 +373,5 @@ def _damage_refused(kind: str) -> Iterator[None]:
         raise PhotoError("expected a photo of fewer pixels; save a smaller copy") from error
     except BROKEN as error:
         raise PhotoError(
-            f"expected a complete {kind} file, got one that is damaged or cut short; copy or export it once more"
+            f"expected a complete {kind} file, got one that is damaged, cut short or of a rare kind; export it once more"
         ) from error

@@ -34,7 +34,6 @@ from qinsight.checkpoint import (
 )
 from qinsight.errors import EngineError
 
-
 BYTES_PER_PARAMETER = {
     Precision.FP32: 4.0,
     Precision.BF16: 2.0,
@@ -134,7 +133,9 @@ def load(
             "Close what else uses it, or try --precision nf4, --device cpu or --model preview."
         ) from error
     except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
-        raise EngineError(f"The weights of {checkpoint.name} cannot be loaded: {_first_line(error)}") from error
+        raise EngineError(
+            f"The weights of {checkpoint.name} cannot be loaded: {_first_line(error)}"
+        ) from error
     if checkpoint.base is not None:
         model = _with_adapter(model, checkpoint, merge=precision is not Precision.NF4)
     model.eval().requires_grad_(False)

@@ -26,7 +26,8 @@ def _pixels(photo: Image.Image) -> np.ndarray:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_higher_level_has_a_lower_mos_and_does_more_harm(photo: Image.Image, kind: str) -> None:
     degraded = [
-        degrade(photo, KINDS[kind].distortion, level, np.random.default_rng(3), kind=kind) for level in range(1, 6)
+        degrade(photo, KINDS[kind].distortion, level, np.random.default_rng(3), kind=kind)
+        for level in range(1, 6)
     ]
     opinions = [one.mos for one in degraded]
     assert opinions == sorted(opinions, reverse=True)
@@ -42,7 +43,12 @@ def test_stronger_noise_has_a_lower_mos() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "strength", "mos"),
-    [("gaussian_blur", 1, 2.911), ("gaussian_blur", 5, 1.303), ("jpeg", 24, 3.866), ("white_noise", 0.1, 2.301)],
+    [
+        ("gaussian_blur", 1, 2.911),
+        ("gaussian_blur", 5, 1.303),
+        ("jpeg", 24, 3.866),
+        ("white_noise", 0.1, 2.301),
+    ],
 )
 def test_a_strength_that_kadid_showed_has_the_opinion_that_kadid_measured(
     kind: str, strength: float, mos: float
@@ -70,7 +76,9 @@ def test_darkening_lowers_the_light_and_blur_the_sharpness(photo: Image.Image) -
     dark = degrade(photo, "darken", 5, np.random.default_rng(0))
     assert _pixels(dark.image).mean() < 0.6 * _pixels(photo).mean()
     soft = degrade(photo, "blur", 5, np.random.default_rng(0))
-    assert np.abs(np.diff(_pixels(soft.image), axis=1)).mean() < np.abs(np.diff(_pixels(photo), axis=1)).mean()
+    assert (
+        np.abs(np.diff(_pixels(soft.image), axis=1)).mean() < np.abs(np.diff(_pixels(photo), axis=1)).mean()
+    )
 
 
 def test_a_clean_photo_is_untouched_and_has_the_best_opinion(photo: Image.Image) -> None:

@@ -114,7 +114,7 @@ def test_every_orientation_comes_upright(kind, orientation, max_pixels):
     assert corners(photo.image) == ["red", "lime", "blue", "white"]
 
 
-@pytest.mark.parametrize("orientation", [0, 9, 255, 65535, (6, 6), "6"])
+@pytest.mark.parametrize("orientation", [0, 9, 255, 65535])
 def test_an_orientation_that_means_nothing_is_ignored(orientation):
     assert corners(load_photo(saved(patches(), "PNG", exif=exif(orientation)))) == [
         "red",
@@ -140,26 +140,24 @@ def test_a_sixteen_bit_gray_photo_keeps_its_greys(kind):
     assert differ(image, grey(SIXTEEN_BIT_RAMP / 257)) <= 1
 
 
-@pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("inverted", [False, True])
-@pytest.mark.parametrize("bits", [8, 12, 16, 32])
+@pytest.mark.parametrize(
+    ("bits", "inverted", "order"),
+    [
+        (8, False, "<"), (8, True, "<"), (8, False, ">"), (8, True, ">"),
+        (16, False, "<"), (16, True, "<"), (16, False, ">"), (12, False, "<"), (32, False, "<"),
+    ],
+)  # fmt: skip
 def test_deep_gray_tiffs_keep_their_greys(bits, inverted, order):
     white = 2**bits - 1
     shown = np.linspace(0, 1, 64 * 48).reshape(48, 64)
     stored = np.round((1 - shown if inverted else shown) * white).astype(np.uint64)
     if bits == 12:
-        if order == ">":
-            pytest.skip("Pillow reads 12 bits in little-endian files only, and refuses the others")
         pairs = stored.reshape(-1, 2)
         strip = np.stack([pairs[:, 0] >> 4, (pairs[:, 0] & 15) << 4 | pairs[:, 1] >> 8, pairs[:, 1] & 255], 1)
         strip = strip.astype(np.uint8).tobytes()
     else:
         strip = stored.astype(f"{order}u{bits // 8}").tobytes()
     photo = tiff((picture_tags(64, 48, bits=(bits,), photometric=0 if inverted else 1), [strip]), order=order)
-    if bits in (12, 32) and inverted:
-        with pytest.raises(PhotoError):
-            load_photo(photo)
-        return
     assert differ(load_photo(photo), grey(shown * 255)) <= 1
 
 
@@ -184,31 +182,43 @@ def test_black_and_white_palette_and_lab_photos_are_shown():
     stripes = Image.fromarray(np.tile(np.array([[0, 255]], np.uint8), (48, 32)))
     assert np.array_equal(load_photo(saved(stripes.convert("1"), "PNG")), stripes.convert("RGB"))
     assert differ(load_photo(saved(patches().quantize(8), "GIF")), patches()) == 0
-    lab = Image.new("LAB", (64, 48), (136, 208, 195))  # CIE Lab 53.3, 80, 67: sRGB red
+    lab = Image.new("LAB", (64, 48), (138, 209, 198))  # CIE Lab 54, 81, 70 under D50: sRGB red
     assert differ(load_photo(saved(lab, "TIFF")), Image.new("RGB", (64, 48), "red")) <= 6
 
 
 # ---- transparency
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "RGBa"])
-@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "AVIF"])
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        ("PNG", "RGBA"),
+        ("PNG", "LA"),
+        ("PNG", "P"),
+        ("TIFF", "RGBA"),
+        ("TIFF", "LA"),
+        ("WEBP", "RGBA"),
+        ("AVIF", "RGBA"),
+    ],
+)
 def test_what_is_transparent_is_shown_over_white(kind, mode):
-    if (kind, mode) not in {
-        ("PNG", "RGBA"), ("PNG", "LA"), ("PNG", "PA"), ("TIFF", "RGBA"), ("TIFF", "LA"), ("TIFF", "RGBa"),
-        ("WEBP", "RGBA"), ("AVIF", "RGBA"),
-    }:  # fmt: skip
-        return
     photo = Image.new("RGBA", (64, 48), (200, 0, 0, 0))
     photo.paste((100, 100, 100, 255), (0, 0, 32, 24))
     photo.paste((100, 100, 100, 128), (32, 24, 64, 48))
-    if mode == "PA":
+    if mode == "P":
         data = saved(photo.quantize(16, method=Image.Quantize.FASTOCTREE), kind)
     else:
         data = saved(photo.convert(mode), kind, **LOSSLESS[kind])
     image = load_photo(data)
     seen = [image.getpixel(place)[0] for place in [(5, 5), (60, 5), (60, 40)]]
     assert seen == pytest.approx([100, 255, 177], abs=6)
+
+
+def test_colours_multiplied_with_their_transparency_are_restored():
+    premultiplied = np.full((48, 64, 4), (50, 25, 0, 128), np.uint8)
+    tags = picture_tags(64, 48, bits=(8, 8, 8, 8)) | {338: short(1)}
+    image = load_photo(tiff((tags, [premultiplied.tobytes()])))
+    assert image.getpixel((0, 0)) == pytest.approx((177, 152, 127), abs=2)
 
 
 def test_a_colour_key_is_transparent():
@@ -342,7 +352,7 @@ def test_what_follows_a_jpeg_is_ignored():
 @pytest.mark.parametrize("share", [0.3, 0.9])
 def test_half_a_photo_is_refused(kind, share):
     photo = saved(Image.fromarray(noise(200, 200, 3)), kind)
-    with pytest.raises(PhotoError, match="damaged or cut short"):
+    with pytest.raises(PhotoError, match="damaged"):
         load_photo(photo[: int(len(photo) * share)])
 
 
@@ -441,6 +451,24 @@ def test_a_jpeg_with_hundreds_of_scans_is_refused(scans, accepted):
     else:
         with pytest.raises(PhotoError, match="at most 200 scans"):
             load_photo(photo)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about damaged EXIF
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF"])
+def test_any_damage_ends_in_a_photo_or_a_refusal(kind):
+    frames = [patches().rotate(180)] if kind in ("GIF", "TIFF", "PNG") else []
+    options = {"save_all": True, "append_images": frames} if frames else {}
+    photo = np.frombuffer(saved(patches(), kind, exif=exif(6), icc_profile=SRGB, **options), np.uint8)
+    numbers = np.random.default_rng(7)
+    for _ in range(150):
+        damaged = photo.copy()
+        places = numbers.integers(0, numbers.choice([40, 400, len(photo)]), 6).clip(max=len(photo) - 1)
+        damaged[places] = numbers.choice([0, 1, 127, 128, 255], 6)
+        try:
+            image = load_photo(damaged[: numbers.integers(len(photo) // 2, 2 * len(photo))].tobytes())
+        except PhotoError:
+            continue
+        assert (image.mode, image.info) == ("RGB", {})
 
 
 # ---- HEIC and RAW, where their packages are installed
@@ -555,7 +583,7 @@ def test_a_child_is_killed_when_its_time_is_up(path):
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit the memory of a process")
 def test_a_child_that_needs_too_much_memory_is_refused(tmp_path):
     path = tmp_path / "photo.png"
-    Image.new("L", (8000, 8000)).save(path)
+    Image.new("1", (12_000, 12_000)).save(path)  # 144 MB once decoded
     with pytest.raises(PhotoError, match="memory"):
         decode_in_child(path, max_pixels=1000, memory_mb=200)
 

@@ -42,6 +42,7 @@ class Recipe:
     workers: int = 2
     eyes_share: float = 0.2  # of the minutes
     eyes_tokens: tuple[int, int] = (4, 36)
+    words_tokens: tuple[int, int] = (lessons.MIN_TOKENS, lessons.MAX_TOKENS)
     eyes_rate: float = 2e-3
     rate: float = 1.2e-3
     tower_rate: float = 0.5  # of `rate`, while words are learnt
@@ -168,7 +169,8 @@ class Warmup:
 
     def _speak(self, shared: np.random.Generator, rng: np.random.Generator) -> dict[str, Tensor]:
         # Small views a little more often than large ones: they cost less, and teach as much.
-        tokens = round(np.exp(np.log(4) + np.log(lessons.MAX_TOKENS / 4) * shared.random() ** 1.2))
+        low, high = self.recipe.words_tokens
+        tokens = round(low * (high / low) ** (shared.random() ** 1.2))
         groups = int(np.clip(self.recipe.tokens_per_step / (3 * tokens), 1, self.recipe.most_groups))
         views: list[View] = []
         for _ in range(groups):
@@ -176,7 +178,7 @@ class Warmup:
         rows = draw_rows(views, groups, rng)
         pairs = [row for row in rows if len(row.views) == 2]
         if pairs and shared.random() < 0.3:  # two photos of different sizes
-            other = _between(shared, max(4, tokens // 5), min(lessons.MAX_TOKENS, tokens * 5))
+            other = _between(shared, max(low, tokens // 5), min(high, tokens * 5))
             views += lessons.draw_views(self.photos, other, 1, rng)
             rows = [row for row in rows if row is not pairs[0]]
             rows.append(_pair(views, (pairs[0].views[0], len(views) - 1), rng))

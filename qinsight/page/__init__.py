@@ -15,9 +15,7 @@ from qinsight.requests import Sampling
 UPLOADS_LIVE = 3600  # seconds
 
 
-def build_page(
-    host: Host, sampling: Sampling | None = None, max_pixels: int | None = None
-) -> gr.Blocks:
+def build_page(host: Host, sampling: Sampling | None = None, max_pixels: int | None = None) -> gr.Blocks:
     """The page around a model; nothing is loaded or launched here."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     sampling, darkroom = sampling or Sampling(), Darkroom()
@@ -38,6 +36,13 @@ def build_page(
             return [headline(host)(), about_text(host), gr.Timer(active=host.loading)]
 
         for event in (page.load, timer.tick):
-            event(tell, None, [head, about, timer], queue=False, show_progress="hidden", api_visibility="private")
+            event(
+                tell,
+                None,
+                [head, about, timer],
+                queue=False,
+                show_progress="hidden",
+                api_visibility="private",
+            )
     page.queue(max_size=32, default_concurrency_limit=4, api_open=False)
     return page

@@ -67,7 +67,7 @@ class AssessTab:
                     [(str(path), caption(path)) for path in EXAMPLES],
                     label="Examples",
                     columns=4,
-                    height=230,
+                    height="auto",
                     allow_preview=False,
                     object_fit="cover",
                     buttons=[],
@@ -80,15 +80,17 @@ class AssessTab:
                 self.status = line("status", "status")
                 self.problem = line("problem", "alert")
                 with gr.Row():
-                    with gr.Column(min_width=150):
+                    with gr.Column(min_width=250):
                         self.gauge = gauge()
-                    with gr.Column(min_width=150):
+                    with gr.Column(min_width=250):
                         self.band = band()
                 with gr.Row(equal_height=False):
                     with gr.Column(min_width=240), gr.Accordion("Reasoning: rating", open=True):
                         self.score_words = running_text("score-words", "Reasoning behind the rating")
                     with gr.Column(min_width=240), gr.Accordion("Reasoning: diagnosis", open=True):
-                        self.diagnosis_words = running_text("diagnosis-words", "Reasoning behind the diagnosis")
+                        self.diagnosis_words = running_text(
+                            "diagnosis-words", "Reasoning behind the diagnosis"
+                        )
         self.outputs = [
             self.source,
             self.photo,
@@ -139,7 +141,7 @@ class AssessTab:
                 preview = None
                 if state.photo and not shown_preview and state.photo.format not in BROWSER_FORMATS:
                     preview, shown_preview = _preview(state.photo), True
-                yield self._values(state, source=path, running=True, preview=preview)
+                yield self._values(state, source=path, running=None, preview=preview)
         except Stopped:
             yield self._values(_State("Stopped.", state.photo, state.max_pixels, state.asked), source=path)
         except QInsightError as error:
@@ -175,9 +177,10 @@ class AssessTab:
         *,
         source: str | None = None,
         problem: str = "",
-        running: bool = False,
+        running: bool | None = False,
         preview: str | None = None,
     ) -> list[Any]:
+        """Values of `outputs`; `running` None leaves the buttons alone, which a click may just be pressing."""
         score, diagnosis = state.asked if len(state.asked) == 2 else (None, None)
         return [
             source,
@@ -188,19 +191,25 @@ class AssessTab:
             band_value(diagnosis),
             words_of(score) if score else "",
             words_of(diagnosis) if diagnosis else "",
-            gr.Button(interactive=not running),
-            gr.Button(interactive=running),
+            *buttons(running),
         ]
 
     def stopped(self, request: gr.Request) -> list[Any]:
         """Stop was pressed."""
         self.visits.end(request.session_hash)
-        return ["Stopped.", gr.Button(interactive=True), gr.Button(interactive=False)]
+        return ["Stopped.", *buttons(False)]
 
     def cleared(self, request: gr.Request) -> list[Any]:
         """The photo was taken away: nothing of its answer stays."""
         self.visits.end(request.session_hash)
         return self._values(_State(""))
+
+
+def buttons(running: bool | None) -> list[Any]:
+    """The states of the ask button and the stop button."""
+    if running is None:
+        return [gr.skip(), gr.skip()]
+    return [gr.Button(interactive=not running), gr.Button(interactive=running)]
 
 
 def caption(path: Path) -> str:
@@ -215,5 +224,3 @@ def _preview(photo: Photo) -> str:
     shown.thumbnail((1600, 1600))
     shown.save(path, compress_level=1)
     return str(path)
-
-

@@ -11,7 +11,7 @@ import gradio as gr
 
 from qinsight.assess import Asked, ask, comparison, verdict
 from qinsight.errors import PhotoError, QInsightError, Stopped
-from qinsight.page.assess_tab import EXAMPLES, caption
+from qinsight.page.assess_tab import EXAMPLES, buttons, caption
 from qinsight.page.background import Visits, in_background
 from qinsight.page.host import Host
 from qinsight.page.pictures import line, running_text, words_of
@@ -79,7 +79,10 @@ class CompareTab:
         with gr.Row(equal_height=False):
             with gr.Column(min_width=280), gr.Accordion("Reasoning: A shown first", open=True):
                 self.first_words = running_text("first-words", "Reasoning with photo A first")
-            with gr.Column(min_width=280) as self.second_column, gr.Accordion("Reasoning: B shown first", open=True):
+            with (
+                gr.Column(min_width=280) as self.second_column,
+                gr.Accordion("Reasoning: B shown first", open=True),
+            ):
                 self.second_words = running_text("second-words", "Reasoning with photo B first")
         pairs = [pair for pair in PAIRS if all(path in EXAMPLES for path in pair)]
         self.examples = gr.Examples(
@@ -111,7 +114,9 @@ class CompareTab:
             show_progress="hidden",
             api_visibility="private",
         )
-        self.stop.click(self.stopped, None, [self.status, self.button, self.stop], cancels=[running], **at_once)
+        self.stop.click(
+            self.stopped, None, [self.status, self.button, self.stop], cancels=[running], **at_once
+        )
         for photo in (self.a, self.b, self.reference):
             # a new photo, a removed one: the old verdict must not stay beside it
             for event in (photo.upload, photo.clear):
@@ -120,11 +125,11 @@ class CompareTab:
         show: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         for photo in (self.a, self.b):
             photo.change(self.look, [self.a, self.b], [self.slider, self.problem], **show)
-        self.swap.click(self.swapped, [self.a, self.b], [self.a, self.b, *self.outputs], cancels=[running], **at_once)
+        self.swap.click(
+            self.swapped, [self.a, self.b], [self.a, self.b, *self.outputs], cancels=[running], **at_once
+        )
 
-    def run(
-        self, a: str | None, b: str | None, reference: str | None, request: gr.Request
-    ) -> Iterator[Any]:
+    def run(self, a: str | None, b: str | None, reference: str | None, request: gr.Request) -> Iterator[Any]:
         """Compare the photos; yields the values of `outputs`."""
         if not a or not b:
             missing = "two photos" if not a and not b else "photo A" if not a else "photo B"
@@ -142,7 +147,7 @@ class CompareTab:
                     yield gr.skip()
                     continue
                 state = news
-                yield self._values(state, running=True)
+                yield self._values(state, running=None)
         except Stopped:
             yield self._values(_State("Stopped.", state.asked))
         except QInsightError as error:
@@ -176,7 +181,8 @@ class CompareTab:
                 raise PhotoError(f"{name}: {error}") from error
         return photos
 
-    def _values(self, state: _State, *, problem: str = "", running: bool = False) -> list[Any]:
+    def _values(self, state: _State, *, problem: str = "", running: bool | None = False) -> list[Any]:
+        """Values of `outputs`; `running` None leaves the buttons alone, which a click may just be pressing."""
         found = verdict(state.asked) if state.asked else None
         unread = any(one.error for one in state.asked)
         sentence = found.sentence if found else "No verdict: a reply could not be read." if unread else ""
@@ -187,8 +193,7 @@ class CompareTab:
             sentence,
             words[0],
             words[1],
-            gr.Button(interactive=not running),
-            gr.Button(interactive=running),
+            *buttons(running),
         ]
 
     def look(self, a: str | None, b: str | None) -> list[Any]:
@@ -209,7 +214,7 @@ class CompareTab:
     def stopped(self, request: gr.Request) -> list[Any]:
         """Stop was pressed."""
         self.visits.end(request.session_hash)
-        return ["Stopped.", gr.Button(interactive=True), gr.Button(interactive=False)]
+        return ["Stopped.", *buttons(False)]
 
     def cleared(self, request: gr.Request) -> list[Any]:
         """A photo changed: nothing of the old answer stays."""

@@ -75,7 +75,9 @@ def band_value(asked: Asked | None) -> dict[str, Any]:
             entry["percent"] = f"{chance:.0%}" if odds else ""
             entry["chosen"] = "yes" if level is answer.severity else "no"
         words = f"{answer.severity} {answer.distortion}".capitalize()
-        label = ("chance of each severity" if odds else "this model gives no chances") + _repaired(answer.repairs)
+        label = ("chance of each severity" if odds else "this model gives no chances") + _repaired(
+            answer.repairs
+        )
         return {"known": "yes", "words": words, "levels": levels, "label": label}
     words, label = _nothing_yet(asked)
     return {"known": "no", "words": words, "levels": levels, "label": label}
@@ -83,8 +85,8 @@ def band_value(asked: Asked | None) -> dict[str, Any]:
 
 def running_text(elem_id: str, label: str) -> gr.HTML:
     """Words that grow while they come; escaped, whatever is in them."""
-    template = '<div class="qi-words" tabindex="0" role="region" aria-label="%s">{{value}}</div>' % label
-    return gr.HTML("", html_template=template, elem_id=elem_id, elem_classes="qi-scroll", autoscroll=True)
+    template = f'<div class="qi-words" tabindex="0" role="region" aria-label="{label}">{{{{value}}}}</div>'
+    return gr.HTML("", html_template=template, elem_id=elem_id, max_height=360, autoscroll=True)
 
 
 def line(elem_id: str, role: str = "") -> gr.HTML:
@@ -114,9 +116,9 @@ CSS = """
 .qi-line { margin: 0; color: var(--body-text-color); overflow-wrap: anywhere; }
 #problem .qi-line:not(:empty), #compare-problem .qi-line:not(:empty) {
   padding: .5em .8em; border-left: 4px solid #c2410c; background: var(--background-fill-secondary); }
-.qi-words { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.5; max-height: 22em;
-  overflow-y: auto; color: var(--body-text-color); }
-.qi-gauge, .qi-band { text-align: center; color: var(--body-text-color); min-height: 10.5em;
+.qi-words { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.5;
+  color: var(--body-text-color); }
+.qi-gauge, .qi-band { text-align: center; color: var(--body-text-color); min-height: 9.5em;
   display: flex; flex-direction: column; justify-content: flex-end; }
 .qi-gauge svg { width: min(100%, 15em); display: block; margin: 0 auto -2.6em; overflow: visible; }
 .qi-gauge path { fill: none; stroke-width: 15; stroke-linecap: butt; }

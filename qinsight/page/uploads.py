@@ -18,7 +18,7 @@ BROWSER_FORMATS = {"JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP"}  # TIFF, HEIC an
 RAW_SUFFIXES = [".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw"]
 
 
-class PhotoInput(gr.Image):  # type: ignore[misc]
+class PhotoInput(gr.Image):
     """An image upload that hands over the path of the very bytes that came.
 
     The stock component opens the file first: it re-encodes what is not RGB, clips 16 bit to white, fails
