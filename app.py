@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 # Before Gradio is imported: it reads these while it is.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -16,18 +15,14 @@ from qinsight.checkpoint import Device, Precision, Progress
 from qinsight.prompts import Order
 from qinsight.requests import Engine, Sampling
 
-ICON = Path(__file__).parent / "qinsight" / "page" / "icon.png"
 ON_SPACES = "SPACE_ID" in os.environ
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the flags, start to load the model, serve the page until it is stopped."""
     options = _parser().parse_args(argv)
-    import gradio as gr
-
-    from qinsight.page import build_page
+    from qinsight.page import build_page, launch
     from qinsight.page.host import Host
-    from qinsight.page.pictures import CSS
 
     def open_engine(progress: Progress) -> Engine:
         from qinsight.engine import LocalEngine  # torch takes seconds; the page is up before it
@@ -38,20 +33,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     page = build_page(host, Sampling(options.max_new_tokens), options.max_pixels)
     host.start()
     try:
-        page.launch(
+        launch(
+            page,
             server_name=options.host,
             server_port=options.port,
             share=options.share,
             inbrowser=options.browser and _has_desktop(),
-            theme=gr.themes.Default(),
-            css=CSS,
-            favicon_path=ICON,
-            pwa=True,
-            run_history=False,
-            enable_monitoring=False,
-            footer_links=["settings"],
-            max_file_size="300mb",
-            state_session_capacity=200,
         )
     except OSError as error:
         print(f"The page cannot be served: {error}", file=sys.stderr)  # noqa: T201

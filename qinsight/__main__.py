@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ def _command(commands: Any, name: str, words: str) -> argparse.ArgumentParser:
     add("--max-new-tokens", type=_positive, default=1024, metavar="N", help="default: 1024")
     add("--samples", type=_positive, default=1, metavar="K", help="ask K times and report mean and spread")
     add("--temperature", type=_temperature, metavar="T", help="default: 0 (greedy), with --samples 1.0")
-    add("--seed", type=int, default=42, metavar="N", help="of the samples; default: 42")
+    add("--seed", type=_seed, default=42, metavar="N", help="of the samples; default: 42")
     return command
 
 
@@ -113,9 +114,15 @@ def _temperature(text: str) -> float:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 100, got {text!r}")
+    if value != 0 and not 1e-6 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"expected 0, or a number from 1e-6 to 100, got {text!r}")
     return value
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or not int(text) < 2**32:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to {2**32 - 1}, got {text!r}")
+    return int(text)
 
 
 def _each_photo(options: argparse.Namespace) -> int:
@@ -160,7 +167,7 @@ def _quantize(options: argparse.Namespace) -> int:
 
     for folder in quantize(options.model, options.out, options.device, _show_progress):
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-        print(f"{folder}  {size / 1e6:.1f} MB")  # noqa: T201
+        _print(f"{folder}  {size / 1e6:.1f} MB")
     return ANSWERED
 
 
@@ -215,7 +222,7 @@ def _report(
     line |= result | {"error": error}
     if error:
         line |= dict.fromkeys(FIELDS[task])
-    print(json.dumps(line, ensure_ascii=False), flush=True)  # noqa: T201
+    _print(json.dumps(line, ensure_ascii=False), json.dumps(line))
     return error is None
 
 
@@ -264,10 +271,11 @@ def _compared(asked: Sequence[Asked], error: str | None) -> dict[str, Any]:
     if not readable:
         return fields | {"error": error}
     winners = [found.winner for found in readable]
-    winner = max(set(winners), key=winners.count)
+    most = Counter(winners).most_common(2)
+    winner = None if len(most) > 1 and most[0][1] == most[1][1] else most[0][0]  # a tie is no verdict
     fields |= {"winner": str(winner) if winner else "undecided", "verdict": readable[0].sentence}
     if len(groups) > 1:
-        fields |= {"readable": len(readable), "agreement": winners.count(winner) / len(winners)}
+        fields |= {"readable": len(readable), "agreement": most[0][1] / len(winners)}
         del fields["verdict"]
     return fields | {"error": None}
 
@@ -286,7 +294,7 @@ def _print_words(task: Task, names: dict[str, str], result: dict[str, Any], erro
     else:
         words = f"{result['severity']} {result['distortion_class']}"
     beside = f"  (spread {result['spread']:.2f})" if "spread" in result else ""
-    print(f"{words}{beside}  {name}", flush=True)  # noqa: T201
+    _print(f"{words}{beside}  {name}")
 
 
 def _show_progress(words: str, done: float | None) -> None:
@@ -294,6 +302,15 @@ def _show_progress(words: str, done: float | None) -> None:
         sys.stderr.write(f"\r{words}" + (f" {done:4.0%}" if done is not None else "") + "\033[K")
         if done is None or done >= 1:
             sys.stderr.write("\n")
+
+
+def _print(words: str, in_ascii: str | None = None) -> None:
+    """A file name may hold bytes that are no text, and a terminal may lack a character."""
+    try:
+        words.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        words = in_ascii or words.encode("ascii", "backslashreplace").decode("ascii")
+    print(words, flush=True)  # noqa: T201
 
 
 def _say(words: str) -> None:

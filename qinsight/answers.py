@@ -6,9 +6,9 @@ for a clean one. It never guesses: what cannot be read is an `AnswerError` that 
 """
 
 import json
-import math
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -94,11 +94,23 @@ Answer = Score | Degradation | Clean | Comparison
 
 # --- the frame: <think> ... </think> <answer> ... </answer> -------------------------------------------
 
+# Every repetition below is bounded or stands before something it cannot match itself: a hostile model may
+# write 100 kB of anything, and reading it takes milliseconds (tests/test_answers.py).
 _TAGS = ("<think>", "</think>", "<answer>", "</answer>")
-_TAG = re.compile(r"<\s*(/?)\s*(think|answer)\s*>", re.IGNORECASE)
-_SPECIAL = re.compile(r"<\|[a-z_]+\|>")  # <|im_end|> and its like, left in by some servers
-_STRICT = re.compile(r"<think>\s*\n(.*?)\n</think>\s*\n<answer>\s*\n(\{[^{}]*\})\s*\n</answer>", re.DOTALL)
-_RELAXED = re.compile(r"\s*<think>(.*?)</think>\s*<answer>\s*(\{[^{}]*\})\s*</answer>\s*", re.DOTALL)
+_TAG = re.compile(r"<\s{0,2}(/?)\s{0,2}(think|answer)\s{0,2}>", re.IGNORECASE)
+_SPECIAL = re.compile(r"<\|[a-z_]{1,40}\|>")  # <|im_end|> and its like, left in by some servers
+_STRICT = re.compile(r"<think>[^\S\n]*\n.*\n</think>\s*\n<answer>\s*\n(\{[^{}]*\})\s*\n</answer>", re.DOTALL)
+_STRICT_WORDS = re.compile(r"<think>[^\S\n]*\n.*\n</think>\s*\n<answer>[^\S\n]*\n(.*)\n</answer>", re.DOTALL)
+_RELAXED = re.compile(r"<think>.*</think>\s*<answer>\s*(\{[^{}]*\})\s*</answer>", re.DOTALL)
+_RELAXED_WORDS = re.compile(r"<think>.*</think>\s*<answer>(.*)</answer>", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class _Tag:
+    start: int
+    end: int
+    name: str
+    exact: bool
 
 
 def read_reply(text: str, *, finished: bool = True) -> Reply:
@@ -107,46 +119,69 @@ def read_reply(text: str, *, finished: bool = True) -> Reply:
     While it is not `finished`, a trailing piece that may become a tag is held back, so that a reader
     never sees half a tag, and `answer` stays None until `</answer>` has come.
     """
-    shown = text if finished else _without_half_tag(text)
-    shown = _SPECIAL.sub("", shown)
-    repairs: list[str] = []
-    tags = [(match.start(), match.end(), match[1] + match[2].lower()) for match in _TAG.finditer(shown)]
-    opened = next((tag for tag in tags if tag[2] == "answer"), None)
-    if opened is None:
-        answer = _answer_without_tags(shown, tags, repairs) if finished else None
-        thinking = _strip_tags(shown[: len(shown) - len(answer)] if answer else shown)
-        return Reply(thinking, answer.strip() if answer is not None else None, text, tuple(repairs))
+    shown = _SPECIAL.sub(" ", text)
+    if not finished:
+        shown = _without_half_tag(shown)
+    tags = [
+        _Tag(found.start(), found.end(), found[1] + found[2].lower(), found[0] in _TAGS)
+        for found in _TAG.finditer(shown)
+    ]
+    openings = [tag for tag in tags if tag.name == "answer"]
+    if not openings:
+        return _read_without_answer_tag(text, shown, tags, finished)
     # A model that corrects itself answers last; what stands before is thinking.
-    opened = next(tag for tag in reversed(tags) if tag[2] == "answer")
-    closed = next((tag for tag in tags if tag[2] == "/answer" and tag[0] >= opened[1]), None)
-    if sum(tag[2] == "answer" for tag in tags) > 1:
+    opening = openings[-1]
+    closing = next((tag for tag in tags if tag.name == "/answer" and tag.start >= opening.end), None)
+    if closing is None and not finished:
+        return Reply(_strip_tags(shown[: opening.start]), None, text)
+    repairs = []
+    if closing is None and len(openings) > 1 and not _strip_tags(shown[opening.end :]):
+        repairs.append("<answer> written for </answer>")
+        opening, closing = openings[-2], opening
+    end = closing.start if closing else len(shown)
+    repairs += _repairs_of_frame(shown, tags, opening, closing)
+    return Reply(
+        _strip_tags(shown[: opening.start]), _strip_tags(shown[opening.end : end]), text, tuple(repairs)
+    )
+
+
+def _repairs_of_frame(shown: str, tags: list[_Tag], opening: _Tag, closing: _Tag | None) -> list[str]:
+    repairs = []
+    before = [tag for tag in tags if tag.end <= opening.start]
+    if any(tag.name == "answer" for tag in before):
         repairs.append("several <answer> tags, the last one read")
-    if closed is None and not finished:
-        return Reply(_strip_tags(shown[: opened[0]]), None, text, tuple(repairs))
-    if closed is None:
+    if closing is None:
         repairs.append("no </answer>")
-    elif shown[closed[1] :].strip():
+    elif shown[closing.end :].strip():
         repairs.append("text after </answer>")
-    names = [tag[2] for tag in tags if tag[1] <= opened[0]]
-    if finished and (names.count("think"), names.count("/think")) != (1, 1):
+    if [tag.name for tag in before if tag.name.endswith("think")] != ["think", "/think"]:
         repairs.append("<think> tags missing or repeated")
-    answer = shown[opened[1] : closed[0] if closed else len(shown)]
-    return Reply(_strip_tags(shown[: opened[0]]), _strip_tags(answer), text, tuple(repairs))
+    elif shown[: before[0].start].strip() or shown[before[-1].end : opening.start].strip():
+        repairs.append("text outside the tags")
+    if not all(tag.exact for tag in tags):
+        repairs.append("spelling of the tags")
+    return repairs
 
 
-def has_strict_format(text: str) -> bool:
+def has_strict_format(text: str, task: Task = Task.SCORE) -> bool:
     """Whether the reply has the layout that the published training rewarded: each tag on its own line.
 
-    The prompt's own one-line example does not have it; see `has_relaxed_format`.
+    The prompt's own one-line example does not have it; see `has_relaxed_format`. The answer is one
+    brace-free object, to a comparison any words.
     """
-    match = _STRICT.fullmatch(text.strip())
-    return match is not None and not _TAG.search(match[1])
+    return _has_format(text, _STRICT_WORDS if task is Task.COMPARISON else _STRICT)
 
 
-def has_relaxed_format(text: str) -> bool:
-    """Whether the reply has the layout the paper describes: thinking and a brace-free object, each in its tags."""
-    match = _RELAXED.fullmatch(text)
-    return match is not None and not _TAG.search(match[1])
+def has_relaxed_format(text: str, task: Task = Task.SCORE) -> bool:
+    """Whether the reply has the layout the paper describes: thinking and answer, each in its tags."""
+    return _has_format(text, _RELAXED_WORDS if task is Task.COMPARISON else _RELAXED)
+
+
+def _has_format(text: str, layout: re.Pattern[str]) -> bool:
+    if [found[0] for found in _TAG.finditer(text)] != list(_TAGS):
+        return False
+    match = layout.fullmatch(text.strip())
+    return match is not None and bool(match[1].strip())
 
 
 def _without_half_tag(text: str) -> str:
@@ -155,27 +190,55 @@ def _without_half_tag(text: str) -> str:
     if start < 0 or ">" in text[start:]:
         return text
     piece = re.sub(r"\s+", "", text[start:]).lower()
-    grows = any(tag.startswith(piece) for tag in _TAGS) or piece.startswith("<|")
+    grows = any(tag.startswith(piece) for tag in _TAGS) or re.fullmatch(r"<\|[a-z_]{0,40}\|?", piece)
     return text[:start] if grows else text
 
 
-def _answer_without_tags(shown: str, tags: list[tuple[int, int, str]], repairs: list[str]) -> str | None:
-    """What follows `</think>`, or a trailing JSON object: the two tagless layouts seen in fine-tunes."""
-    thought = next((tag for tag in reversed(tags) if tag[2] == "/think"), None)
-    if thought is not None and _strip_tags(shown[thought[1] :]):
-        repairs.append("no <answer> tag, the text after </think> read")
-        return shown[thought[1] :]
-    if match := re.search(r"\{[^{}]*\}\s*(?:```)?\s*(?:</answer>)?\s*$", shown):
-        repairs.append("no <answer> tag, the closing JSON object read")
-        return match[0]
-    if not tags and len(shown.split()) <= 6 and shown.strip():
-        repairs.append("no tags at all, the bare words read")
-        return shown
-    return None
+def _read_without_answer_tag(text: str, shown: str, tags: list[_Tag], finished: bool) -> Reply:
+    """The tagless layouts seen in fine-tunes: an answer after `</think>`, a closing JSON object, bare words."""
+    if not finished:
+        return Reply(_strip_tags(shown), None, text)
+    thought = next((tag for tag in reversed(tags) if tag.name == "/think"), None)
+    opened = _start_of_closing_object(shown)
+    if thought is not None and _strip_tags(shown[thought.end :]):
+        start, repair = thought.end, "no <answer> tag, the text after </think> read"
+    elif opened is not None:
+        start, repair = opened, "no <answer> tag, the closing JSON object read"
+    elif not tags and _is_bare_answer(shown):
+        start, repair = 0, "no tags at all, the bare words read"
+    else:
+        return Reply(_strip_tags(shown), None, text)
+    thinking = re.sub(r"```[a-z]{0,10}\s{0,3}\Z", "", shown[:start])
+    return Reply(_strip_tags(thinking), _strip_tags(shown[start:]), text, (repair,))
+
+
+def _start_of_closing_object(shown: str) -> int | None:
+    """Where the brace-free object begins with which the reply ends, a code fence and tags aside."""
+    body = shown.rstrip()
+    if body.lower().endswith("</answer>"):
+        body = body[: -len("</answer>")].rstrip()
+    body = body.removesuffix("```").rstrip()
+    start = body.rfind("{")
+    return start if start >= 0 and body.find("}", start) == len(body) - 1 else None
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[^\W\d_]+", text.lower()))
+
+
+_BARE = _words(
+    "a answer are b best better both choice final i image images is it my of out overall photo picture pick "
+    "prefer preferred quality rate rating result score similar superior the this verdict winner wins"
+)
+
+
+def _is_bare_answer(shown: str) -> bool:
+    """Whether the reply is an answer and nothing else: `4.2`, `Rating: 4.2/5`, `Image A is better.`"""
+    return len(shown) <= 80 and bool(shown.strip()) and _words(shown) <= _BARE and "?" not in shown
 
 
 def _strip_tags(text: str) -> str:
-    return _TAG.sub("", text).strip()
+    return _TAG.sub(" ", text).strip()
 
 
 # --- the answers ----------------------------------------------------------------------------------------
@@ -191,7 +254,12 @@ def read_answer(task: Task, reply: Reply) -> Answer:
     return readers[task](reply)
 
 
-_NUMBER = r"(?<![\w.,+-])[+-]?\d+(?:[.,]\d+)?(?![\d]|[.,]\d)"
+# What ends a field in JSON too broken to parse: a comma counts only where another field follows it.
+_NEXT_FIELD = r"""(?=\s{0,5}(?:$|\n|[;})\]]|\.(?!\d)|,\s{0,5}(?:[}\]]|["']?[a-z_]{1,40}["']?\s{0,5}[:=])))"""
+_LABELLED = re.compile(
+    r"""rating["'*]{0,3}\s{0,5}[:=][\s"'*]{0,6}(\d+(?:\.\d+|,\d{1,2})?)["'*]{0,3}""" + _NEXT_FIELD,
+    re.IGNORECASE,
+)
 
 
 def read_score(reply: Reply) -> Score:
@@ -200,18 +268,14 @@ def read_score(reply: Reply) -> Score:
     found, layout = _object_in(answer)
     if found is not None:
         repairs += layout
-        value = _only(found, ("rating", "score", "overall_rating", "quality"), "rating", repairs)
+        value = _only(found, ("rating", "score", "overall_rating", "quality"), answer, repairs)
         return Score(_rating(value, repairs), tuple(repairs))
-    if match := re.search(r'"?rating"?\s*[:=]\s*"?(' + _NUMBER + ")", answer, re.IGNORECASE):
+    labelled = {float(found.replace(",", ".")) for found in _LABELLED.findall(_SCALE.sub(" ", answer))}
+    if len(labelled) == 1:
         repairs.append("broken JSON, the number after 'rating' read")
-        return Score(_rating(match[1], repairs), tuple(repairs))
-    numbers = re.findall(
-        _NUMBER, re.sub(r"(?:/|out of|from 1 to|between 1 and|1 to)\s*5(?:\.0+)?\b", "", answer)
-    )
-    if len(numbers) != 1:
-        raise AnswerError(f"Expected one rating from 1 to 5; the model said {_quoted(answer)}.")
+        return Score(_rating(labelled.pop(), repairs), tuple(repairs))
     repairs.append("not JSON, the only number read")
-    return Score(_rating(numbers[0], repairs), tuple(repairs))
+    return Score(_rating(_only_number(answer), repairs), tuple(repairs))
 
 
 def read_degradation(reply: Reply) -> Degradation | Clean:
@@ -220,16 +284,15 @@ def read_degradation(reply: Reply) -> Degradation | Clean:
     found, layout = _object_in(answer)
     if found is not None:
         repairs += layout
-        kind = _only(found, ("distortion_class", "distortion", "class"), "distortion_class", repairs)
-        severity = _only(found, ("severity", "level"), "severity", repairs, default=None)
+        kind = _only(found, ("distortion_class", "distortion", "class"), answer, repairs)
+        severity = _only(found, ("severity", "level"), answer, repairs, default="null")
     else:
-        pair = _fields_in(answer)
-        if pair is None:
+        kind, severity = _field("distortion_class", answer), _field("severity", answer)
+        if kind is None or severity is None:
             raise AnswerError(
-                f'Expected "distortion_class" and "severity"; the model said {_quoted(answer)}.'
+                f'Expected one "distortion_class" and one "severity"; the model said {_quoted(answer)}.'
             )
         repairs.append("broken JSON, the two fields read")
-        kind, severity = pair
     distortion = _member(Distortion, kind, "distortion class", repairs)
     level = _member(Severity, severity, "severity", repairs)
     if distortion is None and level is None:
@@ -242,10 +305,30 @@ def read_degradation(reply: Reply) -> Degradation | Clean:
     return Degradation(distortion, level, tuple(repairs))
 
 
+_NAMED = re.compile(r"""\bimage[\s_*"'`:-]{0,6}([ab])\b""", re.IGNORECASE)
+_SIMILAR = re.compile(r"\b(?:similar|comparable)\b", re.IGNORECASE)
+_AROUND_A_VERDICT = _BARE | _words(
+    "about choose chosen clearly comparable equally has in one perceptual quite slightly very"
+)
+_REASONED = re.compile(
+    r"\W{0,3}(?:the )?image \W{0,3}[ab]\W{0,3} "
+    r"(?:(?:is|looks|appears|seems)(?: (?:clearly|slightly|much|the|overall)){0,3}"
+    r" (?:better|best|superior|preferred|preferable|winner)"
+    r"|(?:has|offers|shows|provides)(?: (?:clearly|slightly|much|the|a|overall)){0,3}"
+    r" (?:better|best|superior|higher)(?: \w{1,20})? quality)\b",
+    re.IGNORECASE,
+)
+_DOUBT = re.compile(
+    r"\b(?:not|no|nor|neither|never|cannot|nobody|than|worse|inferior|but|although|though|however|while|whereas|"
+    r"unless|if|other|former|latter|both|tie)\b|n['\u2019]t\b|\?",
+    re.IGNORECASE,
+)
+
+
 def read_comparison(reply: Reply) -> Comparison:
-    """Image A, Image B or Similar; two different verdicts in one answer are refused."""
+    """Image A, Image B or Similar; anything that names two of them, or names one in doubt, is refused."""
     answer, repairs = _answer_of(reply)
-    bare = answer.strip().strip('"*`. ').casefold()
+    bare = answer.strip(" \n\t\"'*`.()[]").casefold()
     exact = {str(winner).casefold(): winner for winner in Winner}
     if bare in exact:
         if answer.strip().strip('"') not in set(Winner):
@@ -254,15 +337,13 @@ def read_comparison(reply: Reply) -> Comparison:
     if bare in {"a", "b"}:
         repairs.append("the letter alone")
         return Comparison(Winner(f"Image {bare.upper()}"), tuple(repairs))
-    if not re.search(r"\b(?:not|neither|nor|n't|than|worse|inferior)\b", bare):
-        named = {
-            f"image {letter.lower()}" for letter in re.findall(r"\bimage\s+([AB])\b", bare, re.IGNORECASE)
-        }
-        if re.search(r"\bsimilar\b|\bcomparable\b", bare):
-            named.add("similar")
-        if len(named) == 1:
-            repairs.append("words around the verdict")
-            return Comparison(exact[named.pop()], tuple(repairs))
+    named = {f"image {letter.lower()}" for letter in _NAMED.findall(answer)}
+    named |= {f"image {letter.lower()}" for letter in re.findall(r"\b[AB]\b", _NAMED.sub(" ", answer))}
+    named |= {"similar"} if _SIMILAR.search(answer) else set()
+    plain = _words(answer) <= _AROUND_A_VERDICT and not re.search(r"[?\d]", answer)
+    if len(named) == 1 and (plain or (_REASONED.match(answer) and not _DOUBT.search(answer))):
+        repairs.append("words around the verdict")
+        return Comparison(exact[named.pop()], tuple(repairs))
     raise AnswerError(f'Expected "Image A", "Image B" or "Similar"; the model said {_quoted(answer)}.')
 
 
@@ -279,88 +360,125 @@ def _object_in(answer: str) -> tuple[dict[str, Any] | None, list[str]]:
     """The one JSON object in the answer, with the layouts that had to be looked through."""
     repairs: list[str] = []
     text = answer.strip()
-    if fenced := re.fullmatch(r"```(?:json)?\s*(.*?)\s*```", text, re.DOTALL | re.IGNORECASE):
+    if len(text) > 6 and text.startswith("```") and text.endswith("```"):
         repairs.append("code fence")
-        text = fenced[1]
-    value = _parsed(text)
-    if value is None and (inner := re.findall(r"\{[^{}]*\}", text)):
-        objects = [parsed for piece in inner if isinstance(parsed := _parsed(piece), dict)]
-        if any(other != objects[0] for other in objects[1:]):
+        text = re.sub(r"\A```(?:json)?", "", text[:-3], flags=re.IGNORECASE).strip()
+    value, mended = _parsed(text)
+    inner = re.findall(r"\{[^{}]*\}", text)
+    if not isinstance(value, dict) and len(inner) <= 20:  # more are no answer, only work
+        parsed = [_parsed(piece) for piece in inner]
+        objects = [(found, how) for found, how in parsed if isinstance(found, dict)]
+        if any(other != objects[0][0] for other, _ in objects[1:]):
             raise AnswerError(f"Expected one answer; the model gave several: {_quoted(answer)}.")
         if objects:
-            value = objects[0]
+            value, mended = objects[0]
             repairs.append("text around the JSON" if len(objects) == 1 else "the JSON repeated")
-    return (value, repairs) if isinstance(value, dict) else (None, [])
+    return (value, repairs + mended) if isinstance(value, dict) else (None, [])
 
 
-def _parsed(text: str) -> Any:
-    """JSON, also with single quotes, Python's None, bare keys' usual trailing comma; None where it is not."""
-    try:
-        return json.loads(text, object_pairs_hook=_no_contradiction)
-    except json.JSONDecodeError:
-        pass
-    mended = re.sub(r"\bNone\b", "null", text)
+def _parsed(text: str) -> tuple[Any, list[str]]:
+    """JSON, also with single or curly quotes, Python's None, a trailing comma; None where it is not."""
+    if text.count("[") + text.count("{") > 50:  # an answer is flat; nested deep enough, JSON ends a process
+        return None, []
+    with suppress(ValueError):  # not JSONDecodeError: an integer of 5,000 digits is a ValueError
+        return json.loads(text, object_pairs_hook=_no_contradiction), []
+    mended = text.translate({ord("“"): '"', ord("”"): '"'})
+    mended = re.sub(r"(?<![\"'\w])None(?![\"'\w])", "null", mended)
     mended = re.sub(r",\s*}", "}", mended)
     if '"' not in mended:
         mended = mended.replace("'", '"')
-    try:
-        return json.loads(mended, object_pairs_hook=_no_contradiction)
-    except json.JSONDecodeError:
-        return None
+    with suppress(ValueError):
+        return json.loads(mended, object_pairs_hook=_no_contradiction), ["JSON mended"]
+    return None, []
 
 
 def _no_contradiction(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    plain: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found and found[key] != value:
-            raise AnswerError(f'Expected one "{key}"; the model gave {found[key]!r} and {value!r}.')
-        found[key] = value
-    return found
+        name = _plain_key(key)
+        if name in plain and plain[name] != value:
+            both = f"{_spelt(plain[name])} and {_spelt(value)}"
+            raise AnswerError(f'Expected one "{name[:40]}"; the model gave {_quoted(both)}.')
+        plain[name] = value
+    return dict(pairs)
 
 
-_MISSING = object()
+def _plain_key(key: str) -> str:
+    return key.strip().lower().replace(" ", "_")
 
 
 def _only(
-    found: dict[str, Any], names: tuple[str, ...], wanted: str, repairs: list[str], default: Any = _MISSING
+    found: dict[str, Any], names: tuple[str, ...], answer: str, repairs: list[str], default: str | None = None
 ) -> Any:
-    """The value under the wanted key, or under a known other name of it."""
-    keys = {key.strip().lower().replace(" ", "_"): key for key in found}
+    """The value under the first of `names`, or under one of its known other names."""
+    wanted = names[0]
+    keys = {_plain_key(key): key for key in found}
     for name in names:
         if name in keys:
             if keys[name] != wanted:
                 repairs.append(f'key "{keys[name]}" for "{wanted}"')
             return found[keys[name]]
-    if default is _MISSING:
-        raise AnswerError(f'Expected the key "{wanted}"; the model gave {_quoted(json.dumps(found))}.')
+    if default is None:
+        raise AnswerError(f'Expected the key "{wanted}"; the model said {_quoted(answer)}.')
     repairs.append(f'no key "{wanted}"')
     return default
 
 
 def _rating(value: Any, repairs: list[str]) -> float:
     if isinstance(value, str):
-        text = re.sub(r"\s*(?:/|out of)\s*5(?:\.0+)?\s*$", "", value.strip())
-        if not re.fullmatch(r"[+-]?\d+(?:[.,]\d+)?", text):
-            raise AnswerError(f"Expected a rating from 1 to 5; the model said {_quoted(value)}.")
         repairs.append("the rating quoted as text")
-        value = float(text.replace(",", "."))
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise AnswerError(f"Expected a rating from 1 to 5; the model said {_quoted(json.dumps(value))}.")
-    if not 1 <= value <= 5:
-        raise AnswerError(f"Expected a rating from 1 to 5; the model said {value:g}.")
+        value = _only_number(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 5:  # NaN too
+        raise AnswerError(f"Expected a rating from 1 to 5; the model said {_quoted(_spelt(value))}.")
     return float(value)
+
+
+_SCALE = re.compile(  # "4.2/5", "out of 5", "on a scale from 1 to 5", "1-5": the 5 is no rating
+    r"(?:/|\bout of\b|(?<![\d.,/])(?:from |between )?1 ?(?:to|and|-|\u2013) ?)"
+    r"\s{0,3}5(?:[.,]0{1,3})?(?![\w%]|[.,/]\d)",
+    re.IGNORECASE,
+)
+_BOUND = re.compile(
+    r"(?:\b(?:not|above|below|under|over|than|least|most|exceeds?|minus)|n['\u2019]t|[<>\u2264\u2265])"
+    r"\W{0,3}(?:an? )?\Z",
+    re.IGNORECASE,
+)
+
+
+def _only_number(words: str) -> float:
+    """The one number in a text; `AnswerError` where there is none, a range, a fraction, or a choice."""
+    text = _SCALE.sub(" ", words)
+    values = set()
+    for number in re.finditer(r"\d+(?:[.,]\d+)*", text):
+        before, after = (
+            text[max(0, number.start() - 16) : number.start()],
+            text[number.end() : number.end() + 1],
+        )
+        whole = re.fullmatch(r"\d+(?:\.\d+|,\d{1,2})?", number[0]) and not re.match(r"[\w%/]", after)
+        if not whole or re.search(r"[\w/.,]\Z", before) or _BOUND.search(before):
+            raise AnswerError(f"Expected a rating from 1 to 5; the model said {_quoted(words)}.")
+        sign = -1 if before[-1:] in {"-", "\u2212", "\u2013"} else 1
+        values.add(sign * float(number[0].replace(",", ".")))
+        if len(values) > 1:
+            break
+    if len(values) != 1:
+        raise AnswerError(f"Expected one rating from 1 to 5; the model said {_quoted(words)}.")
+    return values.pop()
 
 
 _NOTHING = {"null", "none", "nil", "n/a", "na", "clean", "no distortion", "no distortions", ""}
 _OTHER_WORDS = {
     "jpeg": Distortion.COMPRESSION,
     "jpeg compression": Distortion.COMPRESSION,
+    "jpeg artifacts": Distortion.COMPRESSION,
+    "compression artifacts": Distortion.COMPRESSION,
     "compressed": Distortion.COMPRESSION,
     "noisy": Distortion.NOISE,
     "blurry": Distortion.BLUR,
     "blurred": Distortion.BLUR,
     "dark": Distortion.DARKEN,
     "darkened": Distortion.DARKEN,
+    "darkening": Distortion.DARKEN,
     "darkness": Distortion.DARKEN,
 }
 
@@ -376,7 +494,7 @@ def _member(kind: type[E], value: Any, name: str, repairs: list[str]) -> E | Non
     if isinstance(value, str):
         word = value.strip().strip(".").lower()
         if word in _NOTHING:
-            if word != "null":
+            if value != "null":
                 repairs.append(f"{value!r} for null as the {name}")
             return None
         if word in set(kind):
@@ -387,14 +505,23 @@ def _member(kind: type[E], value: Any, name: str, repairs: list[str]) -> E | Non
             repairs.append(f'"{value}" for "{_OTHER_WORDS[word]}"')
             return kind(_OTHER_WORDS[word])
     expected = ", ".join(kind)
-    raise AnswerError(f"Expected a {name} out of {expected} or null; the model said {_quoted(str(value))}.")
+    raise AnswerError(
+        f"Expected a {name} out of {expected} or null; the model said {_quoted(_spelt(value))}."
+    )
 
 
-def _fields_in(answer: str) -> tuple[str, str] | None:
-    """`distortion_class: x, severity: y` in JSON too broken to parse."""
-    kind = re.findall(r'distortion_class["\']?\s*[:=]\s*["\']?([a-z/ ]+?)["\']?\s*(?=[,}\n]|$)', answer, re.I)
-    level = re.findall(r'severity["\']?\s*[:=]\s*["\']?([a-z/ ]+?)["\']?\s*(?=[,}\n.]|$)', answer, re.I)
-    return (kind[0], level[0]) if len(kind) == 1 and len(level) == 1 else None
+def _field(name: str, answer: str) -> str | None:
+    """The word after `name` in JSON too broken to parse; None where there is none, or a choice."""
+    layout = name + r"""["']?\s{0,5}[:=]\s{0,5}["']?([a-z/]{1,20}(?: [a-z/]{1,20}){0,2})["']?""" + _NEXT_FIELD
+    words = set(re.findall(layout, answer, re.IGNORECASE))
+    return words.pop() if len(words) == 1 and len(re.findall(name, answer, re.IGNORECASE)) == 1 else None
+
+
+def _spelt(value: Any) -> str:
+    """A JSON value in the model's spelling, as far as it is worth showing."""
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _quoted(words: str) -> str:

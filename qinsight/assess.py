@@ -21,7 +21,7 @@ from qinsight.answers import (
     read_answer,
     read_reply,
 )
-from qinsight.errors import AnswerError
+from qinsight.errors import AnswerError, EngineError
 from qinsight.odds import Place, distortion_odds, severity_odds
 from qinsight.prompts import Task
 from qinsight.requests import Engine, Finish, Request, Sampling
@@ -98,10 +98,12 @@ def ask(
                 text=before.text + delta.text,
                 tokens=before.tokens + delta.tokens,
                 seconds=time.monotonic() - started,
-                finish=delta.finish,
+                finish=delta.finish or before.finish,
                 places=places,
             )
             yield tuple(state)
+        if any(one.finish is None for one in state):
+            raise EngineError("The model fell silent before its reply was finished. Ask again.")
     finally:
         close = getattr(stream, "close", None)
         if close is not None:

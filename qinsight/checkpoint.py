@@ -14,11 +14,14 @@ from typing import Any
 from qinsight.errors import EngineError
 from qinsight.prompts import Order, Task
 from qinsight.requests import MAX_PIXELS, Request
+from qinsight.views import MIN_PIXELS
 
 PUBLISHED = "ByteDance/Q-Insight"
 PUBLISHED_PARAMETERS = 8_292_166_656  # Qwen2.5-VL-7B with its vision tower
 PREVIEW = Path(__file__).parent / "preview"
 PARTS = ("score_degradation", "comparison")  # the subfolders of the published repository
+INDEX = "model.safetensors.index.json"
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")  # older and newer savers
 
 Progress = Callable[[str, float | None], None]
 """Told what is going on in a few words, and how much of it is done (0..1) where that is known."""
@@ -64,7 +67,7 @@ class Checkpoint:
 
     @property
     def weight_files(self) -> list[Path]:
-        return sorted(self.folder.glob("*.safetensors"))
+        return [self.folder / shard for shard in _shards(self.folder)]
 
 
 @dataclass(frozen=True)
@@ -78,10 +81,12 @@ class Part:
 
     def fetch(self, progress: Progress = silent) -> Checkpoint:
         """The checkpoint, downloaded first where it is not on this disk; `EngineError` if it cannot be had."""
-        folder = Path(self.source) / self.subfolder if self.local else self._downloaded(progress)
-        return read_checkpoint(folder, name=self.name, progress=progress)
+        return read_checkpoint(self.folder(progress), name=self.name, progress=progress)
 
-    def _downloaded(self, progress: Progress) -> Path:
+    def folder(self, progress: Progress = silent) -> Path:
+        """Where it is on this disk, downloaded first where it is not."""
+        if self.local:
+            return Path(self.source).expanduser() / self.subfolder
         pattern = f"{self.subfolder}/*" if self.subfolder else "*"
         return _download(self.source, pattern, progress) / self.subfolder
 
@@ -112,13 +117,19 @@ def locate(model: str, progress: Progress = silent) -> Model:
     """The model behind a folder, a hub id, or the word `preview`."""
     if model == "preview":
         return Model("preview", {"": Part("Q-Insight preview", str(PREVIEW))})
-    path = Path(model).expanduser()
-    if path.is_dir():
+    try:
+        path = Path(model).expanduser()
+        is_folder, is_there = path.is_dir(), path.exists()
+    except (OSError, RuntimeError) as error:  # a name too long, a folder without permission, no such ~user
+        raise EngineError(
+            f"Expected a folder with a checkpoint; {model[:80]} cannot be opened: {error}."
+        ) from error
+    if is_folder:
         found = {
             part: Part(f"{path.name}/{part}", str(path), part) for part in PARTS if (path / part).is_dir()
         }
         return Model(path.name or str(path), found or {"": Part(path.resolve().name, str(path))})
-    if path.exists():
+    if is_there:
         raise EngineError(f"Expected a folder with a checkpoint; {model} is a file.")
     if model.count("/") != 1 or model.startswith((".", "/", "~")):
         raise EngineError(
@@ -132,22 +143,25 @@ def read_checkpoint(folder: Path, *, name: str = "", progress: Progress = silent
     name = name or folder.name
     if not folder.is_dir():
         raise EngineError(f"Expected a folder with a checkpoint for {name}; there is none.")
-    card = _json(folder / "qinsight.json") if (folder / "qinsight.json").exists() else {}
+    card = read_json(folder / "qinsight.json") if (folder / "qinsight.json").exists() else {}
     base = _base_of_adapter(folder, name, card, progress)
     if base is None:
         _check_weights(folder, name)
     try:
+        max_pixels = int(card.get("max_pixels", base.max_pixels if base else MAX_PIXELS))
+        if max_pixels < MIN_PIXELS:
+            raise ValueError(f"max_pixels is {max_pixels}, less than {MIN_PIXELS}")
         return Checkpoint(
             folder=folder,
-            name=card.get("name", name),
+            name=str(card.get("name", name)),
             tasks=frozenset(Task(task) for task in card["tasks"]) if "tasks" in card else frozenset(Task),
             order=Order(card["order"]) if "order" in card else (base.order if base else Order.QUESTION_FIRST),
             preview=bool(card.get("preview", False)),
-            max_pixels=int(card.get("max_pixels", MAX_PIXELS)),
+            max_pixels=max_pixels,
             note=str(card.get("about", "")),
             base=base,
         )
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise EngineError(
             f"Expected tasks out of {', '.join(Task)} and an order out of {', '.join(Order)} "
             f"in qinsight.json of {name}: {error}."
@@ -161,12 +175,11 @@ def _check_weights(folder: Path, name: str) -> None:
             f"Expected a checkpoint with a config.json in {name}; "
             + (f"found {', '.join(inside)}." if inside else "the folder is empty.")
         )
-    kind = _json(folder / "config.json").get("model_type")
+    kind = read_json(folder / "config.json").get("model_type")
     if kind != "qwen2_5_vl":
         raise EngineError(f"Expected a Qwen2.5-VL checkpoint (model_type qwen2_5_vl); {name} is {kind!r}.")
-    index = folder / "model.safetensors.index.json"
-    shards = set(_json(index).get("weight_map", {}).values()) if index.exists() else {"model.safetensors"}
-    if missing := sorted(shard for shard in shards if not (folder / shard).exists()):
+    shards = _shards(folder)
+    if missing := [shard for shard in shards if not (folder / shard).exists()]:
         raise EngineError(
             f"Expected {len(shards)} file(s) of weights in {name}; missing {', '.join(missing[:3])}. "
             "Download or copy the folder again."
@@ -174,6 +187,22 @@ def _check_weights(folder: Path, name: str) -> None:
     for needed in ("tokenizer.json", "tokenizer_config.json"):
         if not (folder / needed).exists():
             raise EngineError(f"Expected {needed} beside the weights in {name}; it is missing.")
+        read_json(folder / needed)
+    if (folder / "generation_config.json").exists():
+        read_json(folder / "generation_config.json")  # transformers would go on without, and answer otherwise
+    if not any((folder / file).exists() for file in PROCESSOR_FILES):
+        raise EngineError(f"Expected {PROCESSOR_FILES[0]} beside the weights in {name}; it is missing.")
+
+
+def _shards(folder: Path) -> list[str]:
+    """The names of the weight files, as transformers looks for them: one whole file before an index."""
+    index = folder / INDEX
+    if (folder / "model.safetensors").exists() or not index.exists():
+        return ["model.safetensors"]
+    files = read_json(index).get("weight_map")
+    if not isinstance(files, dict) or not files or not all(isinstance(file, str) for file in files.values()):
+        raise EngineError(f"Expected a weight_map of tensors to files in {index.name} of {folder.name}.")
+    return sorted(set(files.values()))
 
 
 def _base_of_adapter(folder: Path, name: str, card: dict[str, Any], progress: Progress) -> Checkpoint | None:
@@ -182,23 +211,26 @@ def _base_of_adapter(folder: Path, name: str, card: dict[str, Any], progress: Pr
         return None
     if not (folder / "adapter_model.safetensors").exists():
         raise EngineError(f"Expected adapter_model.safetensors in the adapter {name}; it is missing.")
-    source = card.get("base") or _json(folder / "adapter_config.json").get("base_model_name_or_path")
+    source = card.get("base") or read_json(folder / "adapter_config.json").get("base_model_name_or_path")
     if not source:
         raise EngineError(f"Expected base_model_name_or_path in adapter_config.json of {name}; it is empty.")
     beside = folder / str(source)
-    source = str(beside) if not os.path.isabs(source) and beside.is_dir() else str(source)
+    source = str(beside) if not os.path.isabs(str(source)) and beside.is_dir() else str(source)
     try:
-        model = locate(source, progress)
-        part = model.parts.get("") or model.parts[PARTS[0]]
-        return part.fetch(progress)
-    except (EngineError, KeyError) as error:
+        part = next(iter(locate(source, progress).parts.values()))
+        place = part.folder(progress)
+        if (place / "adapter_config.json").exists():
+            raise EngineError(f"{part.name} is an adapter itself; merge it into its own base first.")
+        return read_checkpoint(place, name=part.name, progress=progress)
+    except EngineError as error:
         raise EngineError(f"The adapter {name} needs its base model {source}: {error}") from error
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a checkpoint's file, `EngineError` where there is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON
         raise EngineError(f"Expected readable JSON in {path.name} of {path.parent.name}: {error}.") from error
     if not isinstance(content, dict):
         raise EngineError(

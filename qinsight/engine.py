@@ -27,7 +27,7 @@ from qinsight.errors import EngineError, Stopped
 from qinsight.prompts import Order, Task, build_messages
 from qinsight.requests import About, Delta, Finish, Request, Sampling
 from qinsight.views import view
-from qinsight.weights import Weights, choose_model, free_cached_memory, load
+from qinsight.weights import DoesNotFit, Weights, choose_model, free_cached_memory, load
 
 NUM_ALTERNATIVES = 20  # as many as an OpenAI-compatible server gives
 WORTH_SHARING = 64  # prompt tokens below which a shared prefix costs more than it saves
@@ -74,7 +74,9 @@ class LocalEngine:
 
     @property
     def about(self) -> About:
-        loaded = next(iter(self._loaded.values()))
+        loaded = next(iter(self._loaded.values()), None)
+        if loaded is None:  # a swap that failed
+            return About(self._model.name, frozenset(Task), str(self._precision), str(self._device))
         checkpoint = loaded.checkpoint
         return About(
             name=self._model.name if len(self._model.parts) > 1 else checkpoint.name,
@@ -126,7 +128,7 @@ class LocalEngine:
         precision = next((weights.precision for weights in self._loaded.values()), self._precision)
         try:
             weights = load(checkpoint, self._device, precision, self._progress)
-        except EngineError:
+        except DoesNotFit:
             if not self._loaded:
                 raise
             self._loaded.clear()
@@ -405,8 +407,11 @@ def _shared_length(prompts: Sequence[Prompt]) -> int:
     )  # each row needs one token of its own to go on from
     first = prompts[0]
     for prompt in prompts[1:]:
-        same = (prompt.ids[:shared] == first.ids[:shared]) & (
-            (prompt.embeddings[:shared] == first.embeddings[:shared]).all(dim=-1)
+        same = (
+            (prompt.ids[:shared] == first.ids[:shared])
+            & (prompt.embeddings[:shared] == first.embeddings[:shared]).all(dim=-1)
+            # two plain photos of turned sizes may look the same and still stand elsewhere
+            & (prompt.positions[:, :shared] == first.positions[:, :shared]).all(dim=0)
         )
         shared = min(shared, int(same.long().cumprod(0).sum()))
     return shared if shared >= WORTH_SHARING else 0

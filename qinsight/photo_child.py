@@ -83,7 +83,7 @@ def _listen(
 
 def _death(code: int, complaints: bytes, seconds: float, memory_mb: int) -> Exception:
     """A child killed by a limit or a crash was given a bad photo; any other death is our bug."""
-    if code < 0:
+    if code < 0 or code > 255:  # a signal; on Windows, an exception code
         return PhotoError(_too_much(seconds, memory_mb))
     return RuntimeError(f"the photo decoder ended with code {code}:\n{complaints.decode(errors='replace')}")
 

@@ -19,6 +19,10 @@ Source = str | os.PathLike[str] | bytes | BinaryIO
 MOST_BYTES = 300_000_000  # a 45-megapixel 16-bit TIFF, uncompressed, is 270 MB
 PIECE = 16 << 20  # a larger read would set aside all of MOST_BYTES for a small file
 MOST_SCANS = 200  # ordinary progressive JPEGs have about 10; each one costs a pass over every pixel
+MOST_SEGMENTS = 20_000
+MOST_JUNK = 65_536  # bytes between segments, which Pillow skips one by one
+START_OF_SCAN = 0xDA
+MOST_CHUNKS = 1_000_000
 MOST_PROFILE_BYTES = 8 << 20
 MOST_DIRECTORIES = 32
 
@@ -109,13 +113,21 @@ def recognise(data: bytes) -> str:
     )
 
 
-def check_scans(data: bytes) -> None:
-    """Refuse a JPEG with so many scans that decoding it is an attack: 0.4 MB can cost minutes."""
-    scans = sum(1 for _ in _scans(data))
-    if scans > MOST_SCANS:
-        raise PhotoError(
-            f"expected a JPEG of at most {MOST_SCANS} scans, got {scans}; save it again as a JPEG"
-        )
+def check_jpeg(data: bytes) -> None:
+    """Refuse a JPEG made to keep its readers busy: hundreds of scans, or masses of junk before the first."""
+    scans = 0
+    for count, (kind, skipped) in enumerate(_jpeg_segments(data)):
+        scans += kind == START_OF_SCAN
+        if scans > MOST_SCANS:
+            raise PhotoError(
+                f"expected a JPEG of at most {MOST_SCANS} scans, got one with more; save it again as a JPEG"
+            )
+        if count > MOST_SEGMENTS or (not scans and skipped > MOST_JUNK):
+            break
+    else:
+        if scans:
+            return
+    raise PhotoError("expected a complete JPEG file, got one that is damaged; export it once more")
 
 
 def strip_png(data: bytes) -> tuple[bytes, bytes | None, int]:
@@ -125,17 +137,17 @@ def strip_png(data: bytes) -> tuple[bytes, bytes | None, int]:
     Pillow would refuse such files, and profiles above 1 MiB, which cameras and scanners do write.
     """
     kept, profile, frames, at = [data[:8]], None, 1, 8
-    while at + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        chunk = data[at : at + 12 + length]
-        intact = chunk[-4:] == struct.pack(">I", zlib.crc32(chunk[4:-4]))
-        if kind[:1].isupper() or (kind in (b"tRNS", b"eXIf") and intact):
-            kept.append(chunk)
-        elif kind == b"iCCP" and intact:
-            profile = _inflate(chunk[8:-4].partition(b"\0")[2][1:])
-        elif kind == b"acTL" and length == 8:
-            frames = int.from_bytes(chunk[8:12])
+    for kind, chunk in _png_chunks(data):
         at += len(chunk)
+        if kind[:1].isupper():  # the picture itself, which Pillow checks
+            kept.append(chunk)
+        elif kind == b"acTL" and len(chunk) == 20:
+            frames = int.from_bytes(chunk[8:12])
+        elif kind in (b"tRNS", b"eXIf", b"iCCP") and chunk[-4:] == struct.pack(">I", zlib.crc32(chunk[4:-4])):
+            if kind == b"iCCP":
+                profile = _inflate(chunk[8:-4].partition(b"\0")[2][1:])
+            else:
+                kept.append(chunk)
     return b"".join([*kept, data[at:]]), profile, frames
 
 
@@ -205,23 +217,33 @@ def _photo_in_boxes(head: bytes) -> str | None:
     return None
 
 
-def _scans(data: bytes) -> Iterator[int]:
-    """Where each scan of a JPEG starts, as far as its decoder will go."""
-    marker = re.compile(rb"\xff+([^\0\xff\xd0-\xd7])")  # FF 00 and FF D0..D7 belong to a scan's pixels
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Each marker of a JPEG with the number of bytes before it, as far as its decoder will go."""
+    marker = re.compile(rb"\xff([^\0\xff\xd0-\xd7])")  # FF 00 and FF D0..D7 belong to a scan's pixels
     at, components, progressive = 2, 0, False
     while found := marker.search(data, at):
-        kind, at = found[1][0], found.end()
+        kind, skipped, at = found[1][0], found.start() - at, found.end()
         if kind == 0xD9:  # the end: thumbnails, videos and second photos may follow
             return
-        if kind in (0x01, 0xD8):
-            continue
+        yield kind, skipped
         if kind in (0xC0, 0xC1, 0xC2, 0xC9, 0xCA) and at + 8 <= len(data):
             components, progressive = data[at + 7], kind in (0xC2, 0xCA)
-        elif kind == 0xDA:
-            yield at
-            if not progressive and data[at + 2 : at + 3] == bytes([components]):
-                return  # all colours in one sequential scan: the decoder stops after it, and so can we
-        at += int.from_bytes(data[at : at + 2])
+        elif kind == START_OF_SCAN and not progressive and data[at + 2 : at + 3] == bytes([components]):
+            return  # all colours in one sequential scan: the decoder stops after it, and so can we
+        if kind not in (0x01, 0xD8):  # all others have a length
+            at += int.from_bytes(data[at : at + 2])
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = 8
+    for _ in range(MOST_CHUNKS):
+        if at + 12 > len(data):
+            return
+        length, kind = struct.unpack_from(">I4s", data, at)
+        yield kind, data[at : at + 12 + length]
+        at += 12 + length
+        if kind == b"IEND":
+            return
 
 
 def _inflate(packed: bytes) -> bytes | None:

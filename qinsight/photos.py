@@ -32,7 +32,7 @@ from qinsight.errors import PhotoError
 from qinsight.photo_child import ask_child
 from qinsight.photo_files import (
     Source,
-    check_scans,
+    check_jpeg,
     full_size_tiff,
     open_regular,
     read_bytes,
@@ -55,7 +55,8 @@ TURNS = {
     6: Image.Transpose.ROTATE_270,
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
-}
+}  # EXIF orientation -> what makes it upright
+SIDEWAYS = {TURNS[5], TURNS[6], TURNS[7], TURNS[8]}
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def _open(data: bytes, kind: str) -> ImageFile:
     with _damage_refused(kind):
         match kind:
             case "JPEG":
-                check_scans(data)
+                check_jpeg(data)
                 return JpegImageFile(io.BytesIO(data))
             case "PNG":
                 return _open_png(data)
@@ -184,9 +185,8 @@ def _decode(opened: ImageFile, kind: str, max_pixels: int | None, untold_orienta
     if image is opened:
         image = image.copy()  # without the file, its metadata and the plugin's methods
     image.info = {}
-    sideways = turn is not None and turn in (TURNS[5], TURNS[6], TURNS[7], TURNS[8])
-    notes = (*_frame_notes(opened), *colour_note)
-    return Photo(image, stored[::-1] if sideways else stored, kind, notes)
+    size = stored[::-1] if turn in SIDEWAYS else stored
+    return Photo(image, size, kind, (*_frame_notes(opened), *colour_note))
 
 
 def _read_raw(data: bytes, max_pixels: int | None) -> Photo:
@@ -291,11 +291,11 @@ def _scaled_grey(image: ImageFile) -> Image.Image:
     """Deep grey scaled to 8 bits; Pillow's own `convert` clips, which turns nearly every photo white."""
     import numpy as np
 
-    white = image.info.get("white", 0xFFFF)
-    values = np.asarray(image).astype(np.uint32)
-    if white > 0xFFFF and values.max() <= 0xFFFF:
-        white = 0xFFFF  # 16-bit photos are often kept in 32-bit files
-    grey = ((values.astype(np.uint64) * 255 + white // 2) // white).astype(np.uint8)
+    values, white = np.asarray(image).astype(np.uint32), image.info.get("white", 0xFFFF)
+    if white > 0xFFFF:
+        values >>= 0 if values.max() <= 0xFFFF else 16  # 16-bit photos are often kept in 32-bit files
+        white = 0xFFFF
+    grey = ((values * 255 + white // 2) // white).astype(np.uint8)
     return Image.fromarray(255 - grey if image.info.get("inverted") else grey)
 
 

@@ -52,8 +52,16 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
             raise ValueError(f"expected at least 1 new token, got {self.max_new_tokens}")
-        if self.temperature < 0:
-            raise ValueError(f"expected a temperature of 0 or more, got {self.temperature}")
+        if self.temperature != 0 and not 1e-6 <= self.temperature <= 100:  # below, logits / T overflow
+            raise ValueError(f"expected a temperature of 0, or from 1e-6 to 100, got {self.temperature}")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"expected a seed from 0 to {2**32 - 1}, got {self.seed}")
+        if self.repetition_penalty is not None and not self.repetition_penalty > 0:
+            raise ValueError(f"expected a repetition penalty above 0, got {self.repetition_penalty}")
+        if self.top_k < 0 or not 0 < self.top_p <= 1:
+            raise ValueError(
+                f"expected top_k of 0 or more and top_p in (0, 1], got {self.top_k}, {self.top_p}"
+            )
 
 
 class Finish(StrEnum):

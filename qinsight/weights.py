@@ -1,7 +1,6 @@
 """From a checkpoint on disk to a model in memory: device, precision, quantisation, adapters."""
 
 import gc
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from typing import Any
 
 import psutil
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import (
     AutoTokenizer,
     BitsAndBytesConfig,
@@ -23,6 +24,7 @@ from transformers.processing_utils import ProcessorMixin
 from transformers.utils import logging as transformers_logging
 
 from qinsight.checkpoint import (
+    INDEX,
     PUBLISHED,
     PUBLISHED_PARAMETERS,
     Checkpoint,
@@ -30,6 +32,7 @@ from qinsight.checkpoint import (
     Precision,
     Progress,
     locate,
+    read_json,
     silent,
 )
 from qinsight.errors import EngineError
@@ -42,9 +45,25 @@ BYTES_PER_PARAMETER = {
 }
 HEADROOM = 1.5e9  # bytes on a GPU beside the weights: CUDA's own, activations, the cache of one conversation
 
+# What transformers, peft and safetensors raise at files that are damaged or do not belong together.
+_BROKEN = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    SafetensorError,
+    StrictDataclassError,
+)
+
 # The vision tower and the head stay in full precision. "visual" alone would match nothing: the names are
 # compared from their start, and naming any module drops transformers' own protection of lm_head.
 NF4_SKIP = ["model.visual", "lm_head"]
+
+
+class DoesNotFit(EngineError):
+    """There is not enough memory for these weights beside what is there already."""
 
 
 @dataclass(frozen=True)
@@ -124,18 +143,23 @@ def load(
         options["quantization_config"] = nf4_config(place)
     try:
         with _watched(f"Loading {checkpoint.name}", progress):
-            model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-                source.folder, local_files_only=True, **options
+            model, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+                source.folder, local_files_only=True, output_loading_info=True, **options
             )
     except torch.OutOfMemoryError as error:
-        raise EngineError(
+        raise DoesNotFit(
             f"The {place.type} device ran out of memory while loading {checkpoint.name}. "
             "Close what else uses it, or try --precision nf4, --device cpu or --model preview."
         ) from error
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+    except (*_BROKEN, ImportError) as error:
         raise EngineError(
             f"The weights of {checkpoint.name} cannot be loaded: {_first_line(error)}"
         ) from error
+    if missing := sorted(report["missing_keys"]):  # transformers only warns, and makes them up
+        raise EngineError(
+            f"Expected all weights that config.json describes in {checkpoint.name}; "
+            f"{len(missing)} are missing, the first {missing[0]}."
+        )
     if checkpoint.base is not None:
         model = _with_adapter(model, checkpoint, merge=precision is not Precision.NF4)
     model.eval().requires_grad_(False)
@@ -171,10 +195,10 @@ def choose_precision(checkpoint: Checkpoint, place: torch.device, wanted: Precis
             "cuda": (Precision.BF16, Precision.NF4),
             "cpu": (Precision.FP32, Precision.BF16, Precision.NF4),
         }.get(place.type, (Precision.BF16,))
-        # a fifth to spare: generation needs room beside the weights
+        # a tenth to spare: generation needs room beside the weights
         wanted = next((choice for choice in order if needs(choice) * 1.1 <= free), order[-1])
     if needs(wanted) > free:
-        raise EngineError(
+        raise DoesNotFit(
             f"Expected about {needs(wanted) / 1e9:.1f} GB of free memory on the {place.type} device for "
             f"{checkpoint.name} in {wanted}; there are {free / 1e9:.1f} GB. Close what else uses it, or try "
             "--precision nf4, --model preview, or --endpoint with a server that holds it."
@@ -185,9 +209,9 @@ def choose_precision(checkpoint: Checkpoint, place: torch.device, wanted: Precis
 def stored_precision(checkpoint: Checkpoint) -> Precision:
     """What the files hold; another quantisation than ours is refused."""
     folder = (checkpoint.base or checkpoint).folder
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_json(folder / "config.json")
     quantisation = config.get("quantization_config")
-    if quantisation:
+    if isinstance(quantisation, dict):
         if quantisation.get("quant_method") == "bitsandbytes" and quantisation.get("load_in_4bit"):
             return Precision.NF4
         raise EngineError(
@@ -202,7 +226,7 @@ def parameter_count(checkpoint: Checkpoint) -> int:
     """How many weights the files hold, from the headers of the safetensors files."""
     from math import prod
 
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     total = 0
     for file in (checkpoint.base or checkpoint).weight_files:
@@ -252,7 +276,7 @@ def load_processor(folder: Path | str) -> ImageOnlyProcessor:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", local_files_only=True)
         image_processor = Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:
         raise EngineError(
             f"The tokenizer or image processor of {folder.name} cannot be read: {_first_line(error)}"
         ) from error
@@ -265,7 +289,7 @@ def _chat_template(folder: Path) -> str:
     if (folder / "chat_template.jinja").exists():
         return (folder / "chat_template.jinja").read_text(encoding="utf-8")
     if (folder / "chat_template.json").exists():
-        return str(json.loads((folder / "chat_template.json").read_text(encoding="utf-8"))["chat_template"])
+        return str(read_json(folder / "chat_template.json").get("chat_template", ""))
     raise EngineError(f"Expected a chat template in {folder.name}; there is none.")
 
 
@@ -278,33 +302,37 @@ def quantize(model: str, out: Path, device: Device = Device.AUTO, progress: Prog
     if out.exists():
         raise EngineError(f"Expected a folder that does not exist yet; {out} does.")
     found = locate(model, progress)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    draft = None
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
         for subfolder, part in found.parts.items():
-            weights = load(part.fetch(progress), device, Precision.NF4, progress)
+            checkpoint = part.fetch(progress)
+            if checkpoint.base is not None:
+                raise EngineError(
+                    f"Expected full weights to quantise; {part.name} is an adapter. Merge it into its base first."
+                )
+            weights = load(checkpoint, device, Precision.NF4, progress)
             progress(f"Writing {part.name}", None)
             _write(weights, draft / subfolder)
             del weights
             free_cached_memory()
         draft.chmod(0o755)
         draft.rename(out)
-    except OSError as error:
-        raise EngineError(f"The checkpoint cannot be written to {out}: {error.strerror or error}.") from error
+    except (OSError, SafetensorError) as error:
+        raise EngineError(f"The checkpoint cannot be written to {out}: {_first_line(error)}") from error
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        if draft is not None:
+            shutil.rmtree(draft, ignore_errors=True)
     return [out / subfolder for subfolder in found.parts]
 
 
 def _write(weights: Weights, folder: Path) -> None:
-    checkpoint = weights.checkpoint
-    if checkpoint.base is not None:
-        raise EngineError("Expected full weights to quantise, got an adapter. Merge it into its base first.")
     weights.model.save_pretrained(folder)
-    source = checkpoint.folder
-    for file in source.iterdir():  # tokenizer, processor, template, qinsight.json: byte for byte
-        weights_file = file.suffix == ".safetensors" or file.name == "model.safetensors.index.json"
-        if file.is_file() and not weights_file and not (folder / file.name).exists():
+    # tokenizer, processor, template, qinsight.json: byte for byte; not a training run's optimiser
+    for file in weights.checkpoint.folder.iterdir():
+        beside = file.suffix in {".json", ".txt", ".jinja", ".md", ""} and file.name != INDEX
+        if file.is_file() and beside and not (folder / file.name).exists():
             shutil.copyfile(file, folder / file.name)
 
 
@@ -316,15 +344,22 @@ def free_cached_memory() -> None:
 
 
 def _with_adapter(model: Any, checkpoint: Checkpoint, *, merge: bool) -> Any:
-    from peft import PeftModel
-    from safetensors import SafetensorError
+    from peft import PeftModel, get_peft_model_state_dict
+    from safetensors import safe_open
 
     try:
+        with safe_open(checkpoint.folder / "adapter_model.safetensors", framework="pt") as opened:
+            stored = set(opened.keys())
         adapted = PeftModel.from_pretrained(model, checkpoint.folder)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+    except _BROKEN as error:
         raise EngineError(
             f"The adapter {checkpoint.name} does not fit its base model: {_first_line(error)}"
         ) from error
+    # peft only warns, and the base model would answer in the adapter's name
+    if missing := sorted(get_peft_model_state_dict(adapted, save_embedding_layers=False).keys() - stored):
+        raise EngineError(
+            f"The adapter {checkpoint.name} lacks {len(missing)} of its tensors, the first {missing[0]}."
+        )
     # In 4 bits a merge would round the adapter away: it stays beside the weights, inside the same modules.
     return adapted.merge_and_unload() if merge else adapted.get_base_model()
 

@@ -99,6 +99,6 @@ def test_an_unknown_distortion_level_or_kind_is_refused_in_a_sentence(photo: Ima
         degrade(photo, "sharpen", 1, rng)
     with pytest.raises(ValueError, match="expected a level from 1 to 5, got 6"):
         degrade(photo, "noise", 6, rng)
-    with pytest.raises(ValueError, match="expected a kind of noise .* got 'jpeg'"):
+    with pytest.raises(ValueError, match=r"expected a kind of noise .* got 'jpeg'"):
         degrade(photo, "noise", 1, rng, kind="jpeg")
     assert len(SEVERITIES) == 5

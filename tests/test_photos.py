@@ -124,6 +124,7 @@ def test_an_orientation_that_means_nothing_is_ignored(orientation):
     ]
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about damaged EXIF
 @pytest.mark.parametrize(
     "data", [b"", b"Exif\0\0", b"Exif\0\0MM\0*\xff\xff\xff\xff", b"Exif\0\0rubbish rubbish"]
 )
@@ -356,6 +357,7 @@ def test_half_a_photo_is_refused(kind, share):
         load_photo(photo[: int(len(photo) * share)])
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about damaged TIFFs
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -469,6 +471,19 @@ def test_any_damage_ends_in_a_photo_or_a_refusal(kind):
         except PhotoError:
             continue
         assert (image.mode, image.info) == ("RGB", {})
+
+
+@pytest.mark.parametrize("junk", [bytes(30_000_000), b"\xff" * 30_000_000, b"\xff\xfe\0\2" * 7_000_000])
+def test_junk_before_the_picture_is_refused_not_read_byte_by_byte(junk):
+    photo = saved(patches(), "JPEG")
+    with pytest.raises(PhotoError, match="damaged"):
+        load_photo(photo[:20] + junk + photo[20:])  # after the JFIF segment
+
+
+def test_a_megabyte_of_fill_bytes_is_read_in_one_pass():
+    photo = saved(patches(), "JPEG", progressive=True)
+    image = load_photo(photo[:-2] + b"\xff" * 1_000_000 + photo[-2:])
+    assert corners(image) == ["red", "lime", "blue", "white"]
 
 
 # ---- HEIC and RAW, where their packages are installed

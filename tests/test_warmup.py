@@ -22,7 +22,9 @@ from training.photos import HELD_OUT, SOURCES, credit, list_photos
 from training.warmup import Recipe, Row, Warmup, export, run
 
 OFFICIAL = Path(__file__).parent / "fixtures/official_layout/score_degradation/chat_template.json"
-SMALL = Recipe(steps=4, eyes_share=0.5, workers=1, tokens_per_step=60, words_tokens=(4, 40), first_views=12)
+SMALL = Recipe(
+    steps=4, eyes_share=0.5, workers=1, eyes_tokens_per_step=60, words_tokens=(4, 40), first_views=12
+)
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +100,7 @@ def test_what_is_trained_is_what_the_shipped_checkpoint_computes(
         batch = processor(text=[prompt + row.reply + "<|im_end|>"], images=images, return_tensors="pt")
         logits = worker.model(**batch).logits[0, -number - 1 : -1]
         theirs = torch.nn.functional.cross_entropy(logits, batch["input_ids"][0, -number:], reduction="sum")
-        assert float(loss) == pytest.approx(float(theirs), rel=1e-4)
+        assert loss.item() == pytest.approx(theirs.item(), rel=1e-4)
 
 
 def test_a_short_run_leaves_a_checkpoint_that_the_engine_opens(

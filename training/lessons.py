@@ -67,7 +67,7 @@ class View:
 
 def draw_views(photos: list[Image.Image], tokens: int, number: int, rng: np.random.Generator) -> list[View]:
     """`number` degradations of one random view of a random photo, close to `tokens` tokens in size."""
-    while True:
+    for _ in range(10):  # a sky or a wall: blur and compression could not be told, so draw again
         photo = photos[rng.integers(len(photos))]
         width, height = _shape(tokens, photo, rng)
         # As the page does it, sizes that are no multiple of 28 are resized after the damage is done.

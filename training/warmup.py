@@ -47,8 +47,10 @@ class Recipe:
     rate: float = 1.2e-3
     tower_rate: float = 0.5  # of `rate`, while words are learnt
     warm_steps: int = 60
-    tokens_per_step: int = 900  # image tokens, for each worker
-    most_groups: int = 14
+    eyes_tokens_per_step: int = 900  # for each worker
+    words_tokens_per_step: int = 450
+    most_groups: int = 7
+    tower_learns_below: int = 200  # tokens; its windows are the same in a larger view, which costs more
     heads_weight: float = 0.3
     save_minutes: float = 3
     steps: int = 0  # where not 0, the run is so many steps long instead of so many minutes
@@ -161,17 +163,17 @@ class Warmup:
 
     def _look(self, shared: np.random.Generator, rng: np.random.Generator) -> dict[str, Tensor]:
         views: list[View] = []
-        while sum(view.tokens for view in views) < self.recipe.tokens_per_step:
+        while sum(view.tokens for view in views) < self.recipe.eyes_tokens_per_step:
             tokens = _between(rng, *self.recipe.eyes_tokens)
             views += lessons.draw_views(self.photos, tokens, 3, rng)
         features = self._see(views)
         return {"loss": self.heads(torch.stack([one.mean(0) for one in features]), views)}
 
     def _speak(self, shared: np.random.Generator, rng: np.random.Generator) -> dict[str, Tensor]:
-        # Small views a little more often than large ones: they cost less, and teach as much.
+        # Small views more often than large ones: they cost less and teach as much.
         low, high = self.recipe.words_tokens
-        tokens = round(low * (high / low) ** (shared.random() ** 1.2))
-        groups = int(np.clip(self.recipe.tokens_per_step / (3 * tokens), 1, self.recipe.most_groups))
+        tokens = round(low * (high / low) ** (shared.random() ** 1.8))
+        groups = int(np.clip(self.recipe.words_tokens_per_step / (3 * tokens), 1, self.recipe.most_groups))
         views: list[View] = []
         for _ in range(groups):
             views += lessons.draw_views(self.photos, tokens, 3, rng)
@@ -182,14 +184,15 @@ class Warmup:
             views += lessons.draw_views(self.photos, other, 1, rng)
             rows = [row for row in rows if row is not pairs[0]]
             rows.append(_pair(views, (pairs[0].views[0], len(views) - 1), rng))
-        features = self._see(views)
+        with torch.set_grad_enabled(tokens < self.recipe.tower_learns_below):
+            features = self._see(views)
         spoken = [
             self._hear([row for row in rows if len(row.views) == n], views, features) for n in (1, 2, 3)
         ]
         total, count = sum(loss for loss, _ in spoken), sum(number for _, number in spoken)
         words = total / count
         seen = self.heads(torch.stack([one.mean(0) for one in features]), views)
-        sure = min(1.0, (len(rows) / 30) ** 0.5)  # a step of few rows is a noisy one
+        sure = min(1.0, (len(rows) / 20) ** 0.5)  # a step of few rows is a noisy one
         return {"loss": sure * (words + self.recipe.heads_weight * seen), "words": words, "heads": seen}
 
     def _see(self, views: list[View]) -> list[Tensor]:

@@ -1,6 +1,8 @@
 """The Gradio page: tabs around one model."""
 
 import os
+from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
@@ -8,17 +10,23 @@ from qinsight.page.about_tab import about_text, headline
 from qinsight.page.assess_tab import AssessTab
 from qinsight.page.compare_tab import CompareTab
 from qinsight.page.host import Host
-from qinsight.page.pictures import line
+from qinsight.page.pictures import CSS, line
 from qinsight.page.uploads import Darkroom
 from qinsight.requests import Sampling
 
 UPLOADS_LIVE = 3600  # seconds
+ICON = Path(__file__).parent / "icon.png"
 
 
-def build_page(host: Host, sampling: Sampling | None = None, max_pixels: int | None = None) -> gr.Blocks:
+def build_page(
+    host: Host,
+    sampling: Sampling | None = None,
+    max_pixels: int | None = None,
+    darkroom: Darkroom | None = None,
+) -> gr.Blocks:
     """The page around a model; nothing is loaded or launched here."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    sampling, darkroom = sampling or Sampling(), Darkroom()
+    sampling, darkroom = sampling or Sampling(), darkroom or Darkroom()
     with gr.Blocks(
         title="Q-Insight", analytics_enabled=False, delete_cache=(600, UPLOADS_LIVE), fill_width=True
     ) as page:
@@ -46,3 +54,20 @@ def build_page(host: Host, sampling: Sampling | None = None, max_pixels: int | N
             )
     page.queue(max_size=32, default_concurrency_limit=4, api_open=False)
     return page
+
+
+def launch(page: gr.Blocks, **where: Any) -> tuple[Any, str, str]:
+    """Serve the page; `where` are `gr.Blocks.launch`'s host, port and the like. Returns what it returns."""
+    launched: tuple[Any, str, str] = page.launch(
+        theme=gr.themes.Default(),  # bundled fonts, and the fewest contrast faults of the built-in themes
+        css=CSS,
+        favicon_path=ICON,
+        pwa=True,
+        run_history=False,  # else photos and replies are kept in the visitor's browser
+        enable_monitoring=False,
+        footer_links=["settings"],
+        max_file_size="300mb",
+        state_session_capacity=200,
+        **where,
+    )
+    return launched

@@ -70,9 +70,7 @@ class CompareTab:
             self.swap = gr.Button("Swap A and B", elem_id="swap", min_width=100)
         self.status = line("compare-status", "status")
         self.problem = line("compare-problem", "alert")
-        self.verdict = gr.HTML(
-            "", html_template='<p class="qi-verdict" role="status">{{value}}</p>', elem_id="verdict"
-        )
+        self.verdict = line("verdict", "status", "qi-verdict")
         self.slider = gr.ImageSlider(
             label="A | B", interactive=False, format="png", elem_id="slider", height=420, visible=False
         )

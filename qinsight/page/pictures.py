@@ -9,27 +9,29 @@ from qinsight.assess import Asked
 
 SCALE = ("bad", "poor", "fair", "good", "excellent")  # the five words of ITU-T P.800's rating scale
 
-_GAUGE = """
+# gr.HTML fills Handlebars in first and then evaluates the result as a JavaScript template (Gradio 6.31): a reply
+# with ${...} in a {{value}} would run. In ${...} of our own the words are data; this escapes them.
+_SAFE = """(words => String(words ?? "").replace(/[&<>"'`$]/g, c => "&#" + c.charCodeAt(0) + ";"))"""
+
+_GAUGE = f"""
 <div class="qi-gauge" role="meter" aria-label="Quality rating" aria-valuemin="1" aria-valuemax="5"
-     aria-valuenow="{{value.rating}}" aria-valuetext="{{value.words}}" data-known="{{value.known}}">
+     aria-valuenow="${{Number(value.rating)}}" aria-valuetext="${{{_SAFE}(value.words)}}">
   <svg viewBox="0 0 200 112" aria-hidden="true">
     <path class="track" d="M 18 102 A 82 82 0 0 1 182 102"/>
     <path class="level" d="M 18 102 A 82 82 0 0 1 182 102" pathLength="100"
-          style="stroke-dasharray: {{value.percent}} 100; stroke: hsl({{value.hue}} 70% 45%)"/>
+          style="stroke-dasharray: ${{Number(value.percent)}} 100; stroke: hsl(${{Number(value.hue)}} 70% 45%)"/>
     <text x="18" y="111">1</text><text x="182" y="111">5</text>
   </svg>
-  <b>{{value.words}}</b><span>{{value.label}}</span>
+  <b>${{{_SAFE}(value.words)}}</b><span>${{{_SAFE}(value.label)}}</span>
 </div>"""
 
-_BAND = """
-<div class="qi-band" data-known="{{value.known}}">
-  <b>{{value.words}}</b>
-  <ol aria-label="Chance of each severity">
-    {{#each value.levels}}
-    <li style="--odds: {{this.odds}}" data-chosen="{{this.chosen}}"><i></i><span>{{this.name}}</span><em>{{this.percent}}</em></li>
-    {{/each}}
-  </ol>
-  <span>{{value.label}}</span>
+_BAND = f"""
+<div class="qi-band">
+  <b>${{{_SAFE}(value.words)}}</b>
+  <ol aria-label="Chance of each severity">${{value.levels.map(level =>
+    '<li data-chosen="' + (level.chosen ? "yes" : "no") + '" style="--odds: ' + Number(level.odds) + '"><i></i><span>'
+    + {_SAFE}(level.name) + "</span><em>" + {_SAFE}(level.percent) + "</em></li>").join("")}}</ol>
+  <span>${{{_SAFE}(value.label)}}</span>
 </div>"""
 
 
@@ -44,7 +46,6 @@ def gauge_value(asked: Asked | None) -> dict[str, Any]:
     if isinstance(answer, Score):
         rating = answer.rating
         return {
-            "known": "yes",
             "rating": rating,
             "words": f"{rating:.2f}",
             "percent": (rating - 1) * 25,
@@ -52,7 +53,7 @@ def gauge_value(asked: Asked | None) -> dict[str, Any]:
             "label": f"of 5: {SCALE[min(4, max(0, round(rating) - 1))]}" + _repaired(answer.repairs),
         }
     words, label = _nothing_yet(asked)
-    return {"known": "no", "rating": 1, "words": words, "percent": 0, "hue": 0, "label": label}
+    return {"rating": 1, "words": words, "percent": 0, "hue": 0, "label": label}
 
 
 def band() -> gr.HTML:
@@ -63,35 +64,39 @@ def band() -> gr.HTML:
 def band_value(asked: Asked | None) -> dict[str, Any]:
     """What the band shows for a diagnosis: the class in words and the chance of each severity."""
     answer = asked.answer if asked else None
-    levels = [{"name": str(level), "odds": 0, "percent": "", "chosen": "no"} for level in Severity]
+    levels = [{"name": str(level), "odds": 0, "percent": "", "chosen": False} for level in Severity]
     if isinstance(answer, Clean):
         label = "none of noise, compression, blur, darkness" + _repaired(answer.repairs)
-        return {"known": "yes", "words": "No degradation", "levels": levels, "label": label}
+        return {"words": "No degradation", "levels": levels, "label": label}
     if isinstance(answer, Degradation):
         odds = asked.severity_odds if asked else None
         for entry, level in zip(levels, Severity, strict=True):
             chance = odds[str(level)] if odds else float(level is answer.severity)
             entry["odds"] = round(chance, 3)
             entry["percent"] = f"{chance:.0%}" if odds else ""
-            entry["chosen"] = "yes" if level is answer.severity else "no"
+            entry["chosen"] = level is answer.severity
         words = f"{answer.severity} {answer.distortion}".capitalize()
         label = ("chance of each severity" if odds else "this model gives no chances") + _repaired(
             answer.repairs
         )
-        return {"known": "yes", "words": words, "levels": levels, "label": label}
+        return {"words": words, "levels": levels, "label": label}
     words, label = _nothing_yet(asked)
-    return {"known": "no", "words": words, "levels": levels, "label": label}
+    return {"words": words, "levels": levels, "label": label}
 
 
 def running_text(elem_id: str, label: str) -> gr.HTML:
     """Words that grow while they come; escaped, whatever is in them."""
-    template = f'<div class="qi-words" tabindex="0" role="region" aria-label="{label}">{{{{value}}}}</div>'
+    template = (
+        f'<div class="qi-words" tabindex="0" role="region" aria-label="{label}">${{{_SAFE}(value)}}</div>'
+    )
     return gr.HTML("", html_template=template, elem_id=elem_id, max_height=360, autoscroll=True)
 
 
-def line(elem_id: str, role: str = "") -> gr.HTML:
-    """One line of text, told to screen readers when it changes if `role` is "status"."""
-    return gr.HTML("", html_template=f'<p class="qi-line" role="{role}">{{{{value}}}}</p>', elem_id=elem_id)
+def line(elem_id: str, role: str, style: str = "qi-line") -> gr.HTML:
+    """One line of text, told to screen readers when it changes: role "status", or "alert" for problems."""
+    return gr.HTML(
+        "", html_template=f'<p class="{style}" role="{role}">${{{_SAFE}(value)}}</p>', elem_id=elem_id
+    )
 
 
 def words_of(asked: Asked) -> str:

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from qinsight.photo_child import decode_in_child
-from qinsight.photos import load_photo
+from qinsight.photos import decode_in_child, load_photo
 
 MAX_PIXELS = 1_003_520
 SIZE = (6000, 4000)
