@@ -122,7 +122,7 @@ def locate(model: str, progress: Progress = silent) -> Model:
         is_folder, is_there = path.is_dir(), path.exists()
     except (OSError, RuntimeError) as error:  # a name too long, a folder without permission, no such ~user
         raise EngineError(
-            f"Expected a folder with a checkpoint; {model[:80]} cannot be opened: {error}."
+            f"Expected a folder with a checkpoint; {model[:80]} cannot be opened ({error})."
         ) from error
     if is_folder:
         found = {
@@ -339,7 +339,13 @@ def _hub_failures() -> tuple[type[Exception], ...]:
     from huggingface_hub import errors
 
     # errors.HTTPError is the base class of whichever HTTP client this version of the hub stands on
-    return (errors.HTTPError, errors.HFValidationError, errors.LocalEntryNotFoundError, ConnectionError)
+    return (
+        errors.HTTPError,
+        errors.HFValidationError,
+        errors.LocalEntryNotFoundError,
+        errors.DryRunError,
+        ConnectionError,
+    )
 
 
 def _hub_sentence(model: str, error: Exception) -> str:

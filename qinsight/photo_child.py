@@ -23,7 +23,8 @@ GLANCE = 0.1  # seconds between two looks at the stop event
 def ask_child(
     file: BinaryIO,
     *,
-    max_pixels: int | None,
+    max_pixels: int | None = None,
+    view_pixels: int | None = None,
     seconds: float,
     memory_mb: int,
     stop: threading.Event | None = None,
@@ -33,7 +34,12 @@ def ask_child(
     Memory and processor time are limited where the system can do so: on Linux both, on macOS
     time, on Windows neither; the wall clock counts everywhere.
     """
-    limits = {"max_pixels": max_pixels, "seconds": math.ceil(seconds), "memory_mb": memory_mb}
+    limits = {
+        "max_pixels": max_pixels,
+        "view_pixels": view_pixels,
+        "seconds": math.ceil(seconds),
+        "memory_mb": memory_mb,
+    }
     # -I and -S keep startup files and variables out, so the child is told where to import from.
     command = [sys.executable, "-I", "-S", "-c", START, json.dumps(_import_paths()), json.dumps(limits)]
     pipe = subprocess.PIPE
@@ -51,21 +57,25 @@ def ask_child(
     return facts, pixels
 
 
-def answer_on_stdout(max_pixels: int | None, seconds: int, memory_mb: int) -> None:
+def answer_on_stdout(max_pixels: int | None, view_pixels: int | None, seconds: int, memory_mb: int) -> None:
     """The child's whole life: read a photo from stdin, write one line of JSON and the pixels."""
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # decoders print; that must not end up among the pixels
     _limit_this_process(seconds, memory_mb)
     from qinsight.photos import read_here
+    from qinsight.views import view
 
     try:
         photo = read_here(sys.stdin.buffer, max_pixels=max_pixels)
+        image = photo.image
+        if view_pixels is not None and image.width * image.height > view_pixels:
+            image = view(image, view_pixels)
     except PhotoError as error:
         answer.write(json.dumps({"refused": str(error)}).encode() + b"\n")
     else:
-        facts = {"shape": photo.image.size, "size": photo.size, "format": photo.format, "notes": photo.notes}
+        facts = {"shape": image.size, "size": photo.size, "format": photo.format, "notes": photo.notes}
         answer.write(json.dumps(facts).encode() + b"\n")
-        answer.write(photo.image.tobytes())
+        answer.write(image.tobytes())
     answer.flush()
 
 

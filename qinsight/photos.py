@@ -91,18 +91,20 @@ def read_photo(source: Source, *, max_pixels: int | None = None) -> Photo:
 def decode_in_child(
     path: str | os.PathLike[str],
     *,
-    max_pixels: int | None,
+    view_pixels: int | None = None,
     seconds: float = 30.0,
     memory_mb: int = 3072,
     stop: threading.Event | None = None,
 ) -> Photo:
     """As `read_photo`, for strangers' photos: in a process killed at the limits, or when `stop` is set.
 
-    `Stopped` is raised then, `PhotoError` at the limits.
+    With `view_pixels` a larger photo comes back as the `view` that the model is shown at that budget, made
+    from all its pixels: the same pixels, and so the same answer, as if the whole photo had been sent over.
+    `Stopped` is raised on `stop`, `PhotoError` at the limits.
     """
     with open_regular(path) as file:
         return _from_child(
-            *ask_child(file, max_pixels=max_pixels, seconds=seconds, memory_mb=memory_mb, stop=stop)
+            *ask_child(file, view_pixels=view_pixels, seconds=seconds, memory_mb=memory_mb, stop=stop)
         )
 
 

@@ -92,9 +92,7 @@ def fixture_requests(picture: Callable[[str], Image.Image]) -> dict[str, Request
     return {
         "score": Request(Task.SCORE, (picture("score"),)),
         "dist": Request(Task.DEGRADATION, (picture("dist"),)),
-        "comparison": Request(
-            Task.COMPARISON, (picture("ref"), picture("a"), picture("b")), reference=True
-        ),
+        "comparison": Request(Task.COMPARISON, (picture("ref"), picture("a"), picture("b")), reference=True),
     }
 
 

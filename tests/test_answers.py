@@ -218,9 +218,7 @@ NULLS = ['"null"', "null", "None", '"None"', '"none"', '"NULL"', '"n/a"', '"N/A"
 def test_null_in_every_spelling_is_a_finding_and_every_other_spelling_than_asked_is_named(
     kind: str, severity: str
 ) -> None:
-    found = read_degradation(
-        read_reply(framed(f'{{"distortion_class": {kind}, "severity": {severity}}}'))
-    )
+    found = read_degradation(read_reply(framed(f'{{"distortion_class": {kind}, "severity": {severity}}}')))
     assert isinstance(found, Clean)
     assert bool(found.repairs) == ((kind, severity) != ('"null"', '"null"'))
 
@@ -262,9 +260,7 @@ def test_a_clean_photo_in_another_layout_is_read_and_named(answer: str, repair: 
         ("The images are comparable in quality", Winner.SIMILAR, "words around the verdict"),
     ],
 )
-def test_a_verdict_in_another_layout_is_read_and_named(
-    answer: str, winner: Winner, repair: str
-) -> None:
+def test_a_verdict_in_another_layout_is_read_and_named(answer: str, winner: Winner, repair: str) -> None:
     found = read_comparison(read_reply(framed(answer)))
     assert found.winner is winner
     assert found.repairs == (repair,)
@@ -291,7 +287,7 @@ REFUSED_SCORES = [
     ('{"rating": 4/10}', "4/10"),
     ('{"rating": 3 or 4}', "3 or 4"),
     ('{"rating": The score.}', "The score."),
-    ('{"rating": 3.1, "rating": 4.2}', 'Expected one "rating"; the model gave \'3.1 and 4.2\''),
+    ('{"rating": 3.1, "rating": 4.2}', "Expected one \"rating\"; the model gave '3.1 and 4.2'"),
     ('{"rating": 3.1, "Rating": 4.2}', 'Expected one "rating"'),
     ('{"rating": 3.1} {"rating": 4.2}', "the model gave several"),
     ('[{"rating": 3.1}, {"rating": 4.2}]', "the model gave several"),
@@ -337,7 +333,10 @@ def test_what_is_no_rating_is_refused_with_the_reason(answer: str, reason: str) 
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        ('{"distortion_class": "blur", "severity": "null"}', "null for both; the model said 'blur' with severity 'null'"),
+        (
+            '{"distortion_class": "blur", "severity": "null"}',
+            "null for both; the model said 'blur' with severity 'null'",
+        ),
         ('{"distortion_class": "null", "severity": "slight"}', "null for both"),
         ('{"distortion_class": "blur", "severity": null}', "null for both"),
         ('{"distortion_class": "blur"}', "null for both"),
@@ -355,7 +354,7 @@ def test_what_is_no_rating_is_refused_with_the_reason(answer: str, reason: str) 
         ("distortion_class: blur, noise, severity: slight", "distortion_class"),
         ("distortion_class: blur or noise, severity: slight", "blur or noise"),
         ("distortion_class: not blur, severity: slight", "not blur"),
-        ("distortion_class: blur, severity: slight, severity: serious", "one \"severity\""),
+        ("distortion_class: blur, severity: slight, severity: serious", 'one "severity"'),
         ("The photo is blurry.", "The photo is blurry."),
         ('{"distortion_class": ' + "[" * 5000, "distortion_class"),
     ],
@@ -437,7 +436,11 @@ LONG = (
     '{"distortion_class": "blur", "severity": "slight"}\n</answer><|im_end|>'
 )
 REPLIES = [STRICT, ONE_LINE, LONG, framed("Image A"), *(text for text, _ in FRAMES)]
-PIECES = {tag[:length] for tag in ("<think>", "</think>", "<answer>", "</answer>") for length in range(1, len(tag) + 1)}
+PIECES = {
+    tag[:length]
+    for tag in ("<think>", "</think>", "<answer>", "</answer>")
+    for length in range(1, len(tag) + 1)
+}
 
 
 @pytest.mark.parametrize("text", REPLIES)
@@ -482,9 +485,47 @@ def test_a_second_answer_takes_the_place_of_the_first_once_it_is_closed() -> Non
 def test_random_noise_is_read_or_refused_and_never_crashes() -> None:
     dice = random.Random(20250322)
     bits = [
-        *("<think>", "</think>", "<answer>", "</answer>", "<answer", "</", "<|im_end|>", "<|", "```json", "```"),
-        *('{"rating":', "{", "}", '"', "'", ":", ",", "[", "]", "null", "None", "true", "NaN", "1e999", "-", "/5"),
-        *("4.2", "3", "blur", "slight", '"distortion_class":', '"severity":', "Image A", "Image B", "Similar"),
+        *(
+            "<think>",
+            "</think>",
+            "<answer>",
+            "</answer>",
+            "<answer",
+            "</",
+            "<|im_end|>",
+            "<|",
+            "```json",
+            "```",
+        ),
+        *(
+            '{"rating":',
+            "{",
+            "}",
+            '"',
+            "'",
+            ":",
+            ",",
+            "[",
+            "]",
+            "null",
+            "None",
+            "true",
+            "NaN",
+            "1e999",
+            "-",
+            "/5",
+        ),
+        *(
+            "4.2",
+            "3",
+            "blur",
+            "slight",
+            '"distortion_class":',
+            '"severity":',
+            "Image A",
+            "Image B",
+            "Similar",
+        ),
         *(" ", "\n", "\N{REPLACEMENT CHARACTER}", "\x00", "\ud800", "not", "é", "٣"),
         *string.ascii_letters,
     ]
@@ -541,7 +582,12 @@ def test_a_hundred_kilobytes_of_anything_are_read_in_linear_time(name: str) -> N
     """A regular expression that backtracks would take minutes or years; this takes a tenth of a second."""
     text = SNAKES[name]
     started = time.process_time()
-    for reply in (text, framed(text), framed(f'{{"rating": "{text}"}}'), f"<think>\n{text}\n</think>\n<answer>\n"):
+    for reply in (
+        text,
+        framed(text),
+        framed(f'{{"rating": "{text}"}}'),
+        f"<think>\n{text}\n</think>\n<answer>\n",
+    ):
         for task in Task:
             try:
                 answered(task, reply)

@@ -245,7 +245,7 @@ def test_a_rubbish_file_with_a_hostile_name_gets_a_sentence_and_the_old_answer_g
         shows(page, "gauge", "–")
         name = "<img src=x onerror=window.hacked=1>.jpg"
         upload(page, {"name": name, "mimeType": "image/jpeg", "buffer": b"rubbish"})
-        shows(page, "problem", "expected a photo")
+        shows(page, "problem", "Expected a photo")
         assert page.locator("#gauge", has_text="4.25").count() == 0
         assert page.evaluate("window.hacked") is None
 

@@ -16,6 +16,7 @@ from PIL import Image, ImageCms
 
 from qinsight.errors import PhotoError, Stopped
 from qinsight.photos import decode_in_child, load_photo, read_photo
+from qinsight.views import view
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 LOSSLESS = {"PNG": {}, "TIFF": {}, "BMP": {}, "WEBP": {"lossless": True}, "AVIF": {"quality": 100}}
@@ -416,7 +417,7 @@ def test_what_cannot_be_opened_is_refused(tmp_path, name, words):
 def test_a_pipe_or_device_is_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "photo.jpg")
     for path in (tmp_path / "photo.jpg", "/dev/zero"):
-        for read in (load_photo, lambda path: decode_in_child(path, max_pixels=1000)):
+        for read in (load_photo, lambda path: decode_in_child(path, view_pixels=5000)):
             with pytest.raises(PhotoError, match="pipe or a device"):
                 read(path)
 
@@ -577,9 +578,10 @@ def path(tmp_path):
     return path
 
 
-def test_a_child_gives_the_same_photo(path):
-    here, there = read_photo(path, max_pixels=5_000), decode_in_child(path, max_pixels=5_000)
-    assert np.array_equal(here.image, there.image)
+@pytest.mark.parametrize("most", [None, 50_000])
+def test_a_child_gives_what_the_model_would_be_shown_of_the_same_photo(path, most):
+    here, there = read_photo(path), decode_in_child(path, view_pixels=most)
+    assert np.array_equal(here.image if most is None else view(here.image, most), there.image)
     assert (here.size, here.format, here.notes) == (there.size, there.format, there.notes)
 
 
@@ -587,12 +589,12 @@ def test_a_child_refuses_in_the_same_words(tmp_path):
     path = tmp_path / "photo.jpg"
     path.write_bytes(b"%PDF-1.7")
     with pytest.raises(PhotoError, match="got a PDF"):
-        decode_in_child(path, max_pixels=1000)
+        decode_in_child(path, view_pixels=5000)
 
 
 def test_a_child_is_killed_when_its_time_is_up(path):
     with pytest.raises(PhotoError, match=r"within 0\.001 seconds"):
-        decode_in_child(path, max_pixels=1000, seconds=0.001)
+        decode_in_child(path, view_pixels=5000, seconds=0.001)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit the memory of a process")
@@ -600,14 +602,14 @@ def test_a_child_that_needs_too_much_memory_is_refused(tmp_path):
     path = tmp_path / "photo.png"
     Image.new("1", (12_000, 12_000)).save(path)  # 144 MB once decoded
     with pytest.raises(PhotoError, match="memory"):
-        decode_in_child(path, max_pixels=1000, memory_mb=200)
+        decode_in_child(path, view_pixels=5000, memory_mb=200)
 
 
 def test_a_child_is_killed_when_the_person_stops(path):
     stop = threading.Event()
     stop.set()
     with pytest.raises(Stopped):
-        decode_in_child(path, max_pixels=1000, stop=stop)
+        decode_in_child(path, view_pixels=5000, stop=stop)
 
 
 def test_reading_photos_loads_no_model_library():

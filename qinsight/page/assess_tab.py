@@ -13,7 +13,16 @@ from qinsight.assess import Asked, ask, assessment
 from qinsight.errors import QInsightError, Stopped
 from qinsight.page.background import Visits, in_background
 from qinsight.page.host import Host
-from qinsight.page.pictures import band, band_value, gauge, gauge_value, line, running_text, words_of
+from qinsight.page.pictures import (
+    band,
+    band_value,
+    gauge,
+    gauge_value,
+    line,
+    running_text,
+    sentence,
+    words_of,
+)
 from qinsight.page.uploads import BROWSER_FORMATS, RAW_SUFFIXES, Darkroom, PhotoInput, facts
 from qinsight.photos import Photo
 from qinsight.requests import MAX_PIXELS, Sampling
@@ -145,7 +154,7 @@ class AssessTab:
         except Stopped:
             yield self._values(_State("Stopped.", state.photo, state.max_pixels, state.asked), source=path)
         except QInsightError as error:
-            yield self._values(_State("", state.photo), source=path, problem=str(error))
+            yield self._values(_State("", state.photo), source=path, problem=sentence(error))
         else:
             yield self._values(state, source=path)
 

@@ -14,7 +14,7 @@ from qinsight.errors import PhotoError, QInsightError, Stopped
 from qinsight.page.assess_tab import EXAMPLES, buttons, caption
 from qinsight.page.background import Visits, in_background
 from qinsight.page.host import Host
-from qinsight.page.pictures import line, running_text, words_of
+from qinsight.page.pictures import line, running_text, sentence, words_of
 from qinsight.page.uploads import Darkroom, PhotoInput, facts, side_by_side
 from qinsight.photos import Photo
 from qinsight.requests import MAX_PIXELS, Sampling
@@ -149,7 +149,7 @@ class CompareTab:
         except Stopped:
             yield self._values(_State("Stopped.", state.asked))
         except QInsightError as error:
-            yield self._values(_State(""), problem=str(error))
+            yield self._values(_State(""), problem=sentence(error))
         else:
             yield self._values(state)
 
@@ -201,7 +201,7 @@ class CompareTab:
         try:
             photos = self._decoded([a, b], self.max_pixels or MAX_PIXELS, None)
         except QInsightError as error:
-            return [gr.ImageSlider(None, visible=False), str(error)]
+            return [gr.ImageSlider(None, visible=False), sentence(error)]
         folder = Path(tempfile.mkdtemp(prefix="qinsight-"))
         return [gr.ImageSlider(side_by_side(photos[0], photos[1], folder), visible=True), ""]
 

@@ -99,6 +99,12 @@ def line(elem_id: str, role: str, style: str = "qi-line") -> gr.HTML:
     )
 
 
+def sentence(error: Exception) -> str:
+    """The words of an error as a sentence of its own; on the command line they follow a file name."""
+    words = str(error)
+    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")
+
+
 def words_of(asked: Asked) -> str:
     """The thinking so far; under it, once the reply is finished, what could not be read and why."""
     thinking = asked.reply.thinking

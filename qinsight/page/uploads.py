@@ -61,8 +61,8 @@ class Darkroom:
                 self._photos.move_to_end(key)
                 return self._photos[key]
         if not os.path.exists(path):
-            raise PhotoError("This upload has expired. Please upload the photo again.")
-        photo = decode_in_child(path, max_pixels=max_pixels, stop=stop)
+            raise PhotoError("this upload has expired; please upload the photo again")
+        photo = decode_in_child(path, view_pixels=max_pixels, stop=stop)
         with self._lock:
             self._photos[key] = photo
             while len(self._photos) > self.REMEMBERED:

@@ -57,7 +57,9 @@ def first_words(engine: LocalEngine, requests: list[Request], sampling: Sampling
     return float("nan")
 
 
-def compare(name: str, engine: LocalEngine, sets: list[list[Request]], sampling: Sampling, rounds: int) -> None:
+def compare(
+    name: str, engine: LocalEngine, sets: list[list[Request]], sampling: Sampling, rounds: int
+) -> None:
     max_pixels = engine.about.max_pixels
     ours, theirs, first, same, total, tokens = [], [], [], 0, 0, 0
     for turn in range(rounds + 1):
@@ -84,7 +86,9 @@ def compare(name: str, engine: LocalEngine, sets: list[list[Request]], sampling:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default="preview")
     parser.add_argument("--device", default="auto", type=Device)
     parser.add_argument("--precision", default="auto", type=Precision)
@@ -103,7 +107,9 @@ def main() -> None:
     photos = [load_photo(path) for path in options.photos]
     large = [photo.resize((1148, 868), Image.Resampling.BICUBIC) for photo in photos[:2]]
     for size, chosen in (("example size", photos), ("1 megapixel", large)):
-        compare(f"score + diagnosis, {size}", engine, [assessment(p) for p in chosen], sampling, options.rounds)
+        compare(
+            f"score + diagnosis, {size}", engine, [assessment(p) for p in chosen], sampling, options.rounds
+        )
         pairs = [comparison(a, b) for a, b in zip(chosen[::2], chosen[1::2], strict=True)]
         compare(f"both orders, {size}", engine, pairs, sampling, options.rounds)
     print(f"peak memory of this process {psutil.Process().memory_info().rss / 1e6:.0f} MB now")

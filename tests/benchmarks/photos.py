@@ -36,7 +36,7 @@ def main() -> None:
                     "Pillow, full decode": lambda path=path: _pillow(path, draft=False),
                     "Pillow, draft at twice the size": lambda path=path: _pillow(path, draft=True),
                     "load_photo": lambda path=path: load_photo(path, max_pixels=MAX_PIXELS),
-                    "decode_in_child": lambda path=path: decode_in_child(path, max_pixels=MAX_PIXELS),
+                    "decode_in_child": lambda path=path: decode_in_child(path, view_pixels=MAX_PIXELS),
                 }
             )
 

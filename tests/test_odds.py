@@ -1,0 +1,122 @@
+"""The chance of each word is what the model gave it where it wrote one, or nothing is shown."""
+
+import pytest
+
+from qinsight.answers import Distortion, Severity
+from qinsight.odds import Place, distortion_odds, severity_odds
+
+
+def said(*pieces: str | tuple[str, dict[str, float]]) -> tuple[str, list[Place]]:
+    """A reply from its tokens; a token with alternatives is a pair."""
+    text, places = "", []
+    for piece in pieces:
+        token, others = (piece, {}) if isinstance(piece, str) else piece
+        if others:
+            places.append(Place(len(text), len(token), tuple(others.items())))
+        text += token
+    return text, places
+
+
+def test_the_chances_of_whole_words_are_the_models_own_and_sum_to_one() -> None:
+    text, places = said(
+        '<think>a</think><answer>{"severity": "',
+        ("slight", {"slight": 0.6, "moderate": 0.2, "obvious": 0.1, "serious": 0.06, "catastrophic": 0.04}),
+        '"}</answer>',
+    )
+    odds = severity_odds(text, places)
+    assert odds is not None
+    assert list(odds) == list(Severity)
+    assert odds["slight"] == pytest.approx(0.6)
+    assert odds["catastrophic"] == pytest.approx(0.04)
+    assert sum(odds.values()) == pytest.approx(1)
+
+
+def test_what_is_no_severity_is_left_out_of_the_sum() -> None:
+    text, places = said('{"severity": "', ("slight", {"slight": 0.6, "moderate": 0.2, "bad": 0.2}), '"}')
+    odds = severity_odds(text, places)
+    assert odds is not None
+    assert odds["slight"] == pytest.approx(0.75)
+    assert sum(odds.values()) == pytest.approx(1)
+
+
+def test_words_that_begin_alike_are_told_apart_by_the_token_after() -> None:
+    text, places = said(
+        '{"severity": "',
+        ("s", {"s": 0.8, "mod": 0.15, "obvious": 0.05}),
+        ("erious", {"erious": 0.7, "light": 0.3}),
+        '"}',
+    )
+    odds = severity_odds(text, places)
+    assert odds is not None
+    assert odds["serious"] == pytest.approx(0.8 * 0.7)
+    assert odds["slight"] == pytest.approx(0.8 * 0.3)
+    assert odds["moderate"] == pytest.approx(0.15)
+    assert sum(odds.values()) == pytest.approx(1)
+
+
+def test_a_shared_piece_on_a_path_not_taken_is_not_given_to_either_word() -> None:
+    text, places = said('{"severity": "', ("mod", {"mod": 0.6, "s": 0.4}), 'erate"}')
+    odds = severity_odds(text, places)
+    assert odds is not None
+    assert odds["slight"] == odds["serious"] == 0
+    text, places = said('{"severity": "', ("mod", {"mod": 0.4, "s": 0.6}), 'erate"}')
+    assert severity_odds(text, places) is None, "too little is known to be honest"
+
+
+def test_one_letter_tokens_lead_to_the_same_chances() -> None:
+    text, places = said(
+        '{"distortion_class": "',
+        ("n", {"n": 0.9, "b": 0.1}),
+        ("o", {"o": 0.5, "u": 0.5}),
+        'ise"}',
+    )
+    odds = distortion_odds(text, places)
+    assert odds is not None
+    assert list(odds) == [*Distortion, "null"]
+    assert odds == pytest.approx({"noise": 0.45, "null": 0.45, "blur": 0.1, "compression": 0, "darken": 0})
+
+
+@pytest.mark.parametrize(
+    ("before", "token", "others"),
+    [
+        ('{"severity": ', '"slight', {'"slight': 0.7, '"moderate': 0.3, " null": 0.0}),
+        ('{"severity"', ': "slight', {': "slight': 0.7, ': "moderate': 0.3}),
+        ('{"severity": "', 'slight"', {'slight"': 0.7, 'moderate"': 0.3}),
+        ('{"severity": "', 'slight"}</', {'slight"}</': 0.7, 'moderate",': 0.3}),
+    ],
+)
+def test_quotes_glued_to_a_token_do_not_hide_the_word(
+    before: str, token: str, others: dict[str, float]
+) -> None:
+    text, places = said(before, (token, others), '"' if '"' not in token[1:] else "")
+    odds = severity_odds(text, places)
+    assert odds is not None
+    assert odds["slight"] == pytest.approx(0.7)
+    assert odds["moderate"] == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (),
+        ("no such field",),
+        ('{"severity": "slight"}',),
+        ('{"severity": ', ("null", {"null": 1.0}), "}"),
+        ('{"severity": "', ("slight", {"bad": 0.6, "slight": 0.4}), '"}'),
+        ('{"severity": "',),
+        (("<think>", {"<think>": 1.0}), '{"severity": "slight"}'),
+    ],
+)
+def test_without_alternatives_at_the_word_nothing_is_shown(pieces: tuple[str, ...]) -> None:
+    assert severity_odds(*said(*pieces)) is None
+
+
+def test_the_last_severity_counts_where_the_thinking_mentions_another() -> None:
+    text, places = said(
+        '<think>Perhaps {"severity": "serious"}.</think><answer>{"severity": "',
+        ("slight", {"slight": 1.0}),
+        '"}</answer>',
+    )
+    odds = severity_odds(text, places)
+    assert odds is not None
+    assert odds["slight"] == 1
