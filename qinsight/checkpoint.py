@@ -275,7 +275,7 @@ def _download(model: str, pattern: str, progress: Progress) -> Path:
 
     wanted = [pattern.replace("*", kind) for kind in _WANTED]
     try:
-        plan = snapshot_download(model, allow_patterns=wanted, dry_run=True)
+        plan = snapshot_download(model, allow_patterns=wanted, dry_run=True, tqdm_class=_bar("", 1, silent))
         size = sum(file.file_size or 0 for file in plan if file.will_download)
         if not size:
             return Path(snapshot_download(model, allow_patterns=wanted, local_files_only=True))
