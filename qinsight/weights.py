@@ -160,6 +160,8 @@ def load(
             f"Expected all weights that config.json describes in {checkpoint.name}; "
             f"{len(missing)} are missing, the first {missing[0]}."
         )
+    if precision is Precision.NF4 and place.type == "cpu":
+        _pack_whole_blocks_only(model)
     if checkpoint.base is not None:
         model = _with_adapter(model, checkpoint, merge=precision is not Precision.NF4)
     model.eval().requires_grad_(False)
@@ -250,6 +252,15 @@ def nf4_config(place: torch.device) -> BitsAndBytesConfig:
         bnb_4bit_compute_dtype=torch.bfloat16,
         llm_int8_skip_modules=NF4_SKIP,
     )
+
+
+def _pack_whole_blocks_only(model: Any) -> None:
+    """Spare layers of odd sizes the packing for AVX-512, in which bitsandbytes 0.50 fails at their first use."""
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit) and (module.in_features % 64 or module.out_features % 32):
+            module.support_avx512bf16_for_cpu = False
 
 
 class ImageOnlyProcessor(Qwen2_5_VLProcessor):

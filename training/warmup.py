@@ -182,8 +182,9 @@ class Warmup:
         if pairs and shared.random() < 0.3:  # two photos of different sizes
             other = _between(shared, max(low, tokens // 5), min(high, tokens * 5))
             views += lessons.draw_views(self.photos, other, 1, rng)
-            rows = [row for row in rows if row is not pairs[0]]
-            rows.append(_pair(views, (pairs[0].views[0], len(views) - 1), rng))
+            first, second = pairs[0].views[0], len(views) - 1
+            rows = [row for row in rows if row not in pairs[:2]]
+            rows += [_pair(views, first, second), _pair(views, second, first)]
         with torch.set_grad_enabled(tokens < self.recipe.tower_learns_below):
             features = self._see(views)
         spoken = [
@@ -292,23 +293,27 @@ class Questions:
 
 
 def draw_rows(views: list[View], groups: int, rng: np.random.Generator) -> list[Row]:
-    """Questions about views that come in `groups` of three: each alone, some in pairs, some in threes."""
+    """Questions about views that come in `groups` of three: each alone, some in pairs, some in threes.
+
+    A pair is asked about in both orders: that is what teaches to tell A from B.
+    """
     rows = []
     for number, view in enumerate(views):
         rows.append(Row(Task.DEGRADATION, (number,), lessons.degradation_reply(view)))
-        if rng.random() < 0.67:
+        if rng.random() < 0.5:
             rows.append(Row(Task.SCORE, (number,), lessons.score_reply(view)))
     for group in range(groups):
         members = [3 * group + int(place) for place in rng.permutation(3)]
-        if rng.random() < 0.8:
-            other = members[1] if groups == 1 or rng.random() < 0.5 else int(rng.integers(len(views)))
-            if abs(views[members[0]].degraded.mos - views[other].degraded.mos) > 0.1:
-                rows.append(_pair(views, (members[0], other), rng))
-        if rng.random() < 0.35:
+        other = members[1] if groups == 1 or rng.random() < 0.5 else int(rng.integers(len(views)))
+        if abs(views[members[0]].degraded.mos - views[other].degraded.mos) > 0.1:
+            rows += [_pair(views, members[0], other), _pair(views, other, members[0])]
+        if rng.random() < 0.5:
             members.sort(key=lambda member: views[member].degraded.mos)
-            a, b = rng.permutation(members[1:]) if rng.random() < 0.8 else [members[1]] * 2
+            a, b = (int(member) for member in rng.permutation(members[1:]))
+            if rng.random() < 0.15:
+                b = a
             reply = lessons.comparison_reply(views[a], views[b], reference=True)
-            rows.append(Row(Task.COMPARISON, (members[0], int(a), int(b)), reply))
+            rows.append(Row(Task.COMPARISON, (members[0], a, b), reply))
     return rows
 
 
@@ -382,8 +387,7 @@ def _report(worker: Warmup, recent: list[dict[str, float]]) -> None:
     print(f"step {worker.step}  {worker.seconds / 60:.1f} min  {shown}", flush=True)
 
 
-def _pair(views: list[View], numbers: tuple[int, int], rng: np.random.Generator) -> Row:
-    a, b = numbers if rng.random() < 0.5 else numbers[::-1]
+def _pair(views: list[View], a: int, b: int) -> Row:
     return Row(Task.COMPARISON, (a, b), lessons.comparison_reply(views[a], views[b]))
 
 

@@ -22,16 +22,15 @@ def about_text(host: Host) -> str:
     if host.engine is None:
         return f"### The model\n{host.status}\n{CREDIT}"
     about = host.engine.about
-    rows = {
-        "Model": about.name,
-        "Precision": f"{about.precision} on {about.device}",
-        "Memory": f"{about.memory_bytes / 1e9:.2f} GB of weights",
-        "Answers": ", ".join(sorted(about.tasks)),
-        "Working size": f"a photo is rated at {about.max_pixels / 1e6:.1f} megapixels at most",
-        "Licence": "Apache-2.0",
-    }
-    table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
-    return f"### The model\n{table}\n\n{_card() if about.preview else about.note}\n{CREDIT}"
+    facts = [
+        f"**{about.name}**, {about.precision} on {about.device}, {about.memory_bytes / 1e9:.2f} GB of weights",
+        f"answers: {', '.join(sorted(about.tasks))}",
+        f"rates a photo at {about.max_pixels / 1e6:.1f} megapixels at most",
+    ]
+    if about.preview or about.name == PUBLISHED:
+        facts.append("licence: Apache-2.0")
+    listed = "\n".join(f"- {fact}" for fact in facts)
+    return f"### The model\n{listed}\n\n{_card() if about.preview else about.note}\n{CREDIT}"
 
 
 def _card() -> str:

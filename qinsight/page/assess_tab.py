@@ -72,19 +72,6 @@ class AssessTab:
                         elem_id="raw",
                         min_width=100,
                     )
-                self.examples = gr.Gallery(
-                    [(str(path), caption(path)) for path in EXAMPLES],
-                    label="Examples",
-                    columns=4,
-                    height="auto",
-                    allow_preview=False,
-                    object_fit="cover",
-                    buttons=[],
-                    format="png",
-                    interactive=False,
-                    elem_id="examples",
-                    visible=bool(EXAMPLES),
-                )
             with gr.Column(min_width=320):
                 self.status = line("status", "status")
                 self.problem = line("problem", "alert")
@@ -100,6 +87,19 @@ class AssessTab:
                         self.diagnosis_words = running_text(
                             "diagnosis-words", "Reasoning behind the diagnosis"
                         )
+        self.examples = gr.Gallery(
+            [(str(path), caption(path)) for path in EXAMPLES],
+            label="Examples",
+            columns=4,
+            height="auto",
+            allow_preview=False,
+            object_fit="cover",
+            buttons=[],
+            format="png",
+            interactive=False,
+            elem_id="examples",
+            visible=bool(EXAMPLES),
+        )
         self.outputs = [
             self.source,
             self.photo,

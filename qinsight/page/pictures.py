@@ -129,7 +129,7 @@ CSS = """
   padding: .5em .8em; border-left: 4px solid #c2410c; background: var(--background-fill-secondary); }
 .qi-words { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.5;
   color: var(--body-text-color); }
-.qi-gauge, .qi-band { text-align: center; color: var(--body-text-color); min-height: 9.5em;
+.qi-gauge, .qi-band { text-align: center; color: var(--body-text-color); min-height: 8.5em;
   display: flex; flex-direction: column; justify-content: flex-end; }
 .qi-gauge svg { width: min(100%, 15em); display: block; margin: 0 auto -2.6em; overflow: visible; }
 .qi-gauge path { fill: none; stroke-width: 15; stroke-linecap: butt; }
@@ -148,5 +148,7 @@ CSS = """
 .qi-band em { display: block; font-style: normal; min-height: 1.3em; }
 .qi-head h1 { font-size: 1.5em; margin: 0; }
 .qi-verdict { font-size: 1.35em; font-weight: 600; text-align: center; margin: .3em 0; min-height: 1.5em; }
+#examples .grid-container { grid-template-columns: repeat(auto-fill, minmax(105px, 1fr)); height: auto; }
+#examples .grid-wrap { height: auto !important; min-height: 0; }
 @media (prefers-reduced-motion: reduce) { .qi-gauge .level { transition: none; } }
 """

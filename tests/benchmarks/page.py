@@ -1,0 +1,137 @@
+"""What the page costs on top of the model: first words, whole answer, memory, start-up.
+
+    python tests/benchmarks/page.py [--model preview] [--rounds 10]
+
+Starts `app.py` as a process of its own and asks it over HTTP as the browser does; the engine's own time for the
+same photos is taken in between, in this process, in the same run.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import httpx
+
+from qinsight.assess import ask, assessment
+from qinsight.engine import LocalEngine
+from qinsight.photos import load_photo
+
+ROOT = Path(__file__).parents[2]
+PHOTOS = sorted((ROOT / "examples" / "photos").glob("*.jpg"))[:4]
+WORDS = (6, 7)  # the places of the two reasonings among the outputs of the Assess tab
+
+
+def engine_alone(engine: LocalEngine, path: Path) -> tuple[float, float]:
+    """Seconds to the first words and to the whole answer, the photo decoded in this process."""
+    started, first = time.perf_counter(), None
+    for state in ask(engine, assessment(load_photo(path))):
+        if first is None and any(one.reply.thinking for one in state):
+            first = time.perf_counter() - started
+    return first or float("nan"), time.perf_counter() - started
+
+
+def through_the_page(client: httpx.Client, url: str, target: int, path: Path) -> tuple[float, float]:
+    """The same, from the moment the upload has arrived to the message that carries the words."""
+    with path.open("rb") as file:
+        (stored,) = client.post(f"{url}/gradio_api/upload", files={"files": (path.name, file)}).json()
+    session = f"bench{time.perf_counter_ns()}"
+    data = {"path": stored, "meta": {"_type": "gradio.FileData"}}
+    started, first = time.perf_counter(), None
+    body = {"data": [data], "fn_index": target, "session_hash": session, "trigger_id": None}
+    client.post(f"{url}/gradio_api/queue/join", json=body).raise_for_status()
+    with client.stream("GET", f"{url}/gradio_api/queue/data", params={"session_hash": session}) as events:
+        for event in events.iter_lines():
+            message = json.loads(event.removeprefix("data: ")) if event else {}
+            if message.get("msg") == "process_generating" and first is None and _has_words(message):
+                first = time.perf_counter() - started
+            if message.get("msg") == "process_completed":
+                if not message["success"]:
+                    raise RuntimeError(message)
+                return first or float("nan"), time.perf_counter() - started
+    raise RuntimeError("the page never finished")
+
+
+def _has_words(message: dict[str, Any]) -> bool:
+    values = message["output"]["data"]
+    return any(values[place] not in ("", []) for place in WORDS)
+
+
+def upload_target(client: httpx.Client, url: str) -> int:
+    """The function that a photo uploaded to the Assess tab starts."""
+    config = client.get(f"{url}/config").json()
+    photo = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "photo")
+    return next(
+        d["id"] for d in config["dependencies"] if [photo, "upload"] in [list(t) for t in d["targets"]]
+    )
+
+
+def peak_megabytes(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return float(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="preview")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--port", type=int, default=7991)
+    options = parser.parse_args()
+    url = f"http://127.0.0.1:{options.port}"
+    command = [
+        sys.executable,
+        "app.py",
+        "--no-browser",
+        "--port",
+        str(options.port),
+        "--model",
+        options.model,
+    ]
+    with tempfile.TemporaryFile() as log:
+        started = time.perf_counter()
+        page = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        try:
+            client = httpx.Client(timeout=120, trust_env=False)
+            while True:
+                try:
+                    client.get(url)
+                    break
+                except httpx.TransportError:
+                    time.sleep(0.05)
+            print(f"start-up to the first page {time.perf_counter() - started:.1f} s")
+            engine = LocalEngine.open(options.model)
+            measure(client, url, engine, options.rounds)
+            print(f"peak memory of the page's process {peak_megabytes(page.pid):.0f} MB")
+        finally:
+            page.terminate()
+            page.wait()
+
+
+def measure(client: httpx.Client, url: str, engine: LocalEngine, rounds: int) -> None:
+    target = upload_target(client, url)
+    alone, page = [], []
+    for turn in range(rounds + 1):
+        for path in PHOTOS:
+            pair = engine_alone(engine, path), through_the_page(client, url, target, path)
+            if turn:  # the first round warms up
+                alone.append(pair[0])
+                page.append(pair[1])
+    for place, name in enumerate(("first words", "whole answer")):
+        ours = statistics.median(one[place] for one in page)
+        bare = statistics.median(one[place] for one in alone)
+        ratio = statistics.median(p[place] / a[place] for p, a in zip(page, alone, strict=True))
+        extra = statistics.median(p[place] - a[place] for p, a in zip(page, alone, strict=True))
+        print(f"{name:13} page {ours:.3f} s   engine {bare:.3f} s   extra {extra:+.3f} s   ratio {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main()
