@@ -17,6 +17,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor, nn
 from transformers import (
+    GenerationConfig,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2Tokenizer,
@@ -101,7 +102,7 @@ def build_tokenizer(replies: Iterable[str]) -> Qwen2Tokenizer:
 
 
 def build_model(tokenizer: Qwen2Tokenizer) -> Qwen2_5_VLForConditionalGeneration:
-    """The architecture of Qwen2.5-VL at 2.8 million parameters; attention heads of 32 suit every server."""
+    """The architecture of Qwen2.5-VL at 2.7 million parameters; attention heads of 32 suit every server."""
 
     def token(text: str) -> int:
         return int(tokenizer.convert_tokens_to_ids(text))
@@ -142,7 +143,7 @@ def build_model(tokenizer: Qwen2Tokenizer) -> Qwen2_5_VLForConditionalGeneration
         tie_word_embeddings=True,
     )
     model = Qwen2_5_VLForConditionalGeneration(config)
-    model.generation_config.update(
+    model.generation_config = GenerationConfig(
         eos_token_id=token("<|im_end|>"),
         pad_token_id=token("<|endoftext|>"),
         bos_token_id=token("<|endoftext|>"),
