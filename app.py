@@ -30,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return LocalEngine.open(options.model, options.device, options.precision, progress, options.order)
 
     host = Host(open_engine)
-    page = build_page(host, Sampling(options.max_new_tokens), options.max_pixels)
+    only_here = options.host in (None, "127.0.0.1", "localhost") and not options.share and not ON_SPACES
+    page = build_page(host, Sampling(options.max_new_tokens), options.max_pixels, local=only_here)
     host.start()
     try:
         launch(

@@ -1,23 +1,27 @@
-"""The command line: `python -m qinsight score | diagnose | compare | quantize`."""
+"""The command line: `python -m qinsight score | diagnose | compare | rank | quantize`."""
 
 import argparse
 import json
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from qinsight.assess import Asked, ask, assessment, comparison, described, summary, verdict
 from qinsight.checkpoint import Device, Precision
 from qinsight.errors import PhotoError, QInsightError
+from qinsight.folder import BATCH, Progress, photos_in, rank_folder, ranking
 from qinsight.photos import load_photo
 from qinsight.prompts import Order, Task
 from qinsight.requests import Engine, Sampling
 from qinsight.views import MIN_PIXELS
 
 ANSWERED, FAILED, MISUSED, UNREADABLE_ANSWER, UNREADABLE_PHOTO = 0, 1, 2, 3, 4
+STARS = (1.8, 2.6, 3.4, 4.2)
 FIELDS = {
     Task.SCORE: ("rating",),
     Task.DEGRADATION: ("distortion_class", "severity"),
@@ -49,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         "read, 4 a photo could not be read.",
         allow_abbrev=False,
     )
-    commands = parser.add_subparsers(required=True, metavar="score | diagnose | compare | quantize")
+    commands = parser.add_subparsers(required=True, metavar="score | diagnose | compare | rank | quantize")
     for name, task, words in (
         ("score", Task.SCORE, "rate photos from 1 (very poor) to 5 (excellent)"),
         ("diagnose", Task.DEGRADATION, "name the degradation of photos and its severity"),
@@ -61,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("photos", nargs=2, metavar="PHOTO", help="photo A and photo B")
     command.add_argument("--reference", metavar="PHOTO", help="the low-quality photo that A and B improve on")
     command.set_defaults(run=_compare)
+    _rank_command(commands)
     command = commands.add_parser("quantize", help="write a 4-bit (NF4) copy of a model", allow_abbrev=False)
     command.add_argument("model", metavar="MODEL", help="a folder or a hub id")
     command.add_argument(
@@ -72,10 +77,41 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(commands: Any, name: str, words: str) -> argparse.ArgumentParser:
+    command = _asking_command(commands, name, words)
+    add = command.add_argument
+    add("--samples", type=_positive, default=1, metavar="K", help="ask K times and report mean and spread")
+    add("--temperature", type=_temperature, metavar="T", help="default: 0 (greedy), with --samples 1.0")
+    add("--seed", type=int, default=42, metavar="N", help="of the samples; default: 42")
+    return command
+
+
+def _rank_command(commands: Any) -> None:
+    command = _asking_command(commands, "rank", "rate and diagnose every photo of a folder; resumes")
+    add = command.add_argument
+    add("folder", type=Path, metavar="FOLDER", help="photos in it and below it")
+    add("--out", type=Path, required=True, metavar="DIR", help="results, ranking and contact sheet go here")
+    add(
+        "--batch", type=_positive, default=BATCH, metavar="N", help=f"photos asked together; default: {BATCH}"
+    )
+    add("--xmp", metavar="beside|DIR", help="write XMP sidecars beside the photos, or mirrored below DIR")
+    add("--xmp-names", choices=["full", "stem"], default="full", help="IMG.CR2.xmp (default) or IMG.xmp")
+    add(
+        "--stars",
+        type=_stars,
+        default=STARS,
+        metavar="A,B,C,D",
+        help="ratings from which 2, 3, 4, 5 stars are given",
+    )
+    add("--reject-below", type=float, metavar="R", help="rating below which a photo is marked as rejected")
+    command.set_defaults(run=_rank)
+
+
+def _asking_command(commands: Any, name: str, words: str) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(name, help=words, allow_abbrev=False)
     add = command.add_argument
     add("--json", action="store_true", help="print one JSON object per photo")
     add("--model", default="auto", metavar="DIR|HUB_ID|preview", help="default: the best that fits here")
+    add("--endpoint", metavar="URL", help="ask an OpenAI-compatible server instead, e.g. http://host:8000/v1")
     add("--device", choices=[*Device], type=Device, default=Device.AUTO, help="default: auto")
     add("--precision", choices=[*Precision], type=Precision, default=Precision.AUTO, help="default: auto")
     add(
@@ -91,9 +127,6 @@ def _command(commands: Any, name: str, words: str) -> argparse.ArgumentParser:
         help="rate at most this many pixels; default: the model's own, about 1 megapixel",
     )
     add("--max-new-tokens", type=_positive, default=1024, metavar="N", help="default: 1024")
-    add("--samples", type=_positive, default=1, metavar="K", help="ask K times and report mean and spread")
-    add("--temperature", type=_temperature, metavar="T", help="default: 0 (greedy), with --samples 1.0")
-    add("--seed", type=_seed, default=42, metavar="N", help="of the samples; default: 42")
     return command
 
 
@@ -101,6 +134,18 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
     return int(text)
+
+
+def _stars(text: str) -> tuple[float, ...]:
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if len(found) != 4 or list(found) != sorted(found):
+        raise argparse.ArgumentTypeError(
+            f"expected four rising ratings such as 1.8,2.6,3.4,4.2; got {text!r}"
+        )
+    return found
 
 
 def _pixels(text: str) -> int:
@@ -162,6 +207,63 @@ def _compare(options: argparse.Namespace) -> int:
     return ANSWERED if _report(options, Task.COMPARISON, names, asked, engine) else UNREADABLE_ANSWER
 
 
+def _rank(options: argparse.Namespace) -> int:
+    photos_in(options.folder, options.out)  # an empty folder is told before a model is loaded
+    engine = _engine(options)
+    code = ANSWERED
+    last_words = 0.0
+    run = rank_folder(
+        engine,
+        options.folder,
+        options.out,
+        sampling=Sampling(options.max_new_tokens),
+        max_pixels=options.max_pixels,
+        batch=options.batch,
+    )
+    for state in run:
+        row = state.row
+        if row is not None and row.error:
+            unreadable = row.expected_rating is None and row.thinking is None
+            code = max(code, UNREADABLE_PHOTO if unreadable else UNREADABLE_ANSWER)
+            _say(f"{row.photo}: {row.error}")
+        if row is not None and options.json:
+            print(json.dumps(row.as_json(), ensure_ascii=False), flush=True)  # noqa: T201
+        if sys.stderr.isatty() and (time.monotonic() - last_words > 0.5 or state.done == state.total):
+            last_words = time.monotonic()
+            _show_progress(_pace(state), state.done / state.total)
+    _export(options)
+    return code
+
+
+def _pace(state: Progress) -> str:
+    left = f", {timedelta(seconds=round(state.seconds_left))} left" if state.seconds_left else ""
+    failed = f", {state.failed} unreadable" if state.failed else ""
+    return f"{state.done} of {state.total} photos{failed}, {state.rate:.1f} a second{left}"
+
+
+def _export(options: argparse.Namespace) -> None:
+    from qinsight.export import write_csv, write_html, write_jsonl, write_sidecars
+
+    rows = ranking(options.out, photos_in(options.folder, options.out))
+    write_jsonl(rows, options.out / "ranking.jsonl")
+    write_csv(rows, options.out / "ranking.csv")
+    write_html(rows, options.out / "contact-sheet.html", options.folder)
+    _say(f"Written: ranking.csv, ranking.jsonl and contact-sheet.html in {options.out}")
+    if options.xmp:
+        out = None if options.xmp == "beside" else Path(options.xmp)
+        written, failures = write_sidecars(
+            rows,
+            options.folder,
+            out=out,
+            stars=options.stars,
+            reject_below=options.reject_below,
+            naming=options.xmp_names,
+        )
+        _say(f"Written: {len(written)} XMP sidecars")
+        for failure in failures:
+            _say(str(failure))
+
+
 def _quantize(options: argparse.Namespace) -> int:
     from qinsight.weights import quantize  # torch, only now
 
@@ -172,6 +274,12 @@ def _quantize(options: argparse.Namespace) -> int:
 
 
 def _engine(options: argparse.Namespace) -> Engine:
+    if options.endpoint:
+        from qinsight.endpoint import EndpointEngine
+
+        model = None if options.model == "auto" else options.model
+        order = {"order": options.order} if options.order else {}
+        return EndpointEngine.open(options.endpoint, model, **order)
     from qinsight.engine import LocalEngine  # torch, only now
 
     return LocalEngine.open(options.model, options.device, options.precision, _show_progress, options.order)

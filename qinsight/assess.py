@@ -22,7 +22,7 @@ from qinsight.answers import (
     read_reply,
 )
 from qinsight.errors import AnswerError, EngineError
-from qinsight.odds import Place, distortion_odds, severity_odds
+from qinsight.odds import Place, distortion_odds, expected_rating, severity_odds
 from qinsight.prompts import Task
 from qinsight.requests import Engine, Finish, Request, Sampling
 
@@ -62,6 +62,11 @@ class Asked:
                 return f"The reply was cut after {self.tokens} tokens, before its answer. {error}"
             return str(error)
         return None
+
+    @cached_property
+    def expected_rating(self) -> float | None:
+        """The mean over the ratings the model might have written (see `qinsight.odds`)."""
+        return expected_rating(self.text, self.places) if isinstance(self.answer, Score) else None
 
     @cached_property
     def severity_odds(self) -> dict[str, float] | None:

@@ -1,4 +1,4 @@
-"""How sure the model was: from the alternatives beside its answer's tokens to the chance of each word."""
+"""How sure the model was: from the alternatives beside its answer's tokens to the chance of each value."""
 
 import re
 from collections.abc import Sequence
@@ -65,3 +65,60 @@ def _odds_at(
             for word, share in _odds_at(start, piece, fitting, text, places).items():
                 odds[word] += chance * share
     return odds
+
+
+_RATING = re.compile(r'"rating"\s*:\s*"?(\d+(?:\.\d+)?)')
+_DIGITS = re.compile(r"\d*\.?\d*")
+
+
+def expected_rating(text: str, places: Sequence[Place]) -> float | None:
+    """The mean over the ratings the model might have written where it wrote one, 1 to 5; None if unknown.
+
+    Each token of the number stands beside its alternatives. Another digit in its place changes the number by
+    that digit; what follows it is taken from the path the model went, the only one whose chances are known
+    (design 4.6). Ratings beyond 1 to 5 count as the nearer end; alternatives that end the number end it.
+    """
+    found = list(_RATING.finditer(text))
+    if not found:
+        return None
+    start, end = found[-1].span(1)
+    tokens = [p for p in places if p.offset < end and p.offset + p.length > start and p.alternatives]
+    if not tokens or tokens[0].offset > start:
+        return None
+    written = text[start:end]
+    expected: float | None = _clamped(written)
+    for place in reversed(tokens):
+        if expected is None:
+            return None
+        beyond = expected - _clamped(written)  # what the later tokens are expected to change
+        expected = _mean_at(place, start, end, text, expected, beyond)
+    return expected
+
+
+def _mean_at(place: Place, start: int, end: int, text: str, expected: float, beyond: float) -> float | None:
+    """The mean over one token's alternatives, if the written one is worth `expected`."""
+    lead = text[place.offset : start]  # characters of this token before the number: a quote, a space
+    before = text[start : max(start, place.offset)]
+    taken = text[place.offset : place.offset + place.length]
+    rest = text[place.offset + place.length : end]
+    total = mass = 0.0
+    for token, chance in place.alternatives:
+        if token == taken:
+            value = expected
+        elif not token.startswith(lead):
+            continue
+        else:
+            digits = _DIGITS.match(token[len(lead) :])
+            piece = digits[0] if digits else ""
+            goes_on = piece == token[len(lead) :]
+            number = before + piece + (rest if goes_on and piece else "")
+            if not re.fullmatch(r"\d+\.?\d*", number):
+                continue
+            value = min(5.0, max(1.0, _clamped(number) + (beyond if goes_on else 0.0)))
+        total += chance * value
+        mass += chance
+    return total / mass if mass >= ENOUGH else None
+
+
+def _clamped(number: str) -> float:
+    return min(5.0, max(1.0, float(number)))

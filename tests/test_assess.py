@@ -54,9 +54,7 @@ def test_one_reply_may_be_finished_while_another_still_grows() -> None:
 
 
 def test_a_reply_cut_by_the_token_limit_is_an_error_and_no_answer() -> None:
-    (one,) = asked(
-        SCORE[:3], requests=assessment(PHOTO, [Task.SCORE]), finish=Finish.LENGTH
-    )
+    (one,) = asked(SCORE[:3], requests=assessment(PHOTO, [Task.SCORE]), finish=Finish.LENGTH)
     assert one.answer is None
     assert one.error is not None
     assert one.error.startswith("The reply was cut after 3 tokens, before its answer.")
@@ -77,6 +75,8 @@ def test_an_unreadable_reply_says_why() -> None:
 
 def test_closing_the_question_stops_the_model() -> None:
     engine = ScriptedEngine(SCORE)
+    stream = engine.stream(assessment(PHOTO, [Task.SCORE]))
+    engine.stream = lambda *_, **__: stream  # type: ignore[method-assign]  # held here, so no accident closes it
     states = ask(engine, assessment(PHOTO, [Task.SCORE]))
     next(states)
     assert engine.closed == 0

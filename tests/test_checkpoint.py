@@ -21,10 +21,13 @@ def fetched(model: Path | str) -> Checkpoint:
     return part.fetch()
 
 
+def fetched_parts(model: Path | str) -> list[Checkpoint]:
+    return [part.fetch() for part in locate(str(model)).parts.values()]
+
+
 def refusal(model: Path | str) -> str:
     with pytest.raises(EngineError) as caught:
-        for part in locate(str(model)).parts.values():
-            part.fetch()
+        fetched_parts(model)
     sentence = str(caught.value)
     assert sentence.endswith(".")
     assert "\n" not in sentence

@@ -144,8 +144,10 @@ def test_a_repetition_penalty_of_ones_own_takes_the_place_of_the_checkpoints(
 def test_photos_of_different_sizes_get_the_same_words_together_as_alone(
     engine: LocalEngine, picture: Callable[[str], Image.Image]
 ) -> None:
-    photos = [picture(name).resize(size) for name, size in
-              (("score", (224, 112)), ("dist", (57, 300)), ("ref", (56, 56)), ("a", (170, 170)))]
+    photos = [
+        picture(name).resize(size)
+        for name, size in (("score", (224, 112)), ("dist", (57, 300)), ("ref", (56, 56)), ("a", (170, 170)))
+    ]
     requests = [Request(task, (photo,)) for photo in photos for task in (Task.SCORE, Task.DEGRADATION)]
     requests.insert(3, Request(Task.COMPARISON, (photos[1], photos[0])))
     sampling = Sampling(max_new_tokens=12)
@@ -173,9 +175,7 @@ def test_score_and_degradation_of_one_photo_share_what_they_have_in_common(
     shared = _shared_length(prompts)
     photo_end = int((prompts[0].ids == weights.model.config.image_token_id).nonzero().max())
     assert (shared > photo_end) == (order is Order.PHOTO_FIRST)
-    alone = [
-        written_prompts(weights, [prompt], Sampling(max_new_tokens=12))[0] for prompt in prompts
-    ]
+    alone = [written_prompts(weights, [prompt], Sampling(max_new_tokens=12))[0] for prompt in prompts]
     assert written_prompts(weights, prompts, Sampling(max_new_tokens=12)) == alone
 
 
@@ -279,9 +279,7 @@ def test_the_same_seed_gives_the_same_words_and_another_seed_others(
     engine: LocalEngine, fixture_requests: dict[str, Request]
 ) -> None:
     request = fixture_requests["score"]
-    first, again, other = (
-        written(engine, request, Sampling(**DICE, seed=seed)) for seed in (1, 1, 2)
-    )
+    first, again, other = (written(engine, request, Sampling(**DICE, seed=seed)) for seed in (1, 1, 2))
     assert first == again
     assert first != other
 

@@ -245,7 +245,10 @@ def test_samples_come_to_mean_and_spread(scripted: Any, capsys: pytest.CaptureFi
 def test_samples_of_a_diagnosis_come_to_the_most_frequent(
     scripted: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    blur, clean = '{"distortion_class": "blur", "severity": "slight"}', '{"distortion_class": null, "severity": null}'
+    blur, clean = (
+        '{"distortion_class": "blur", "severity": "slight"}',
+        '{"distortion_class": null, "severity": null}',
+    )
     scripted(replying(blur), replying(clean), replying(blur))
     assert main(["diagnose", PHOTOS["dist"], "--json", "--samples", "3"]) == 0
     (line,) = lines(capsys)

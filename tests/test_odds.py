@@ -95,6 +95,15 @@ def test_quotes_glued_to_a_token_do_not_hide_the_word(
     assert odds["moderate"] == pytest.approx(0.3)
 
 
+def test_a_word_without_the_quote_of_the_token_is_another_layout_and_does_not_count() -> None:
+    others = {'"slight': 0.6, '"serious': 0.2, " serious": 0.2}
+    odds = severity_odds(
+        *said('{"severity":', (' "slight', {f" {token}": p for token, p in others.items()}), '"}')
+    )
+    assert odds is not None
+    assert odds["serious"] == pytest.approx(0.25)
+
+
 @pytest.mark.parametrize(
     "pieces",
     [

@@ -19,8 +19,10 @@ ORDER = [
     ["requests", "views", "answers"],
     ["odds", "checkpoint"],
     ["weights"],
-    ["engine"],
+    ["engine", "endpoint"],
     ["assess"],
+    ["folder"],
+    ["export"],
     ["__main__"],
 ]
 

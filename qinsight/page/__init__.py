@@ -11,6 +11,7 @@ from qinsight.page.assess_tab import AssessTab
 from qinsight.page.compare_tab import CompareTab
 from qinsight.page.host import Host
 from qinsight.page.pictures import CSS, line
+from qinsight.page.rank_tab import RankTab
 from qinsight.page.uploads import Darkroom
 from qinsight.requests import Sampling
 
@@ -23,8 +24,13 @@ def build_page(
     sampling: Sampling | None = None,
     max_pixels: int | None = None,
     darkroom: Darkroom | None = None,
+    *,
+    local: bool = False,
 ) -> gr.Blocks:
-    """The page around a model; nothing is loaded or launched here."""
+    """The page around a model; nothing is loaded or launched here.
+
+    `local`: the visitor sits at this computer, and may have its folders ranked where they are.
+    """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     sampling, darkroom = sampling or Sampling(), darkroom or Darkroom()
     with gr.Blocks(
@@ -36,6 +42,8 @@ def build_page(
             AssessTab(host, darkroom, sampling, max_pixels)
         with gr.Tab("Compare", id="compare"):
             CompareTab(host, darkroom, sampling, max_pixels)
+        with gr.Tab("Rank", id="rank"):
+            RankTab(host, sampling, max_pixels, local=local)
         with gr.Tab("About", id="about"):
             about = gr.Markdown(elem_id="about")
         timer = gr.Timer(1.0)

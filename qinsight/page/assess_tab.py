@@ -11,6 +11,7 @@ import gradio as gr
 
 from qinsight.assess import Asked, ask, assessment
 from qinsight.errors import QInsightError, Stopped
+from qinsight.folder import RAW_SUFFIXES
 from qinsight.page.background import Visits, in_background
 from qinsight.page.host import Host
 from qinsight.page.pictures import (
@@ -23,7 +24,7 @@ from qinsight.page.pictures import (
     sentence,
     words_of,
 )
-from qinsight.page.uploads import BROWSER_FORMATS, RAW_SUFFIXES, Darkroom, PhotoInput, facts
+from qinsight.page.uploads import BROWSER_FORMATS, Darkroom, PhotoInput, facts
 from qinsight.photos import Photo
 from qinsight.requests import MAX_PIXELS, Sampling
 

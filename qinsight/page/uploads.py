@@ -15,7 +15,6 @@ from qinsight.photos import Photo, decode_in_child
 from qinsight.views import view_size
 
 BROWSER_FORMATS = {"JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP"}  # TIFF, HEIC and RAW show as broken pictures
-RAW_SUFFIXES = [".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw"]
 
 
 class PhotoInput(gr.Image):

@@ -1,0 +1,453 @@
+"""A folder of photos, rated one batch after the other, resumable at any moment, ranked at the end.
+
+`results.jsonl` in the output folder is the memory of a run: a line per photo, on disk before the next batch
+begins. Killed and started again, a run keeps every line that is whole and whose photo has not changed.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from PIL import Image
+
+from qinsight.answers import Score
+from qinsight.assess import Asked, ask, assessment, described, last
+from qinsight.errors import EngineError, PhotoError, QInsightError, Stopped
+from qinsight.photos import Photo, read_photo
+from qinsight.requests import About, Engine, Sampling
+from qinsight.rows import Row
+from qinsight.views import view
+
+RAW_SUFFIXES = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".avif", ".gif", ".bmp"),
+    *(".heic", ".heif", ".hif", *RAW_SUFFIXES),
+)
+BATCH = 8  # photos that decode together; each is two questions
+NEAR = 6  # of the 64 bits of a perceptual hash: frames of a burst differ by fewer
+NEIGHBOURS = 12  # how many frames back a burst is looked for, in order of name
+
+
+Decoder = Callable[[Path, bytes], Photo]
+"""Reads a photo, given its path and its bytes; `PhotoError` where it cannot."""
+
+
+def decode_here(path: Path, content: bytes) -> Photo:
+    """The decoder for one's own photos: in this process. A served page has a more careful one."""
+    return read_photo(content)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: `row` is the line just written, None for one kept from an earlier run."""
+
+    done: int
+    total: int
+    failed: int
+    seconds: float
+    asked: int
+    row: Row | None = None
+
+    @property
+    def rate(self) -> float:
+        """Photos per second, of those asked in this run."""
+        return self.asked / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        return (self.total - self.done) / self.rate if self.asked else None
+
+
+def rank_folder(
+    engine: Engine,
+    folder: Path,
+    out: Path,
+    *,
+    sampling: Sampling | None = None,
+    max_pixels: int | None = None,
+    batch: int = BATCH,
+    decode: Decoder = decode_here,
+    stop: threading.Event | None = None,
+) -> Iterator[Progress]:
+    """Rate every photo below `folder` into `out/results.jsonl`; yields after each photo.
+
+    The next batch is decoded while the model works on this one. Photos that cannot be read, and answers
+    that cannot, become rows with their reason; they are tried again by the next run. Raises `QInsightError`
+    for a folder without photos, an output that cannot be written, or a model that cannot be asked.
+    """
+    names = photos_in(folder, out)
+    stop = stop or threading.Event()
+    limit = max_pixels or engine.about.max_pixels
+    model = model_signature(engine.about, limit)
+    ahead = _Prefetch(folder, names, limit, batch, decode, stop)
+    with Ledger(out, model) as ledger, ahead.of(ledger) as coming:
+        state = Progress(0, len(names), 0, 0.0, 0)
+        started = time.monotonic()
+        for load in coming:
+            for outcome in load.settled:
+                state = replace(state, done=state.done + 1, failed=state.failed + (outcome is not None))
+                if outcome is not None:
+                    ledger.write(outcome)
+                yield replace(state, row=outcome)
+            for row in _rated(engine, load.photos, model, sampling or Sampling(), limit, stop):
+                ledger.write(row)
+                state = Progress(
+                    done=state.done + 1,
+                    total=state.total,
+                    failed=state.failed + (row.error is not None),
+                    seconds=time.monotonic() - started,
+                    asked=state.asked + 1,
+                )
+                yield replace(state, row=row)
+
+
+def photos_in(folder: Path, out: Path | None = None) -> list[str]:
+    """Photos below a folder by their suffix, as sorted relative paths; hidden ones and those in `out` left out."""
+    if not folder.is_dir():
+        raise QInsightError(f"Expected a folder of photos; there is no folder {folder}.")
+    names = []
+    for place, folders, files in os.walk(folder):
+        here = Path(place)
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and (out is None or here / name != out)
+        )
+        for name in files:
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+                names.append((here / name).relative_to(folder).as_posix())
+    if not names:
+        kinds = ", ".join(suffix[1:] for suffix in SUFFIXES[:8])
+        raise QInsightError(f"Expected photos ({kinds} ...) in {folder}; there are none.")
+    return sorted(names)
+
+
+def model_signature(about: About, max_pixels: int) -> str:
+    """What a result depends on beside the photo; a change of it means asking again."""
+    return f"{about.name} ({about.precision}, {max_pixels} px)"
+
+
+def ranking(out: Path, names: Sequence[str] | None = None) -> list[Row]:
+    """The rows of a run, best expected rating first, bursts grouped, unreadable ones last.
+
+    `names` limits it to the photos that are there now.
+    """
+    rows = {row.photo: row for row in _lines(out / "results.jsonl")}
+    kept = [row for row in rows.values() if names is None or row.photo in set(names)]
+    return sorted(_grouped(kept), key=_standing)
+
+
+def _standing(row: Row) -> tuple[bool, float, float, str]:
+    return (row.expected_rating is None, -(row.expected_rating or 0), -(row.rating or 0), row.photo)
+
+
+def _grouped(rows: Sequence[Row]) -> list[Row]:
+    """Near-identical frames of one folder get a common number, the best of each is marked."""
+    import imagehash
+
+    rows = sorted(rows, key=lambda row: row.photo)
+    hashes = [imagehash.hex_to_hash(row.phash) if row.phash else None for row in rows]
+    group = list(range(len(rows)))
+    for here, there in itertools.chain.from_iterable(
+        ((place, before) for before in range(max(0, place - NEIGHBOURS), place)) for place in range(len(rows))
+    ):
+        one, other = hashes[here], hashes[there]
+        same_folder = Path(rows[here].photo).parent == Path(rows[there].photo).parent
+        if one is not None and other is not None and same_folder and one - other <= NEAR:
+            group[here] = group[there]
+    members: dict[int, list[int]] = {}
+    for place, number in enumerate(group):
+        members.setdefault(number, []).append(place)
+    found = list(rows)
+    bursts = [places for places in members.values() if len(places) > 1]
+    for number, places in enumerate(bursts, start=1):
+        best = min(places, key=lambda place: _standing(rows[place]))
+        for place in places:
+            found[place] = replace(rows[place], group=number, best=place == best)
+    return found
+
+
+# --- the memory of a run --------------------------------------------------------------------------------
+
+
+class Ledger:
+    """`results.jsonl`: one line per photo, fsynced as it is written, never torn for who reads it next."""
+
+    def __init__(self, out: Path, model: str) -> None:
+        self.path = out / "results.jsonl"
+        self._model = model
+        self._places: dict[str, tuple[int, str]] = {}  # content hash -> offset of its line, and its photo
+        self._file: BinaryIO | None = None
+        self._lock: BinaryIO | None = None
+
+    def __enter__(self) -> "Ledger":
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path.parent / ".lock").open("wb")
+            _lock(self._lock, self.path.parent)
+            self._keep_what_holds()
+            self._file = self.path.open("a+b")
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in (self._file, self._lock):
+            if file is not None:
+                file.close()
+
+    def _keep_what_holds(self) -> None:
+        """Rewrite the file with the whole, error-free lines of this model, one for each photo.
+
+        Lines of photos that are gone stay: the same content may come back under another name.
+        """
+        rows = {row.photo: row for row in _lines(self.path) if row.model == self._model and row.error is None}
+        draft = self.path.with_suffix(".draft")
+        with draft.open("wb") as file:
+            for row in rows.values():
+                self._places[row.sha256] = (file.tell(), row.photo)
+                file.write(_line(row))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, self.path)
+
+    def kept(self, sha256: str) -> str | None:
+        """The photo under which this content was rated already."""
+        return self._places.get(sha256, (0, None))[1]
+
+    def copy(self, sha256: str, photo: str) -> Row:
+        """The line of a content once more, for another photo with the same bytes."""
+        assert self._file is not None
+        with self.path.open("rb") as file:
+            file.seek(self._places[sha256][0])
+            return replace(_row(file.readline()), photo=photo)
+
+    def write(self, row: Row) -> None:
+        """Add a line, on disk when this returns."""
+        assert self._file is not None
+        try:
+            place = self._file.seek(0, os.SEEK_END)
+            self._file.write(_line(row))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        if row.error is None:
+            self._places[row.sha256] = (place, row.photo)
+
+
+def _lines(path: Path) -> Iterator[Row]:
+    """The whole lines of a results file; a last one torn by a kill is passed over."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield _row(line)
+            except (ValueError, TypeError) as error:
+                raise QInsightError(
+                    f"Expected a result in line {number} of {path}; it cannot be read ({error}). "
+                    "Move the file away to begin anew."
+                ) from error
+
+
+def _row(line: bytes) -> Row:
+    return Row(**json.loads(line))
+
+
+def _line(row: Row) -> bytes:
+    return json.dumps(row.as_json(), ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+
+
+def _lock(file: BinaryIO, out: Path) -> None:
+    """One run at a time per output folder; where the system has no such locks, none."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise QInsightError(
+            f"Another run is writing to {out}. Wait for it, or choose another folder."
+        ) from error
+
+
+def _unwritable(path: Path, error: OSError) -> QInsightError:
+    return QInsightError(
+        f"Results cannot be written to {path.parent}: {error.strerror or error}. "
+        "What was finished is kept; run the same command again."
+    )
+
+
+# --- decoding ahead --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Photo:
+    name: str
+    sha256: str
+    image: Image.Image
+    phash: str
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Load:
+    """A batch as it comes from the decoder: photos to ask, and what needs no asking.
+
+    A settled entry is None for a photo whose line is kept, else the line to write for it.
+    """
+
+    photos: list[_Photo]
+    settled: list[Row | None]
+
+
+class _Prefetch:
+    """Decodes the next batches in a thread of its own, at most two ahead."""
+
+    def __init__(
+        self,
+        folder: Path,
+        names: Sequence[str],
+        limit: int,
+        batch: int,
+        decode: Decoder,
+        stop: threading.Event,
+    ) -> None:
+        self._folder, self._names = folder, names
+        self._limit, self._batch, self._decode, self._stop = limit, batch, decode, stop
+        self._over = threading.Event()
+        self._loads: queue.Queue[_Load | BaseException | None] = queue.Queue(maxsize=2)
+        self._thread = threading.Thread(target=self._decode_all, name="qinsight-decode", daemon=True)
+
+    def of(self, ledger: Ledger) -> "_Prefetch":
+        self._ledger = ledger
+        return self
+
+    def __enter__(self) -> Iterator[_Load]:
+        self._thread.start()
+        return self._coming()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        while self._thread.is_alive():  # it may be waiting to hand over a batch that nobody wants
+            with contextlib.suppress(queue.Empty):
+                self._loads.get(timeout=0.05)
+
+    def _coming(self) -> Iterator[_Load]:
+        while True:
+            if self._stop.is_set():
+                raise Stopped("Stopped.")
+            try:
+                load = self._loads.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            if load is None:
+                return
+            if isinstance(load, BaseException):
+                raise load
+            yield load
+
+    def _decode_all(self) -> None:
+        photos: list[_Photo] = []
+        settled: list[Row | None] = []
+        try:
+            for name in self._names:
+                if self._over.is_set() or self._stop.is_set():
+                    return
+                outcome = self._decoded(name)
+                if isinstance(outcome, _Photo):
+                    photos.append(outcome)
+                else:
+                    settled.append(outcome)
+                if len(photos) == self._batch or len(settled) >= 64:
+                    self._loads.put(_Load(photos, settled))
+                    photos, settled = [], []
+            self._loads.put(_Load(photos, settled))
+            self._loads.put(None)
+        except BaseException as error:  # noqa: BLE001 - carried over to the reader, whatever it is
+            self._loads.put(error)
+
+    def _decoded(self, name: str) -> _Photo | Row | None:
+        sha256 = ""
+        try:
+            content = (self._folder / name).read_bytes()
+            sha256 = hashlib.sha256(content).hexdigest()
+            known = self._ledger.kept(sha256)
+            if known is not None:
+                return None if known == name else self._ledger.copy(sha256, name)
+            photo = self._decode(self._folder / name, content)
+            shown = view(photo.image, self._limit)
+        except PhotoError as error:
+            return Row(name, sha256, "", error=str(error))
+        except OSError as error:
+            return Row(name, sha256, "", error=f"the file cannot be read: {error.strerror or error}")
+        return _Photo(name, sha256, shown, _phash(shown), photo.size)
+
+
+def _phash(image: Image.Image) -> str:
+    import imagehash
+
+    return str(imagehash.phash(image))
+
+
+# --- asking ----------------------------------------------------------------------------------------------
+
+
+def _rated(
+    engine: Engine,
+    photos: Sequence[_Photo],
+    model: str,
+    sampling: Sampling,
+    limit: int,
+    stop: threading.Event,
+) -> Iterator[Row]:
+    """Rows for a batch asked together; where that fails, for its photos one by one, with the reason."""
+    if not photos:
+        return
+    requests = [request for photo in photos for request in assessment(photo.image)]
+    try:
+        asked = last(ask(engine, requests, sampling, max_pixels=limit, stop=stop))
+    except EngineError as error:
+        if len(photos) == 1:
+            raise
+        for photo in photos:
+            try:
+                yield from _rated(engine, [photo], model, sampling, limit, stop)
+            except EngineError as alone:
+                if str(alone) == str(error):  # not the photo's fault: the model is gone
+                    raise
+                yield Row(photo.name, photo.sha256, model, error=str(alone))
+        return
+    for place, photo in enumerate(photos):
+        yield _rated_row(photo, model, asked[2 * place], asked[2 * place + 1])
+
+
+def _rated_row(photo: _Photo, model: str, score: Asked, diagnosis: Asked) -> Row:
+    found: dict[str, Any] = described(diagnosis.answer)
+    return Row(
+        photo=photo.name,
+        sha256=photo.sha256,
+        model=model,
+        rating=score.answer.rating if isinstance(score.answer, Score) else None,
+        expected_rating=score.expected_rating,
+        distortion_class=found.get("distortion_class"),
+        severity=found.get("severity"),
+        thinking=score.reply.thinking,
+        diagnosis=diagnosis.reply.thinking,
+        width=photo.size[0],
+        height=photo.size[1],
+        seconds=round(max(score.seconds, diagnosis.seconds), 3),
+        phash=photo.phash,
+        error=score.error or diagnosis.error,
+    )

@@ -1,0 +1,340 @@
+"""The Rank tab: many photos in, a table that grows, and every export to take home."""
+
+import html
+import os
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from qinsight.answers import Distortion
+from qinsight.errors import QInsightError, Stopped
+from qinsight.export import write_csv, write_html, write_jsonl, write_sidecars
+from qinsight.folder import SUFFIXES, Progress, photos_in, rank_folder, ranking
+from qinsight.page.assess_tab import buttons
+from qinsight.page.background import Visits, in_background
+from qinsight.page.host import Host
+from qinsight.page.pictures import line, sentence
+from qinsight.photos import Photo, decode_in_child
+from qinsight.requests import Sampling
+from qinsight.rows import Row
+
+HEADERS = ["", "photo", "expected", "written", "degradation", "severity", "burst", "remark"]
+KINDS = ["all", "clean", *map(str, Distortion)]
+
+
+@dataclass(frozen=True)
+class _State:
+    status: str
+    rows: Sequence[Row] = ()
+    fresh: bool = False  # whether `rows` is worth sending
+    finished: Path | None = None
+
+
+@dataclass
+class _Shoot:
+    """The photos of one run: where they are, where results go, and their thumbnails."""
+
+    folder: Path
+    out: Path
+    thumbnails: dict[str, str] = field(default_factory=dict)
+
+
+class RankTab:
+    """Builds the tab and wires it. `local` offers a folder of this computer by its path."""
+
+    def __init__(self, host: Host, sampling: Sampling, max_pixels: int | None, *, local: bool) -> None:
+        self.host, self.sampling, self.max_pixels, self.local = host, sampling, max_pixels, local
+        self.visits = Visits()
+        self._lay_out()
+        self._wire()
+
+    def _lay_out(self) -> None:
+        self.rows = gr.State([])
+        with gr.Row(equal_height=False):
+            with gr.Column(min_width=320):
+                self.files = gr.File(
+                    label="Photos",
+                    file_count="multiple",
+                    file_types=["image", *SUFFIXES],
+                    type="filepath",
+                    height=180,
+                    elem_id="rank-files",
+                )
+            with gr.Column(min_width=320):
+                self.directory = gr.File(
+                    label="or a folder",
+                    file_count="directory",
+                    type="filepath",
+                    height=180,
+                    elem_id="rank-directory",
+                )
+        self.path = gr.Textbox(
+            label="or a folder of this computer; results go into its subfolder q-insight, and a run resumes",
+            elem_id="rank-path",
+            visible=self.local,
+            max_lines=1,
+        )
+        with gr.Row():
+            self.button = gr.Button("Rank", variant="primary", elem_id="rank", min_width=100)
+            self.stop = gr.Button("Stop", elem_id="rank-stop", interactive=False, min_width=100)
+        self.status = line("rank-status", "status")
+        self.problem = line("rank-problem", "alert")
+        with gr.Row():
+            self.kind = gr.Dropdown(
+                KINDS, value="all", label="Degradation", elem_id="rank-kind", min_width=160
+            )
+            self.least = gr.Slider(
+                1, 5, value=1, step=0.05, label="Rated at least", elem_id="rank-least", min_width=160
+            )
+        self.table = gr.Dataframe(
+            headers=HEADERS,
+            datatype=["html", "str", "number", "number", "str", "str", "str", "str"],
+            column_widths=["76px", "240px", "90px", "90px", "120px", "110px", "80px", "260px"],
+            interactive=False,
+            wrap=False,
+            max_height=620,
+            show_search="search",
+            elem_id="rank-table",
+        )
+        with gr.Row():
+            self.downloads = [
+                gr.DownloadButton(name, interactive=False, elem_id=f"download-{kind}", min_width=120)
+                for name, kind in (
+                    ("CSV", "csv"),
+                    ("JSONL", "jsonl"),
+                    ("Contact sheet", "html"),
+                    ("XMP sidecars", "xmp"),
+                )
+            ]
+        self.outputs = [
+            self.status,
+            self.problem,
+            self.table,
+            self.rows,
+            *self.downloads,
+            self.button,
+            self.stop,
+        ]
+
+    def _wire(self) -> None:
+        at_once: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        running = self.button.click(
+            self.run,
+            [self.files, self.directory, self.path, self.kind, self.least],
+            self.outputs,
+            concurrency_id="rank",
+            concurrency_limit=2,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        self.stop.click(
+            self.stopped, None, [self.status, self.button, self.stop], cancels=[running], **at_once
+        )
+        for control in (self.kind, self.least):
+            control.change(self.filtered, [self.rows, self.kind, self.least], [self.table], **at_once)
+
+    def run(
+        self,
+        files: list[str] | None,
+        directory: list[str] | None,
+        path: str,
+        kind: str,
+        least: float,
+        request: gr.Request,
+    ) -> Iterator[Any]:
+        """Rank what was given; yields the values of `outputs`."""
+        try:
+            shoot = self._shoot([*(files or []), *(directory or [])], path)
+        except QInsightError as error:
+            yield self._values(_State(""), problem=sentence(error))
+            return
+        stop = self.visits.begin(request.session_hash)
+        yield self._values(_State("Looking through the photos …", (), fresh=True), running=True)
+        state = _State("")
+        try:
+            for news in in_background(lambda stop: self._work(shoot, stop), stop):
+                if stop.is_set():
+                    return
+                if news is None or news == state:
+                    yield gr.skip()
+                    continue
+                state = news
+                yield self._values(state, shoot=shoot, kind=kind, least=least, running=None)
+        except Stopped:
+            yield self._values(_State("Stopped.", state.rows), shoot=shoot, kind=kind, least=least)
+        except QInsightError as error:
+            problem = sentence(error)
+            yield self._values(
+                _State(state.status, state.rows), shoot=shoot, problem=problem, kind=kind, least=least
+            )
+        else:
+            yield self._values(state, shoot=shoot, kind=kind, least=least)
+
+    def _shoot(self, uploads: Sequence[str], path: str) -> _Shoot:
+        """The folder to rank: the one named, or one that gathers the uploads under their own names."""
+        if uploads:
+            root = Path(tempfile.mkdtemp(prefix="qinsight-rank-"))
+            folder = root / "photos"
+            folder.mkdir()
+            for number, upload in enumerate(uploads):
+                name = Path(upload).name
+                target = folder / name if not (folder / name).exists() else folder / f"{number} {name}"
+                os.symlink(upload, target)
+            return _Shoot(folder, root / "results")
+        if self.local and path.strip():
+            folder = Path(path.strip()).expanduser()
+            return _Shoot(folder, folder / "q-insight")
+        raise QInsightError("Choose photos or a folder first.")
+
+    def _work(self, shoot: _Shoot, stop: threading.Event) -> Iterator[_State]:
+        names = photos_in(shoot.folder, shoot.out)
+        for status in self.host.wait(stop):
+            yield _State(status)
+        engine = self.host.engine
+        assert engine is not None  # wait() raises otherwise
+        limit = self.max_pixels or engine.about.max_pixels
+        rows: list[Row] = []
+        sent = time.monotonic()
+        state = _State("")
+        for progress in rank_folder(
+            engine,
+            shoot.folder,
+            shoot.out,
+            sampling=self.sampling,
+            max_pixels=limit,
+            decode=_careful(shoot, limit, stop),
+            stop=stop,
+        ):
+            if progress.row is not None:
+                rows.append(progress.row)
+            # The whole table travels each time: the longer it is, the rarer.
+            fresh = time.monotonic() - sent > max(1.0, len(rows) / 150)
+            if fresh:
+                sent = time.monotonic()
+            state = _State(_pace(progress), tuple(rows) if fresh else state.rows, fresh)
+            yield state
+        found = ranking(shoot.out, names)
+        for row in found:
+            if row.photo not in shoot.thumbnails and row.phash:
+                _thumbnail(shoot, row.photo, None)
+        unread = sum(row.error is not None for row in found)
+        words = f"{len(found)} photos ranked" + (f", {unread} of them could not be read" if unread else "")
+        yield _State(words + ".", found, fresh=True, finished=shoot.out)
+
+    def _values(
+        self,
+        state: _State,
+        *,
+        shoot: _Shoot | None = None,
+        problem: str = "",
+        kind: str = "all",
+        least: float = 1.0,
+        running: bool | None = False,
+    ) -> list[Any]:
+        """Values of `outputs`; `running` None leaves the buttons alone, which a click may just be pressing."""
+        thumbnails = shoot.thumbnails if shoot else {}
+        cells = [(row, _cells(row, thumbnails)) for row in state.rows]
+        table = _chosen(cells, kind, least) if state.fresh else gr.skip()
+        downloads: list[Any] = [gr.skip()] * len(self.downloads)
+        if state.finished and shoot:
+            downloads = [
+                gr.DownloadButton(value=path, interactive=True) for path in _exports(state.rows, shoot)
+            ]
+        elif running:
+            downloads = [gr.DownloadButton(value=None, interactive=False)] * len(self.downloads)
+        kept = cells if state.finished else gr.skip()
+        return [state.status, problem, table, kept, *downloads, *buttons(running)]
+
+    def filtered(self, cells: list[tuple[Row, list[Any]]], kind: str, least: float) -> Any:
+        """The part of a finished table that was asked for."""
+        return _chosen(cells, kind, least) if cells else gr.skip()
+
+    def stopped(self, request: gr.Request) -> list[Any]:
+        """Stop was pressed; what was finished stays."""
+        self.visits.end(request.session_hash)
+        return ["Stopped. What was finished is kept.", *buttons(False)]
+
+
+def _careful(shoot: _Shoot, limit: int, stop: threading.Event) -> Callable[[Path, bytes], Photo]:
+    """A decoder for strangers' photos: a process of its own for each; thumbnails are made on the way."""
+
+    def decode(path: Path, content: bytes) -> Photo:
+        photo = decode_in_child(path, view_pixels=limit, stop=stop)
+        _thumbnail(shoot, path.relative_to(shoot.folder).as_posix(), photo)
+        return photo
+
+    return decode
+
+
+def _thumbnail(shoot: _Shoot, name: str, photo: Photo | None) -> None:
+    """A small JPEG in the upload folder, from where the page may show it."""
+    from gradio.utils import get_upload_folder
+
+    if photo is None:
+        try:
+            photo = decode_in_child(shoot.folder / name, view_pixels=100_000)
+        except QInsightError:
+            return
+    place = Path(get_upload_folder()) / shoot.folder.parent.name
+    place.mkdir(parents=True, exist_ok=True)
+    small = photo.image.copy()
+    small.thumbnail((128, 96))
+    path = place / f"{len(shoot.thumbnails)}.jpg"
+    small.save(path, quality=80)
+    shoot.thumbnails[name] = str(path)
+
+
+def _cells(row: Row, thumbnails: dict[str, str]) -> list[Any]:
+    picture = thumbnails.get(row.photo)
+    source = html.escape(f"gradio_api/file={picture}", quote=True)
+    return [
+        f'<img src="{source}" alt="" loading="lazy" height="48">' if picture else "",
+        row.photo,
+        None if row.expected_rating is None else round(row.expected_rating, 3),
+        row.rating,
+        {"null": "clean", None: ""}.get(row.distortion_class, row.distortion_class),
+        {"null": "", None: ""}.get(row.severity, row.severity),
+        "" if row.group is None else f"{row.group}" + (" best" if row.best else ""),
+        row.error or "",
+    ]
+
+
+def _chosen(cells: Sequence[tuple[Row, list[Any]]], kind: str, least: float) -> list[list[Any]]:
+    """The cells of rows with the degradation and the least rating asked for; unreadable ones only with no filter."""
+    wanted = "null" if kind == "clean" else kind
+    return [
+        line
+        for row, line in cells
+        if (kind == "all" or row.distortion_class == wanted)
+        and (least <= 1 or (row.expected_rating is not None and row.expected_rating >= least))
+    ]
+
+
+def _exports(rows: Sequence[Row], shoot: _Shoot) -> list[str]:
+    """Every export of a finished run, in a folder the page may hand out from."""
+    place = Path(tempfile.mkdtemp(prefix="qinsight-exports-"))
+    write_csv(rows, place / "ranking.csv")
+    write_jsonl(rows, place / "ranking.jsonl")
+    write_html(rows, place / "contact-sheet.html", shoot.folder)
+    sidecars, _ = write_sidecars(rows, shoot.folder, out=place / "xmp")
+    with zipfile.ZipFile(place / "xmp-sidecars.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sidecars:
+            archive.write(path, path.relative_to(place / "xmp"))
+    return [
+        str(place / name)
+        for name in ("ranking.csv", "ranking.jsonl", "contact-sheet.html", "xmp-sidecars.zip")
+    ]
+
+
+def _pace(progress: Progress) -> str:
+    left = f", {timedelta(seconds=round(progress.seconds_left))} left" if progress.seconds_left else ""
+    failed = f", {progress.failed} could not be read" if progress.failed else ""
+    return f"{progress.done} of {progress.total} photos{failed}, {progress.rate:.1f} a second{left}"
