@@ -81,7 +81,7 @@ def _command(commands: Any, name: str, words: str) -> argparse.ArgumentParser:
     add = command.add_argument
     add("--samples", type=_positive, default=1, metavar="K", help="ask K times and report mean and spread")
     add("--temperature", type=_temperature, metavar="T", help="default: 0 (greedy), with --samples 1.0")
-    add("--seed", type=int, default=42, metavar="N", help="of the samples; default: 42")
+    add("--seed", type=_seed, default=42, metavar="N", help="of the samples; default: 42")
     return command
 
 

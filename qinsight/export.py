@@ -172,7 +172,7 @@ def _inside(folder: Path, name: str) -> Path:
     """A row may come from a file that somebody edited: it names photos below the folder, or none."""
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or "\0" in name:
-        raise PhotoError(f"expected a photo below {folder}, got {name!r}")
+        raise PhotoError(f"expected a photo below the folder, got {name!r}")
     return Path(folder, *parts)
 
 
@@ -238,7 +238,7 @@ main { display: grid; gap: 1rem; align-items: start;
 article { border: 1px solid var(--line); border-radius: .6rem; overflow: hidden;
   content-visibility: auto; contain-intrinsic-size: auto 24rem }
 article > :not(.photo) { margin: .4rem .7rem }
-.photo { aspect-ratio: 1; background: var(--soft); display: grid; place-items: center }
+.photo { height: SIDEpx; background: var(--soft); display: grid; place-items: center }
 .photo img { max-width: 100%; max-height: 100%; object-fit: contain; display: block }
 .photo p { padding: 1rem; text-align: center; overflow-wrap: anywhere }
 h2 { font-size: .95rem; font-weight: 600; overflow-wrap: anywhere; white-space: pre-wrap }
@@ -251,7 +251,7 @@ summary { cursor: pointer; padding: .3rem 0 }
 body:has(.second) .filter { display: block; margin-bottom: 1rem }
 body:has(#best:checked) .second { display: none }
 footer { margin-top: 2rem; opacity: .75; overflow-wrap: anywhere }
-@media print { .filter { display: none !important } article { break-inside: avoid } }
+@media print { .filter { display: none !important } article { break-inside: avoid; content-visibility: visible } }
 """
 
 
@@ -357,8 +357,12 @@ def _one_photo_each(rows: Iterable[Row], naming: Naming, failures: list[str]) ->
     for row in rows:
         if row.error is not None:
             continue
-        photo = PurePosixPath(row.photo)
-        name = f"{photo.with_suffix('') if naming == 'stem' else photo}.xmp"
+        try:
+            photo = _inside(Path(), row.photo)
+        except PhotoError as error:
+            failures.append(f"{row.photo}: {error}")
+            continue
+        name = f"{(photo.with_suffix('') if naming == 'stem' else photo).as_posix()}.xmp"
         owner = owners.setdefault(name, row)
         if owner is not row:
             loser = row
@@ -703,7 +707,8 @@ def _node_text(node: object) -> Iterator[str]:
     """As minidom's own `toxml`, which loses line breaks in attributes and carriage returns (Python 3.11)."""
     match node:
         case minidom.Element():
-            attributes = (f' {name}="{_attribute_text(value)}"' for name, value in node.attributes.items())
+            named = sorted(node.attributes.items(), key=lambda item: not item[0].startswith("xmlns"))
+            attributes = (f' {name}="{_attribute_text(value)}"' for name, value in named)
             yield f"<{node.tagName}{''.join(attributes)}"
             yield ">" if node.childNodes else "/>"
             for child in node.childNodes:

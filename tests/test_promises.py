@@ -16,7 +16,7 @@ MAY_BE_HEAVY = {"engine", "weights"}
 # The layers of the package, lowest first: a module imports only what stands before it.
 ORDER = [
     ["__init__", "errors", "prompts", "photo_child", "photo_files", "photo_raw", "photos"],
-    ["requests", "views", "answers"],
+    ["requests", "views", "answers", "rows"],
     ["odds", "checkpoint"],
     ["weights"],
     ["engine", "endpoint"],

@@ -25,7 +25,7 @@ from training.degrade import DISTORTIONS, SEVERITIES, Degraded, degrade, leave_c
 from training.photos import list_photos, open_photo
 
 CLEAR_DIFFERENCE = 0.7  # in mean opinion score
-BATCH = 12
+BATCH = 16
 
 # Width and height of whole photos, from the smallest the processor takes to one megapixel.
 SIZES = (
@@ -53,7 +53,10 @@ def examine(folder: Path, photos: Path, seed: int, size: Size = Size()) -> str:
     originals = [Image.fromarray(open_photo(photos, photo)) for photo in held]
     rng = np.random.default_rng((seed, 2026))
     views = [view for photo in originals for view in whole_views(photo, rng)]
-    rows = [*_degradations(engine, views), *_ratings(engine, views)]
+    both = ask(
+        engine, [Request(task, (view.image,)) for view in views for task in (Task.DEGRADATION, Task.SCORE)]
+    )
+    rows = [*_degradations(both[::2], views), *_ratings(both[1::2], views)]
     rows += _comparisons(engine, views, size.pairs, rng)
     rows += _with_reference(engine, originals, size.triples, rng)
     rows += _every_size(engine, originals, rng)
@@ -98,8 +101,7 @@ def _read(task: Task, text: str) -> Answered:
     return None if answer.repairs else answer
 
 
-def _degradations(engine: LocalEngine, views: list[Degraded]) -> list[tuple[str, str, str]]:
-    answers = ask(engine, [Request(Task.DEGRADATION, (view.image,)) for view in views])
+def _degradations(answers: list[Answered], views: list[Degraded]) -> list[tuple[str, str, str]]:
     named = [_named(answer) for answer in answers]
     truth = [(view.distortion_class, view.severity) for view in views]
     right = [said[0] == true[0] for said, true in zip(named, truth, strict=True)]
@@ -124,8 +126,7 @@ def _degradations(engine: LocalEngine, views: list[Degraded]) -> list[tuple[str,
     return rows
 
 
-def _ratings(engine: LocalEngine, views: list[Degraded]) -> list[tuple[str, str, str]]:
-    answers = ask(engine, [Request(Task.SCORE, (view.image,)) for view in views])
+def _ratings(answers: list[Answered], views: list[Degraded]) -> list[tuple[str, str, str]]:
     read = [
         (one.rating, view.mos) for one, view in zip(answers, views, strict=True) if isinstance(one, Score)
     ]

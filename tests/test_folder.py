@@ -1,0 +1,354 @@
+"""Folders ranked, killed, resumed: every photo once, no line torn, nothing lost."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from conftest import ScriptedEngine
+from PIL import Image, ImageFilter
+
+from qinsight.errors import EngineError, QInsightError, Stopped
+from qinsight.folder import Progress, photos_in, rank_folder, ranking
+from qinsight.prompts import Task
+from qinsight.requests import Delta, Finish, Request, Sampling
+from qinsight.rows import Row
+
+
+class PixelEngine(ScriptedEngine):
+    """Rates a photo by its brightness, so that each answer belongs to its photo and to no other."""
+
+    def __init__(self, *, refuse: str = "", mumble: int = -1) -> None:
+        super().__init__([])
+        self.refuse, self.mumble = refuse, mumble
+        self.photos = 0
+
+    def stream(
+        self,
+        requests: Sequence[Request],
+        sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
+        *,
+        max_pixels: int | None = None,
+        stop: threading.Event | None = None,
+    ) -> Iterator[Delta]:
+        self.asked.append((list(requests), sampling, max_pixels))
+        if self.refuse == "always" or (self.refuse == "batches" and len(requests) > 2):
+            raise EngineError("The model ran out of memory.")
+        for number, request in enumerate(requests):
+            brightness = request.photos[0].resize((1, 1)).getpixel((0, 0))[0]
+            self.photos += request.task is Task.SCORE
+            if brightness == self.mumble:
+                yield Delta(number, "<think>hm</think><answer>hm</answer>", finish=Finish.STOP)
+            elif request.task is Task.SCORE:
+                rating = f"{1 + 4 * brightness / 255:.2f}"
+                yield Delta(number, '<think>bright</think><answer>{"rating": ')
+                for place, digit in enumerate(rating):
+                    yield Delta(number, digit, alternatives=((digit, 0.9), ("5" if place else "3", 0.1)))
+                yield Delta(number, "}</answer>", finish=Finish.STOP)
+            else:
+                words = (
+                    '<think>dark</think><answer>{"distortion_class": "darken", "severity": "slight"}</answer>'
+                )
+                yield Delta(number, words, finish=Finish.STOP)
+
+
+def shoot(folder: Path, count: int) -> Path:
+    """`count` plain photos, each of another brightness, some in a subfolder."""
+    (folder / "second card").mkdir(parents=True)
+    for number in range(count):
+        place = folder / "second card" if number % 3 == 2 else folder
+        Image.new("RGB", (64, 56), (number, number, number)).save(place / f"IMG_{number:03}.png")
+    return folder
+
+
+def run(engine: ScriptedEngine, folder: Path, out: Path, **options: int) -> list[Progress]:
+    return list(rank_folder(engine, folder, out, **options))
+
+
+def lines(out: Path) -> list[dict[str, object]]:
+    text = (out / "results.jsonl").read_text(encoding="utf-8")
+    assert text.endswith("\n")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_every_photo_of_a_folder_is_rated_and_ranked_by_expected_rating(tmp_path: Path) -> None:
+    folder = shoot(tmp_path / "shoot", 20)
+    (folder / ".hidden.png").write_bytes(b"")
+    (folder / "notes.txt").write_text("no photo")
+    states = run(PixelEngine(), folder, tmp_path / "out")
+    assert [state.done for state in states] == list(range(1, 21))
+    assert {state.total for state in states} == {20}
+    rows = ranking(tmp_path / "out")
+    assert sorted(row.photo for row in rows) == photos_in(folder)
+    expected = [row.expected_rating for row in rows]
+    assert expected == sorted(expected, reverse=True)
+    assert len(set(expected)) == 20
+    brightest = rows[0]
+    assert brightest.photo == "IMG_019.png"
+    assert brightest.rating == round(1 + 4 * 19 / 255, 2)
+    assert brightest.rating != brightest.expected_rating
+    assert (brightest.distortion_class, brightest.severity) == ("darken", "slight")
+    assert (brightest.thinking, brightest.diagnosis) == ("bright", "dark")
+    assert (brightest.width, brightest.height) == (64, 56)
+
+
+def test_photos_are_asked_in_batches_and_the_last_may_be_smaller(tmp_path: Path) -> None:
+    engine = PixelEngine()
+    run(engine, shoot(tmp_path / "shoot", 10), tmp_path / "out", batch=4)
+    assert [len(requests) for requests, _, _ in engine.asked] == [8, 8, 4]
+
+
+def test_a_second_run_asks_nothing_again(tmp_path: Path) -> None:
+    folder, out = shoot(tmp_path / "shoot", 10), tmp_path / "out"
+    run(PixelEngine(), folder, out)
+    before = lines(out)
+    engine = PixelEngine()
+    states = run(engine, folder, out)
+    assert engine.photos == 0
+    assert states[-1].done == states[-1].total == 10
+    assert lines(out) == before
+
+
+def test_only_what_changed_is_asked_again(tmp_path: Path) -> None:
+    folder, out = shoot(tmp_path / "shoot", 10), tmp_path / "out"
+    run(PixelEngine(), folder, out)
+    Image.new("RGB", (64, 56), (200, 200, 200)).save(folder / "IMG_001.png")
+    (folder / "IMG_003.png").rename(folder / "renamed.png")
+    (folder / "IMG_004.png").unlink()
+    engine = PixelEngine()
+    run(engine, folder, out)
+    assert engine.photos == 1
+    rows = {row.photo: row for row in ranking(out, photos_in(folder))}
+    assert sorted(rows) == photos_in(folder)
+    assert rows["IMG_001.png"].rating == round(1 + 4 * 200 / 255, 2)
+    assert rows["renamed.png"].rating == round(1 + 4 * 3 / 255, 2)
+
+
+def test_another_model_or_another_size_asks_again(tmp_path: Path) -> None:
+    folder, out = shoot(tmp_path / "shoot", 4), tmp_path / "out"
+    run(PixelEngine(), folder, out)
+    engine = PixelEngine()
+    run(engine, folder, out, max_pixels=50_000)
+    assert engine.photos == 4
+    assert {row["model"] for row in lines(out)} == {"scripted (fp32, 50000 px)"}
+
+
+def test_unreadable_photos_are_listed_with_their_reason_and_do_not_stop_the_rest(tmp_path: Path) -> None:
+    folder, out = shoot(tmp_path / "shoot", 5), tmp_path / "out"
+    (folder / "IMG_000b.jpg").write_bytes(b"nonsense")
+    (folder / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    states = run(PixelEngine(), folder, out)
+    assert states[-1].failed == 2
+    rows = {row.photo: row for row in ranking(out)}
+    assert len(rows) == 7
+    assert "expected a photo" in str(rows["IMG_000b.jpg"].error)
+    assert "cannot be read" in str(rows["gone.png"].error)
+    assert rows["IMG_000b.jpg"].rating is None
+    assert [row.photo for row in ranking(out)][-2:] == ["IMG_000b.jpg", "gone.png"]
+
+
+def test_an_unreadable_answer_is_a_row_with_its_reason_and_is_tried_again(tmp_path: Path) -> None:
+    folder, out = shoot(tmp_path / "shoot", 5), tmp_path / "out"
+    run(PixelEngine(mumble=3), folder, out)
+    bad = next(row for row in ranking(out) if row.photo == "IMG_003.png")
+    assert bad.rating is None
+    assert bad.expected_rating is None
+    assert "the model said 'hm'" in str(bad.error)
+    engine = PixelEngine()
+    run(engine, folder, out)
+    assert engine.photos == 1
+    assert [row["photo"] for row in lines(out)].count("IMG_003.png") == 1
+    assert all(row.error is None for row in ranking(out))
+
+
+def test_a_batch_too_large_for_the_memory_is_asked_photo_by_photo(tmp_path: Path) -> None:
+    engine = PixelEngine(refuse="batches")
+    run(engine, shoot(tmp_path / "shoot", 8), tmp_path / "out")
+    assert engine.photos == 8
+    assert all(row.error is None for row in ranking(tmp_path / "out"))
+
+
+def test_a_model_that_is_gone_ends_the_run_and_keeps_what_was_finished(tmp_path: Path) -> None:
+    folder, out = shoot(tmp_path / "shoot", 12), tmp_path / "out"
+    engine = PixelEngine()
+    going = rank_folder(engine, folder, out, batch=4)
+    for _ in range(4):
+        next(going)
+    engine.refuse = "always"
+    with pytest.raises(EngineError, match="ran out of memory"):
+        list(going)
+    assert len(lines(out)) == 4
+    run(PixelEngine(), folder, out)
+    assert len(ranking(out)) == 12
+
+
+def test_stop_ends_a_run_between_photos_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    folder, out = shoot(tmp_path / "shoot", 30), tmp_path / "out"
+    stop = threading.Event()
+    going = rank_folder(PixelEngine(), folder, out, batch=4, stop=stop)
+    next(going)
+    stop.set()
+    with pytest.raises(Stopped):
+        list(going)
+    assert not any(thread.name == "qinsight-decode" for thread in threading.enumerate())
+    kept = len(lines(out))
+    assert 0 < kept < 30
+    engine = PixelEngine()
+    run(engine, folder, out)
+    assert engine.photos == 30 - kept
+
+
+def test_a_run_that_is_dropped_leaves_no_thread(tmp_path: Path) -> None:
+    going = rank_folder(PixelEngine(), shoot(tmp_path / "shoot", 60), tmp_path / "out", batch=2)
+    next(going)
+    going.close()
+    assert not any(thread.name == "qinsight-decode" for thread in threading.enumerate())
+
+
+def test_a_torn_last_line_is_written_anew(tmp_path: Path) -> None:
+    folder, out = shoot(tmp_path / "shoot", 6), tmp_path / "out"
+    run(PixelEngine(), folder, out)
+    whole = lines(out)
+    path = out / "results.jsonl"
+    path.write_bytes(path.read_bytes()[:-40])
+    run(PixelEngine(), folder, out)
+    facts = [{(row["photo"], row["expected_rating"]) for row in found} for found in (whole, lines(out))]
+    assert facts[0] == facts[1]
+    assert len(lines(out)) == 6
+
+
+def test_a_results_file_that_is_none_is_refused_and_left_alone(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "results.jsonl").write_text("somebody's notes\n")
+    with pytest.raises(QInsightError, match=r"line 1 of .*results\.jsonl"):
+        run(PixelEngine(), shoot(tmp_path / "shoot", 2), out)
+    assert (out / "results.jsonl").read_text() == "somebody's notes\n"
+
+
+@pytest.mark.parametrize("folder", ["nothing here", "empty", "file.txt"])
+def test_a_folder_without_photos_is_one_sentence(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.txt").write_text("")
+    with pytest.raises(QInsightError, match=r"Expected (a folder of )?photos"):
+        run(PixelEngine(), tmp_path / folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(QInsightError, match="cannot be written"):
+        run(PixelEngine(), shoot(tmp_path / "shoot", 2), tmp_path / "file" / "out")
+
+
+def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
+    folder, out = shoot(tmp_path / "shoot", 4), tmp_path / "out"
+    first = rank_folder(PixelEngine(), folder, out)
+    next(first)
+    with pytest.raises(QInsightError, match="Another run"):
+        run(PixelEngine(), folder, out)
+    list(first)
+
+
+def test_frames_of_a_burst_share_a_group_and_the_best_is_marked(tmp_path: Path) -> None:
+    folder, out = tmp_path / "shoot", tmp_path / "out"
+    folder.mkdir()
+    generator = random.Random(3)
+    scene = Image.new("RGB", (16, 12))
+    scene.putdata([(generator.randrange(256),) * 3 for _ in range(16 * 12)])
+    scene = scene.resize((224, 168), Image.Resampling.BICUBIC)
+    for number, gain in enumerate((0.80, 0.95, 0.90)):
+        scene.point(lambda value, gain=gain: int(value * gain)).save(folder / f"burst_{number}.png")
+    scene.rotate(90, expand=True).filter(ImageFilter.BoxBlur(3)).save(folder / "other.png")
+    run(PixelEngine(), folder, out)
+    rows = {row.photo: row for row in ranking(out)}
+    groups = {name: rows[name].group for name in rows}
+    assert groups == {"burst_0.png": 1, "burst_1.png": 1, "burst_2.png": 1, "other.png": None}
+    assert [name for name in rows if rows[name].best] == ["burst_1.png"]
+
+
+CHILD = """
+import sys, time
+sys.path[:0] = [{tests!r}, {root!r}]
+from pathlib import Path
+from test_folder import PixelEngine
+from qinsight.folder import rank_folder
+print("ready", flush=True)
+for state in rank_folder(PixelEngine(), Path({folder!r}), Path({out!r}), batch=4):
+    time.sleep(0.002)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no kill -9 here")
+def test_killed_twenty_times_at_random_moments_every_photo_is_there_exactly_once(tmp_path: Path) -> None:
+    folder, out, straight = shoot(tmp_path / "shoot", 200), tmp_path / "out", tmp_path / "straight"
+    run(PixelEngine(), folder, straight)
+    tests = Path(__file__).parent
+    program = CHILD.format(tests=str(tests), root=str(tests.parent), folder=str(folder), out=str(out))
+    generator, kills, kept = random.Random(7), 0, set()
+    for _ in range(20):
+        child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        try:
+            child.wait(generator.uniform(0.01, 0.25))
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGKILL)
+            kills += 1
+        child.wait()
+        child.stdout.close()
+        finished = {row.photo: row.expected_rating for row in ranking(out)}
+        assert kept <= finished.items()  # nothing that was finished is lost or changed
+        kept = set(finished.items())
+    run(PixelEngine(), folder, out)
+    assert kills >= 10
+    assert sorted(str(row["photo"]) for row in lines(out)) == photos_in(folder)
+    facts = [
+        {(r.photo, r.rating, r.expected_rating, r.phash) for r in ranking(place)} for place in (out, straight)
+    ]
+    assert facts[0] == facts[1]
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "statvfs") or shutil.which("bash") is None, reason="needs a shell's ulimit"
+)
+def test_a_full_disk_is_one_sentence_and_what_was_finished_stays(tmp_path: Path) -> None:
+    folder, out = shoot(tmp_path / "shoot", 60), tmp_path / "out"
+    tests = Path(__file__).parent
+    program = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n" + CHILD.format(
+        tests=str(tests), root=str(tests.parent), folder=str(folder), out=str(out)
+    )
+    result = subprocess.run(
+        ["bash", "-c", f'ulimit -f 8; exec {sys.executable} -c "$PROGRAM"'],
+        env={**os.environ, "PROGRAM": program},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode != 0
+    assert "Results cannot be written" in result.stderr
+    finished = {row.photo for row in ranking(out)}
+    assert 0 < len(finished) < 60
+    run(PixelEngine(), folder, out)
+    assert sorted(row.photo for row in ranking(out)) == photos_in(folder)
+
+
+def test_rows_survive_names_with_quotes_newlines_and_other_scripts(tmp_path: Path) -> None:
+    folder, out = tmp_path / "shoot", tmp_path / "out"
+    folder.mkdir()
+    names = ['say "cheese".png', "two\nlines.png", "写真 ñandú.png", "=cmd().png"]
+    for number, name in enumerate(names):
+        Image.new("RGB", (64, 56), (number * 9,) * 3).save(folder / name)
+    run(PixelEngine(), folder, out)
+    engine = PixelEngine()
+    run(engine, folder, out)
+    assert engine.photos == 0
+    assert {row.photo for row in ranking(out)} == set(names)
+    assert all(isinstance(row, Row) for row in ranking(out))
