@@ -682,11 +682,19 @@ def _prefix(element: minidom.Element, uri: str) -> str:
     for prefix, meaning in meanings.items():
         if meaning == uri:
             return prefix
-    wanted = prefix = _PREFIXES[uri]
+    # Where one namespace has two prefixes, the XMP toolkit in exiv2 (darktable, digiKam) reads nothing at all.
+    wanted = prefix = next(_prefixes_of(uri, _document(element)), _PREFIXES[uri])
     while prefix in meanings:
         prefix = f"{wanted}{len(prefix)}"
     element.setAttributeNS(XMLNS_NAMESPACE, f"xmlns:{prefix}", uri)
     return prefix
+
+
+def _prefixes_of(uri: str, document: minidom.Document) -> Iterator[str]:
+    for element in document.getElementsByTagName("*"):
+        for name, value in element.attributes.items():
+            if value == uri and name.startswith("xmlns:"):
+                yield name.removeprefix("xmlns:")
 
 
 def _document(element: minidom.Element) -> minidom.Document:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qinsight.answers import Distortion, Severity
 
-ENOUGH = 0.5  # below this share of recognised alternatives there is nothing honest to show
+ENOUGH = 0.8  # below this share of recognised alternatives there is nothing honest to show
 
 
 @dataclass(frozen=True)
