@@ -11,9 +11,8 @@ os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(
     filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "localhost", "127.0.0.1"])
 )
 
-from qinsight.checkpoint import Device, Precision, Progress
-from qinsight.prompts import Order
-from qinsight.requests import Engine, Sampling
+from qinsight.flags import add_model_flags, open_engine
+from qinsight.requests import Sampling
 
 ON_SPACES = "SPACE_ID" in os.environ
 
@@ -24,19 +23,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     from qinsight.page import build_page, launch
     from qinsight.page.host import Host
 
-    def open_engine(progress: Progress) -> Engine:
-        from qinsight.engine import LocalEngine  # torch takes seconds; the page is up before it
-
-        return LocalEngine.open(options.model, options.device, options.precision, progress, options.order)
-
-    host = Host(open_engine)
-    only_here = options.host in (None, "127.0.0.1", "localhost") and not options.share and not ON_SPACES
+    host = Host(lambda progress: open_engine(options, progress))
+    address = options.host or os.environ.get(
+        "GRADIO_SERVER_NAME", "127.0.0.1"
+    )  # as Gradio, and Spaces, have it
+    only_here = address in ("127.0.0.1", "localhost") and not (options.share or ON_SPACES)
     page = build_page(host, Sampling(options.max_new_tokens), options.max_pixels, local=only_here)
     host.start()
     try:
         launch(
             page,
-            server_name=options.host,
+            server_name=address,
             server_port=options.port,
             share=options.share,
             inbrowser=options.browser and _has_desktop(),
@@ -53,23 +50,19 @@ def _parser() -> argparse.ArgumentParser:
         description="Rate, diagnose and compare photos with Q-Insight.",
         allow_abbrev=False,
     )
+    add_model_flags(parser)
     add = parser.add_argument
-    add("--model", default="auto", metavar="DIR|HUB_ID|preview", help="default: the best that fits here")
-    add("--device", choices=[*Device], type=Device, default=Device.AUTO, help="default: auto")
-    add("--precision", choices=[*Precision], type=Precision, default=Precision.AUTO, help="default: auto")
-    add(
-        "--order",
-        choices=[*Order],
-        type=Order,
-        help="question or photo first; default: as the model was trained",
-    )
-    add("--max-pixels", type=int, metavar="N", help="rate at most this many pixels; default: the model's own")
-    add("--max-new-tokens", type=int, default=1024, metavar="N", help="default: 1024")
     add("--host", default=None, metavar="ADDRESS", help="default: 127.0.0.1; 0.0.0.0 serves the network")
-    add("--port", type=int, default=None, metavar="N", help="default: the first free one from 7860")
+    add("--port", type=_port, default=None, metavar="N", help="default: the first free one from 7860")
     add("--share", action="store_true", help="a public link through Gradio's relay")
     add("--no-browser", dest="browser", action="store_false", help="do not open the browser")
     return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"expected a port from 1 to 65535, got {text!r}")
+    return int(text)
 
 
 def _has_desktop() -> bool:

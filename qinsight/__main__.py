@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from qinsight.assess import Asked, ask, assessment, comparison, described, summary, verdict
-from qinsight.checkpoint import Device, Precision
+from qinsight.checkpoint import Device
 from qinsight.errors import PhotoError, QInsightError
+from qinsight.flags import add_model_flags, open_engine, positive
 from qinsight.folder import BATCH, Progress, photos_in, rank_folder, ranking
 from qinsight.photos import load_photo
-from qinsight.prompts import Order, Task
+from qinsight.prompts import Task
 from qinsight.requests import Engine, Sampling
-from qinsight.views import MIN_PIXELS
 
 ANSWERED, FAILED, MISUSED, UNREADABLE_ANSWER, UNREADABLE_PHOTO = 0, 1, 2, 3, 4
 STARS = (1.8, 2.6, 3.4, 4.2)
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
 def _command(commands: Any, name: str, words: str) -> argparse.ArgumentParser:
     command = _asking_command(commands, name, words)
     add = command.add_argument
-    add("--samples", type=_positive, default=1, metavar="K", help="ask K times and report mean and spread")
+    add("--samples", type=positive, default=1, metavar="K", help="ask K times and report mean and spread")
     add("--temperature", type=_temperature, metavar="T", help="default: 0 (greedy), with --samples 1.0")
     add("--seed", type=_seed, default=42, metavar="N", help="of the samples; default: 42")
     return command
@@ -90,9 +90,7 @@ def _rank_command(commands: Any) -> None:
     add = command.add_argument
     add("folder", type=Path, metavar="FOLDER", help="photos in it and below it")
     add("--out", type=Path, required=True, metavar="DIR", help="results, ranking and contact sheet go here")
-    add(
-        "--batch", type=_positive, default=BATCH, metavar="N", help=f"photos asked together; default: {BATCH}"
-    )
+    add("--batch", type=positive, default=BATCH, metavar="N", help=f"photos asked together; default: {BATCH}")
     add("--xmp", metavar="beside|DIR", help="write XMP sidecars beside the photos, or mirrored below DIR")
     add("--xmp-names", choices=["full", "stem"], default="full", help="IMG.CR2.xmp (default) or IMG.xmp")
     add(
@@ -108,32 +106,9 @@ def _rank_command(commands: Any) -> None:
 
 def _asking_command(commands: Any, name: str, words: str) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(name, help=words, allow_abbrev=False)
-    add = command.add_argument
-    add("--json", action="store_true", help="print one JSON object per photo")
-    add("--model", default="auto", metavar="DIR|HUB_ID|preview", help="default: the best that fits here")
-    add("--endpoint", metavar="URL", help="ask an OpenAI-compatible server instead, e.g. http://host:8000/v1")
-    add("--device", choices=[*Device], type=Device, default=Device.AUTO, help="default: auto")
-    add("--precision", choices=[*Precision], type=Precision, default=Precision.AUTO, help="default: auto")
-    add(
-        "--order",
-        choices=[*Order],
-        type=Order,
-        help="question or photo first; default: as the model was trained",
-    )
-    add(
-        "--max-pixels",
-        type=_pixels,
-        metavar="N",
-        help="rate at most this many pixels; default: the model's own, about 1 megapixel",
-    )
-    add("--max-new-tokens", type=_positive, default=1024, metavar="N", help="default: 1024")
+    command.add_argument("--json", action="store_true", help="print one JSON object per photo")
+    add_model_flags(command)
     return command
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
-    return int(text)
 
 
 def _stars(text: str) -> tuple[float, ...]:
@@ -146,12 +121,6 @@ def _stars(text: str) -> tuple[float, ...]:
             f"expected four rising ratings such as 1.8,2.6,3.4,4.2; got {text!r}"
         )
     return found
-
-
-def _pixels(text: str) -> int:
-    if not text.isdecimal() or int(text) < MIN_PIXELS:
-        raise argparse.ArgumentTypeError(f"expected a number of pixels, {MIN_PIXELS} or more, got {text!r}")
-    return int(text)
 
 
 def _temperature(text: str) -> float:
@@ -274,15 +243,7 @@ def _quantize(options: argparse.Namespace) -> int:
 
 
 def _engine(options: argparse.Namespace) -> Engine:
-    if options.endpoint:
-        from qinsight.endpoint import EndpointEngine
-
-        model = None if options.model == "auto" else options.model
-        order = {"order": options.order} if options.order else {}
-        return EndpointEngine.open(options.endpoint, model, **order)
-    from qinsight.engine import LocalEngine  # torch, only now
-
-    return LocalEngine.open(options.model, options.device, options.precision, _show_progress, options.order)
+    return open_engine(options, _show_progress)
 
 
 def _sampling(options: argparse.Namespace) -> Sampling:

@@ -111,7 +111,10 @@ class LocalEngine:
             for part, numbers in parts.items():
                 chosen = [requests[number] for number in numbers]
                 yield from self._answer(self._weights(part), chosen, numbers, sampling, max_pixels)
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            # on a CPU, torch says so in a plain RuntimeError
+            if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+                raise
             free_cached_memory()
             raise EngineError(
                 "The model ran out of memory on this photo. Try a smaller --max-pixels or --precision nf4."

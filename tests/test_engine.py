@@ -427,10 +427,13 @@ def test_a_failure_inside_a_layer_reaches_the_caller_and_the_next_question_is_an
     assert texts(engine.stream([request], FEW))
 
 
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
 def test_running_out_of_memory_is_a_sentence(
-    engine: LocalEngine, fixture_requests: dict[str, Request]
+    engine: LocalEngine, fixture_requests: dict[str, Request], device: str
 ) -> None:
     def fail() -> None:
+        if device == "cpu":
+            torch.empty(2**60)  # torch's own refusal
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 5 GiB")
 
     block = engine._weights("score_degradation").model.model.visual.blocks[0]

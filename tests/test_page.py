@@ -1,6 +1,7 @@
 """The page, in a real browser where one is installed, around an engine that says what it is told."""
 
 import contextlib
+import csv
 import hashlib
 import io
 import json
@@ -16,6 +17,7 @@ import pytest
 from conftest import ScriptedEngine
 from gradio.data_classes import ImageData
 from PIL import Image
+from test_folder import PixelEngine
 
 from qinsight.errors import EngineError, Stopped
 from qinsight.page import build_page, launch
@@ -76,10 +78,10 @@ class RecordingDarkroom(Darkroom):
 
 
 @contextlib.contextmanager
-def served(engine: Engine, darkroom: Darkroom | None = None) -> Iterator[str]:
+def served(engine: Engine, darkroom: Darkroom | None = None, *, local: bool = False) -> Iterator[str]:
     host = Host(lambda progress: engine)
     host.start()
-    page = build_page(host, darkroom=darkroom)
+    page = build_page(host, darkroom=darkroom, local=local)
     _, url, _ = launch(page, prevent_thread_lock=True, quiet=True)
     try:
         yield url
@@ -351,6 +353,60 @@ def test_with_a_reference_the_comparison_is_asked_once_with_it(visit: Callable[.
 
 
 @pytest.mark.browser
+def test_many_photos_are_ranked_filtered_and_taken_home(visit: Callable[..., Any], tmp_path: Path) -> None:
+    names = ["bright.png", "dim.png", "<img src=x onerror=window.hacked=1>.png"]
+    for name, shade in zip(names, (250, 120, 20), strict=True):
+        photo_file(tmp_path, name, Image.new("RGB", (64, 56), (shade,) * 3))
+    (tmp_path / "rubbish.jpg").write_bytes(b"rubbish")
+    with served(PixelEngine()) as url:
+        page = visit(url)
+        page.get_by_role("tab", name="Rank").click()
+        upload(page, [str(tmp_path / name) for name in (*names, "rubbish.jpg")], "rank-files")
+        shows(page, "rank-files", "rubbish")
+        page.locator("#rank").click()
+        shows(page, "rank-status", "4 photos ranked, 1 of them could not be read.")
+        shows(page, "rank-table", "Expected a photo".lower())
+        assert page.evaluate("window.hacked") is None
+        with page.expect_download() as download:
+            page.locator("#download-csv").click()
+        text = Path(download.value.path()).read_text(encoding="utf-8-sig")
+        found = list(csv.DictReader(io.StringIO(text)))
+        assert [row["photo"] for row in found][:2] == ["bright.png", "dim.png"]
+        assert float(found[0]["expected_rating"]) > float(found[1]["expected_rating"])
+        for kind in ("jsonl", "html", "xmp"):
+            with page.expect_download() as download:
+                page.locator(f"#download-{kind}").click()
+            assert Path(download.value.path()).stat().st_size > 200
+        page.locator("#rank-least input[type=number]").fill("4")
+        page.locator("#rank-least input[type=number]").press("Enter")
+        page.wait_for_function("!document.querySelector('#rank-table').innerText.includes('dim.png')")
+        assert "bright.png" in page.locator("#rank-table").inner_text()
+
+
+@pytest.mark.browser
+def test_a_folder_of_this_computer_is_ranked_where_it_is_and_the_run_resumes(
+    visit: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "shoot"
+    folder.mkdir()
+    for shade in (10, 20, 30):
+        photo_file(folder, f"{shade}.png", Image.new("RGB", (64, 56), (shade,) * 3))
+    engine = PixelEngine()
+    with served(engine, local=True) as url:
+        page = visit(url)
+        page.get_by_role("tab", name="Rank").click()
+        page.locator("#rank-path textarea, #rank-path input").first.fill(str(folder))
+        for _ in range(2):
+            page.locator("#rank").click()
+            shows(page, "rank-status", "3 photos ranked.")
+            page.wait_for_function("document.querySelector('#rank').disabled === false")
+    assert engine.photos == 3
+    assert sorted(path.name for path in folder.iterdir()) == ["10.png", "20.png", "30.png", "q-insight"]
+    with served(PixelEngine()) as url:
+        assert not visit(url).locator("#rank-path").is_visible()
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_on_a_phone_nothing_is_cut_off_and_no_request_leaves_the_machine(
     visit: Callable[..., Any], photo: str, scheme: str
@@ -372,7 +428,7 @@ def test_on_a_phone_nothing_is_cut_off_and_no_request_leaves_the_machine(
         page.wait_for_selector("#headline p:has-text('scripted')")
         upload(page, photo)
         shows(page, "gauge", "4.25")
-        for tab in ("Assess", "Compare", "About"):
+        for tab in ("Assess", "Compare", "Rank", "About"):
             page.get_by_role("tab", name=tab).click()
             assert page.evaluate("document.documentElement.scrollWidth") <= 390
         page.get_by_role("tab", name="Assess").click()

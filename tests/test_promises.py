@@ -22,7 +22,7 @@ ORDER = [
     ["engine", "endpoint"],
     ["assess"],
     ["folder"],
-    ["export"],
+    ["export", "flags"],
     ["__main__"],
 ]
 

@@ -1,0 +1,48 @@
+"""The flags that name a model, the same for the page and the command line, and the engine they name."""
+
+import argparse
+
+from qinsight.checkpoint import Device, Precision, Progress
+from qinsight.prompts import Order
+from qinsight.requests import Engine
+from qinsight.views import MIN_PIXELS
+
+
+def add_model_flags(parser: argparse.ArgumentParser) -> None:
+    """Which model answers, where, in what precision, and how much it is shown and may say."""
+    add = parser.add_argument
+    add("--model", default="auto", metavar="DIR|HUB_ID|preview", help="default: the best that fits here")
+    add("--endpoint", metavar="URL", help="ask an OpenAI-compatible server instead, e.g. http://host:8000/v1")
+    add("--device", choices=[*Device], type=Device, default=Device.AUTO, help="default: auto")
+    add("--precision", choices=[*Precision], type=Precision, default=Precision.AUTO, help="default: auto")
+    words = "question or photo first; default: as the model was trained, for an endpoint question first"
+    add("--order", choices=[*Order], type=Order, help=words)
+    words = "rate at most this many pixels; default: the model's own, about 1 megapixel"
+    add("--max-pixels", type=pixel_count, metavar="N", help=words)
+    add("--max-new-tokens", type=positive, default=1024, metavar="N", help="default: 1024")
+
+
+def open_engine(options: argparse.Namespace, progress: Progress) -> Engine:
+    """The engine that the flags name; `EngineError` if it cannot be had."""
+    if options.endpoint:
+        from qinsight.endpoint import EndpointEngine
+
+        model = None if options.model == "auto" else options.model
+        return EndpointEngine.open(options.endpoint, model, order=options.order or Order.QUESTION_FIRST)
+    from qinsight.engine import LocalEngine  # torch takes seconds, and a server is asked without it
+
+    return LocalEngine.open(options.model, options.device, options.precision, progress, options.order)
+
+
+def positive(text: str) -> int:
+    """A whole number of 1 or more, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
+    return int(text)
+
+
+def pixel_count(text: str) -> int:
+    """A number of pixels that the model can be shown, for argparse."""
+    if not text.isdecimal() or int(text) < MIN_PIXELS:
+        raise argparse.ArgumentTypeError(f"expected a number of pixels, {MIN_PIXELS} or more, got {text!r}")
+    return int(text)
