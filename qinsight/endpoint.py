@@ -103,7 +103,7 @@ class EndpointEngine:
         *,
         api_key: str | None = None,
         concurrency: int = 64,
-        patience: Patience = Patience(),  # noqa: B008 (frozen)
+        patience: Patience = Patience(),
         order: Order = Order.QUESTION_FIRST,
         max_pixels: int = MAX_PIXELS,
         repetition_penalty: float | None = None,
@@ -265,8 +265,8 @@ class _Dialect:
     OPTIONAL = ("logprobs", "top_logprobs", "repetition_penalty", "repeat_penalty", "repeat_last_n")
     OPTIONAL_SAMPLING = ("top_k", "top_p", "seed", "max_tokens")
     UNKNOWN = re.compile(
-        r"un(known|recogni[sz]ed|expected|supported)|extra|disabled|invalid arg"
-        r"|not (supported|permitted|allowed|available|implemented|enabled|valid)",
+        r"un(known|recogni[sz]ed|expected|supported)|extra|disabled"
+        r"|not (supported|permitted|allowed|available|implemented|enabled)",
         re.IGNORECASE,
     )
 
@@ -350,7 +350,6 @@ class _Conversation:
             raise RequestsFailed(self.failures, len(self.requests))
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self.loop)
         self.loop.run_until_complete(asyncio.wait([self.task]))
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
 

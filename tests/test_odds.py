@@ -3,7 +3,7 @@
 import pytest
 
 from qinsight.answers import Distortion, Severity
-from qinsight.odds import Place, distortion_odds, severity_odds
+from qinsight.odds import Place, distortion_odds, expected_rating, severity_odds
 
 
 def said(*pieces: str | tuple[str, dict[str, float]]) -> tuple[str, list[Place]]:
@@ -55,7 +55,7 @@ def test_words_that_begin_alike_are_told_apart_by_the_token_after() -> None:
 
 
 def test_a_shared_piece_on_a_path_not_taken_is_not_given_to_either_word() -> None:
-    text, places = said('{"severity": "', ("mod", {"mod": 0.6, "s": 0.4}), 'erate"}')
+    text, places = said('{"severity": "', ("mod", {"mod": 0.9, "s": 0.1}), 'erate"}')
     odds = severity_odds(text, places)
     assert odds is not None
     assert odds["slight"] == odds["serious"] == 0
@@ -129,3 +129,68 @@ def test_the_last_severity_counts_where_the_thinking_mentions_another() -> None:
     odds = severity_odds(text, places)
     assert odds is not None
     assert odds["slight"] == 1
+
+
+# --- the rating the model might have written ----------------------------------------------------------------
+
+
+def number(*tokens: tuple[str, dict[str, float]]) -> tuple[str, list[Place]]:
+    """A score reply whose number is written by these tokens, each with its alternatives."""
+    text, places = '<answer>{"rating": ', []
+    for token, alternatives in tokens:
+        places.append(Place(len(text), len(token), tuple(alternatives.items())))
+        text += token
+    return text + "}</answer>", places
+
+
+def test_the_expected_rating_weighs_every_digit_the_model_might_have_written() -> None:
+    text, places = number(
+        ("3", {"3": 0.7, "4": 0.3}),
+        (".", {".": 1.0}),
+        ("4", {"4": 0.5, "9": 0.5}),
+        ("2", {"2": 1.0}),
+    )
+    by_hand = 0.7 * (0.5 * 3.42 + 0.5 * 3.92) + 0.3 * (0.5 * 4.42 + 0.5 * 4.92)
+    assert expected_rating(text, places) == pytest.approx(by_hand, abs=1e-12)
+
+
+def test_a_number_of_one_token_counts_as_it_stands_in_each_alternative() -> None:
+    text, places = number(("3.42", {"3.42": 0.5, "2.00": 0.3, "5": 0.2}))
+    assert expected_rating(text, places) == pytest.approx(0.5 * 3.42 + 0.3 * 2 + 0.2 * 5)
+
+
+def test_a_rating_beyond_the_scale_counts_as_its_end() -> None:
+    text, places = number(("4", {"4": 0.5, "5": 0.3, "9": 0.2}), (".", {".": 1.0}), ("5", {"5": 1.0}))
+    assert expected_rating(text, places) == pytest.approx(0.5 * 4.5 + 0.3 * 5 + 0.2 * 5)
+
+
+def test_an_alternative_that_ends_the_number_ends_it() -> None:
+    text, places = number(
+        ("3", {"3": 1.0}), (".", {".": 1.0}), ("4", {"4": 1.0}), ("2", {"2": 0.5, "}": 0.5})
+    )
+    assert expected_rating(text, places) == pytest.approx(0.5 * 3.42 + 0.5 * 3.4)
+
+
+def test_a_quote_glued_to_the_first_digit_is_looked_through() -> None:
+    text = '<answer>{"rating": "3.5"}</answer>'
+    start = text.index('"3')
+    places = [
+        Place(start, 2, (('"3', 0.5), ('"4', 0.5))),
+        Place(start + 2, 1, ((".", 1.0),)),
+        Place(start + 3, 1, (("5", 1.0),)),
+    ]
+    assert expected_rating(text, places) == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize(
+    "alternatives",
+    [{}, {"3": 0.2, "x": 0.1}, {"good": 0.9, "3": 0.1}],
+    ids=["none", "little known", "no numbers"],
+)
+def test_where_little_is_known_no_expected_rating_is_made_up(alternatives: dict[str, float]) -> None:
+    text, places = number(("3", alternatives))
+    assert expected_rating(text, places) is None
+
+
+def test_without_a_rating_there_is_no_expected_one() -> None:
+    assert expected_rating("<answer>good</answer>", []) is None

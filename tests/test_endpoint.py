@@ -1,0 +1,718 @@
+"""A server is asked the published words with every pixel; whatever it does, the person hears one sentence."""
+
+import asyncio
+import base64
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageChops
+
+from qinsight import endpoint
+from qinsight.answers import Score
+from qinsight.assess import ask, assessment, last
+from qinsight.endpoint import EndpointEngine, Patience, RequestsFailed, encode
+from qinsight.errors import EngineError, PhotoError, Stopped
+from qinsight.prompts import DEGRADATION, SCORE, SYSTEM, Order, Task
+from qinsight.requests import MAX_PIXELS, Delta, Finish, Request, Sampling
+from qinsight.views import view
+
+REAL = os.environ.get("QINSIGHT_TEST_ENDPOINT")
+PROMPT = 0.4  # seconds within which a stop must have reached the server
+QUICK = Patience(connect=2, first_token=5, between_tokens=5, tries=4, pause=0.01)
+SCORED = ["<think>", "soft", "</think>", "<answer>", '{"rating": ', "3.5", "}", "</answer>"]
+
+
+# --- a small server that does as it is told ------------------------------------------------------------------------
+
+Act = Callable[["Answering"], Awaitable[None]]
+
+
+class Answering:
+    """One chat request on its way: what was asked, and the ways to answer it."""
+
+    def __init__(self, server: "Server", body: dict[str, Any], reader: Any, writer: Any) -> None:
+        self.server, self.body, self.reader, self.writer = server, body, reader, writer
+
+    async def status(self, status: int, body: str, headers: str = "") -> None:
+        head = f"HTTP/1.1 {status} Said\r\nContent-Length: {len(body.encode())}\r\n{headers}\r\n"
+        self.writer.write((head + body).encode())
+        await self.writer.drain()
+
+    async def begin(self, kind: str = "text/event-stream") -> None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        self.writer.write(head.encode())
+        await self.event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]})
+
+    async def event(self, event: Any) -> None:
+        await self.raw(b"data: " + json.dumps(event).encode() + b"\n\n")
+
+    async def raw(self, data: bytes) -> None:
+        self.writer.write(b"%x\r\n%s\r\n" % (len(data), data))
+        await self.writer.drain()
+
+    async def word(self, *words: str, finish: str | None = None, **delta: str) -> None:
+        choice: dict[str, Any] = {"delta": delta or {"content": "".join(words)}, "finish_reason": finish}
+        if count := self.body.get("top_logprobs"):
+            other = [{"token": f"other{n}", "logprob": -2.0 - n} for n in range(count - 1)]
+            choice["logprobs"] = {
+                "content": [
+                    {"token": word, "top_logprobs": [{"token": word, "logprob": -2.5}, *other]}
+                    for word in words
+                ]
+            }
+        await self.event({"choices": [choice]})
+
+    async def end(self) -> None:
+        await self.raw(b"data: [DONE]\n\n")
+        self.writer.write(b"0\r\n\r\n")
+        await self.writer.drain()
+
+    async def wait_for_the_client_to_hang_up(self) -> None:
+        async with asyncio.timeout(10):
+            if await self.reader.read(1) == b"":
+                self.server.hung_up.append(time.monotonic())
+
+
+def says(*words: str, finish: str = "stop") -> Act:
+    async def act(answering: Answering) -> None:
+        await answering.begin()
+        for place, word in enumerate(words):
+            await answering.word(word, finish=finish if place == len(words) - 1 else None)
+        await answering.end()
+
+    return act
+
+
+def refuses(status: int, words: Any, headers: str = "") -> Act:
+    body = words if isinstance(words, str) else json.dumps(words)
+    return lambda answering: answering.status(status, body, headers)
+
+
+def cut_after(*words: str) -> Act:
+    async def act(answering: Answering) -> None:
+        await answering.begin()
+        for word in words:
+            await answering.word(word)
+        answering.writer.close()
+
+    return act
+
+
+def hangs_after(*words: str) -> Act:
+    async def act(answering: Answering) -> None:
+        if words:
+            await answering.begin()
+            await answering.word(*words)
+        await answering.wait_for_the_client_to_hang_up()
+
+    return act
+
+
+def garbage(data: bytes) -> Act:
+    async def act(answering: Answering) -> None:
+        await answering.begin()
+        await answering.raw(data)
+        await answering.end()
+
+    return act
+
+
+class Server:
+    """Answers the nth chat request with the nth act (the last one for all further), or as `choose` says."""
+
+    def __init__(self, *acts: Act, choose: Callable[[dict[str, Any], int], Act] | None = None) -> None:
+        self.choose = choose or (lambda _, times: acts[min(times, len(acts) - 1)])
+        self.models: Act = refuses(200, {"object": "list", "data": [{"id": "qinsight"}]})
+        self.bodies: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+        self.hung_up: list[float] = []
+        self.open = self.most_open = 0
+        self.url = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            for _ in range(1000):
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                fields = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if line)
+                body = await reader.readexactly(int(fields.get("content-length", 0)))
+                self.keys.append(fields.get("authorization"))
+                if head.startswith("GET"):
+                    await self.models(Answering(self, {}, reader, writer))
+                    continue
+                asked = json.loads(body)
+                self.bodies.append(asked)
+                self.open += 1
+                self.most_open = max(self.most_open, self.open)
+                try:
+                    act = self.choose(asked, len(self.bodies) - 1)
+                    await act(Answering(self, asked, reader, writer))
+                finally:
+                    self.open -= 1
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+@contextmanager
+def running(*acts: Act, choose: Callable[[dict[str, Any], int], Act] | None = None) -> Iterator[Server]:
+    server = Server(*acts, choose=choose)
+    ready, over = threading.Event(), asyncio.Event()
+    loop = asyncio.new_event_loop()
+
+    async def run() -> None:
+        listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, limit=2**26)
+        server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
+        ready.set()
+        await over.wait()
+        listening.close()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+            await asyncio.wait([task])
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(run(),))
+    thread.start()
+    assert ready.wait(5)
+    try:
+        yield server
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join(10)
+        loop.close()
+
+
+@pytest.fixture(autouse=True)
+def no_key_and_no_thread_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in endpoint.KEY_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    before = set(threading.enumerate())
+    yield
+    left = [thread for thread in threading.enumerate() if thread not in before and thread.is_alive()]
+    assert left == []
+
+
+def photo(width: int = 84, height: int = 56) -> Image.Image:
+    noise = [Image.effect_noise((width, height), 90) for _ in range(3)]
+    return Image.merge("RGB", noise)
+
+
+def score(count: int = 1) -> list[Request]:
+    return [Request(Task.SCORE, (photo(),)) for _ in range(count)]
+
+
+def connect(server: Server, **options: Any) -> EndpointEngine:
+    return EndpointEngine.open(server.url, **{"patience": QUICK} | options)
+
+
+def texts(deltas: Iterator[Delta], found: dict[int, str] | None = None) -> dict[int, str]:
+    """The words by request; `found` keeps those that came before a failure."""
+    found = {} if found is None else found
+    for delta in deltas:
+        found[delta.request] = found.get(delta.request, "") + delta.text
+    return found
+
+
+def pictures(body: dict[str, Any]) -> list[Image.Image]:
+    urls = [part["image_url"]["url"] for part in body["messages"][1]["content"] if part["type"] != "text"]
+    assert all(url.startswith("data:image/png;base64,") for url in urls)
+    return [Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))) for url in urls]
+
+
+def a_closed_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+
+
+# --- what is asked ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("near", [True, False])
+@pytest.mark.parametrize("size", [(84, 56), (301, 203), (28, 4000), (2400, 1300)])
+def test_every_pixel_of_the_prepared_photo_arrives(size: tuple[int, int], near: bool) -> None:
+    taken = photo(*size)
+    arrived = Image.open(io.BytesIO(base64.b64decode(encode(taken, MAX_PIXELS, near))))
+    arrived.load()
+    wanted = view(taken, MAX_PIXELS)
+    assert (arrived.mode, arrived.size) == ("RGB", wanted.size)
+    assert ImageChops.difference(arrived, wanted).getbbox() is None
+
+
+@pytest.mark.parametrize("order", list(Order))
+def test_the_question_is_the_published_one_in_the_order_the_checkpoint_wants(order: Order) -> None:
+    with running(says(*SCORED)) as server:
+        requests = [Request(task, (photo(),)) for task in (Task.SCORE, Task.DEGRADATION)]
+        texts(connect(server, order=order, concurrency=1).stream(requests))
+    for body, question in zip(server.bodies, (SCORE, DEGRADATION), strict=True):
+        system, user = body["messages"]
+        assert system == {"role": "system", "content": SYSTEM}
+        kinds = [part["type"] for part in user["content"]]
+        assert kinds == (["text", "image_url"] if order is Order.QUESTION_FIRST else ["image_url", "text"])
+        assert {"type": "text", "text": question} in user["content"]
+        assert body["model"] == "qinsight"
+
+
+def test_the_photos_of_a_comparison_stand_where_its_words_put_them() -> None:
+    three = (photo(28, 56), photo(56, 84), photo(84, 112))
+    with running(says("<answer>Image A</answer>")) as server:
+        texts(connect(server).stream([Request(Task.COMPARISON, three, reference=True)], max_pixels=10_000))
+    (body,) = server.bodies
+    kinds = "".join(part["type"][0] for part in body["messages"][1]["content"])
+    assert kinds == "tititit"
+    for arrived, sent in zip(pictures(body), three, strict=True):
+        assert ImageChops.difference(arrived.convert("RGB"), view(sent, 10_000)).getbbox() is None
+
+
+def test_greedy_is_temperature_zero_and_leaves_the_penalty_to_the_checkpoint() -> None:
+    with running(says(*SCORED)) as server:
+        texts(connect(server).stream(score(), Sampling(max_new_tokens=77)))
+    (body,) = server.bodies
+    assert body["temperature"] == 0
+    assert body["max_tokens"] == 77
+    assert body["stream"] is True
+    assert not {"repetition_penalty", "repeat_penalty", "top_k", "top_p", "seed"} & set(body)
+
+
+def test_samples_differ_in_their_seed_and_a_penalty_goes_by_both_its_names() -> None:
+    sampling = Sampling(temperature=1.0, seed=7, repetition_penalty=1.2)
+    with running(says(*SCORED)) as server:
+        texts(connect(server, repetition_penalty=1.05).stream(score(3), sampling))
+    assert sorted(body["seed"] for body in server.bodies) == [7, 8, 9]
+    assert {body["top_k"] for body in server.bodies} == {50}
+    assert {body["repetition_penalty"] for body in server.bodies} == {1.2}
+    assert {body["repeat_penalty"] for body in server.bodies} == {1.2}
+
+
+def test_a_photo_asked_about_several_times_is_made_ready_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def counting(shown: Image.Image, *rest: Any) -> bytes:
+        made.append(shown)
+        return encode(shown, *rest)
+
+    monkeypatch.setattr(endpoint, "encode", counting)
+    one, other = photo(), photo()
+    with running(says(*SCORED)) as server:
+        texts(connect(server).stream([*assessment(one) * 3, *assessment(other)]))
+    assert len(server.bodies) == 8
+    assert sorted(map(id, made)) == sorted(map(id, (one, other)))
+
+
+def test_the_key_comes_from_the_environment_ours_before_openais(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(says(*SCORED)) as server:
+        connect(server)
+        monkeypatch.setenv("OPENAI_API_KEY", "theirs")
+        connect(server)
+        monkeypatch.setenv("QINSIGHT_API_KEY", "ours\n")
+        texts(connect(server).stream(score()))
+        connect(server, api_key="mine")
+    assert server.keys == [None, "bearer theirs", "bearer ours", "bearer ours", "bearer mine"]
+
+
+# --- what comes back ----------------------------------------------------------------------------------------------
+
+
+def test_each_token_is_a_delta_and_those_of_the_answer_have_alternatives() -> None:
+    with running(says(*SCORED)) as server:
+        deltas = list(connect(server).stream(score()))
+    assert [delta.text for delta in deltas] == SCORED
+    assert [delta.tokens for delta in deltas] == [1] * len(SCORED)
+    assert [delta.finish for delta in deltas] == [None] * 7 + [Finish.STOP]
+    assert [bool(delta.alternatives) for delta in deltas] == [False] * 4 + [True] * 4
+    words, chances = zip(*deltas[5].alternatives, strict=True)
+    assert words[:3] == ("other0", "3.5", "other1")  # the chosen one was not the most likely
+    assert len(words) == 20
+    assert chances[:2] == (pytest.approx(0.1353, abs=1e-4), pytest.approx(0.0821, abs=1e-4))
+
+
+def test_tokens_that_come_together_are_told_apart() -> None:
+    async def act(answering: Answering) -> None:
+        await answering.begin()
+        await answering.word("<answer>", '{"rating": 3', "}")
+        await answering.word("</", "answer>", finish="stop")
+        await answering.end()
+
+    with running(act) as server:
+        deltas = list(connect(server).stream(score()))
+    assert [delta.text for delta in deltas] == ["<answer>", '{"rating": 3', "}", "</", "answer>"]
+    assert [bool(delta.alternatives) for delta in deltas] == [False, True, True, True, True]
+    assert deltas[-1].finish is Finish.STOP
+
+
+def test_an_assessment_through_a_server_reads_like_one_from_weights() -> None:
+    severity = ['<answer>{"distortion_class": "', "blur", '", "severity": "', "other0", '"}</answer>']
+
+    def choose(body: dict[str, Any], _: int) -> Act:
+        return says(
+            *(SCORED if SCORE in json.dumps(body, ensure_ascii=False).replace("\\", "") else severity)
+        )
+
+    with running(choose=lambda body, n: choose(body, n)) as server:
+        asked = last(ask(connect(server), assessment(photo())))
+    assert asked[0].answer == Score(3.5)
+    assert [place.length for place in asked[0].places] == [len(word) for word in SCORED[4:]]
+    assert asked[1].finish is Finish.STOP
+
+
+def test_thinking_that_a_server_cut_out_is_put_back() -> None:
+    async def act(answering: Answering) -> None:
+        await answering.begin()
+        await answering.word("a bit", reasoning_content="a bit")
+        await answering.word(" soft", reasoning_content=" soft")
+        await answering.word("<answer>4</answer>", finish="stop")
+        await answering.end()
+
+    with running(act) as server:
+        assert texts(connect(server).stream(score())) == {0: "<think>a bit soft</think><answer>4</answer>"}
+
+
+def test_a_server_that_does_not_stop_is_cut_at_the_limit() -> None:
+    async def act(answering: Answering) -> None:
+        await answering.begin()
+        for _ in range(10_000):
+            await answering.word("on ")
+
+    with running(act) as server:
+        deltas = list(connect(server).stream(score(), Sampling(max_new_tokens=5)))
+    assert deltas[-1].finish is Finish.LENGTH
+    assert len(deltas) == 6
+
+
+def test_many_requests_run_side_by_side_but_never_more_than_allowed() -> None:
+    async def slowly(answering: Answering) -> None:
+        await asyncio.sleep(0.05)
+        await says(*SCORED)(answering)
+
+    with running(slowly) as server:
+        found = texts(connect(server, concurrency=8).stream(score(40)))
+    assert found == dict.fromkeys(range(40), "".join(SCORED))
+    assert server.most_open == 8
+
+
+# --- fields a server does not take --------------------------------------------------------------------------------
+
+
+def test_a_field_the_server_does_not_know_is_left_out_from_then_on() -> None:
+    strange = {"repetition_penalty", "repeat_penalty", "repeat_last_n", "top_k"}
+
+    def choose(body: dict[str, Any], _: int) -> Act:
+        unknown = strange & set(body)
+        return (
+            refuses(422, {"detail": f"Unexpected fields in the request: {unknown}"})
+            if unknown
+            else says(*SCORED)
+        )
+
+    sampling = Sampling(temperature=1.0, repetition_penalty=1.05)
+    with running(choose=choose) as server:
+        engine = connect(server)
+        for _ in range(2):
+            assert texts(engine.stream(score(), sampling)) == {0: "".join(SCORED)}
+    assert len(server.bodies) == 3
+    assert engine.about.details["refused by the server"] == ", ".join(sorted(strange))
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        ("Requested sample logprobs of 20, which is greater than max allowed: 5 (value=20)", 5),
+        ("top_logprobs must be between 0 and 8", 8),
+        ("logprobs are not supported by this server", None),
+        ("'logprobs' is not supported with stream", None),
+    ],
+)
+def test_fewer_alternatives_or_none_are_asked_for_where_a_server_gives_no_more(
+    words: str, left: int | None
+) -> None:
+    def choose(body: dict[str, Any], _: int) -> Act:
+        too_many = body.get("top_logprobs", 0) > (left or 0)
+        return refuses(400, {"error": {"message": words, "code": 400}}) if too_many else says(*SCORED)
+
+    with running(choose=choose) as server:
+        engine = connect(server)
+        for _ in range(2):
+            assert texts(engine.stream(score())) == {0: "".join(SCORED)}
+    assert [body.get("top_logprobs") for body in server.bodies] == [20, left, left]
+    assert [body.get("logprobs") for body in server.bodies[1:]] == [True if left else None] * 2
+
+
+def test_a_value_the_server_does_not_like_is_for_the_person_to_hear() -> None:
+    refusal = refuses(400, {"error": {"message": "repetition_penalty must be at most 2"}})
+    with running(refusal) as server, pytest.raises(RequestsFailed, match="must be at most 2"):
+        texts(connect(server).stream(score(), Sampling(repetition_penalty=9.0)))
+    assert len(server.bodies) == 1
+
+
+# --- a server in trouble ------------------------------------------------------------------------------------------
+
+
+def test_a_busy_or_broken_server_is_asked_again_and_waited_for_as_it_says() -> None:
+    async def leaves(answering: Answering) -> None:
+        answering.writer.close()
+
+    busy = refuses(429, "slow down", "Retry-After: 0.4\r\n")
+    with running(busy, refuses(500, "oops"), leaves, says(*SCORED)) as server:
+        started = time.monotonic()
+        assert texts(connect(server).stream(score())) == {0: "".join(SCORED)}
+    assert len(server.bodies) == 4
+    assert time.monotonic() - started >= 0.4
+
+
+def test_a_server_that_stays_broken_is_given_up_in_a_sentence() -> None:
+    with (
+        running(refuses(503, {"error": {"message": "loading the model"}})) as server,
+        pytest.raises(RequestsFailed, match=r"busy or broken \(status 503\): loading the model"),
+    ):
+        texts(connect(server).stream(score()))
+    assert len(server.bodies) == QUICK.tries
+
+
+def test_a_reply_cut_in_the_middle_goes_on_without_a_word_twice() -> None:
+    with running(cut_after(*SCORED[:5]), cut_after(*SCORED[:2]), says(*SCORED)) as server:
+        deltas = list(connect(server).stream(score()))
+    assert "".join(delta.text for delta in deltas) == "".join(SCORED)
+    assert sum(delta.tokens for delta in deltas) == len(SCORED)
+    assert deltas[-1].finish is Finish.STOP
+    assert len(server.bodies) == 3
+
+
+@pytest.mark.parametrize("second", [["<think>", "sharp", "</think>"], ["<think>", "so"]])
+def test_a_second_try_that_says_something_else_is_not_glued_on(second: list[str]) -> None:
+    given: dict[int, str] = {}
+    with (
+        running(cut_after(*SCORED[:3]), says(*second)) as server,
+        pytest.raises(RequestsFailed, match="a different one; ask again"),
+    ):
+        texts(connect(server).stream(score()), given)
+    assert given == {0: "".join(SCORED[:3])}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"data: {not json\n\n",
+        b"data: [1, 2]\n\n",
+        b'data: {"choices": 5}\n\n',
+        b'data: {"choices": [{"delta": {"content": "x"}, "finish_reason": "abort"}]}\n\n',
+        b'data: {"error": {"message": "the engine died"}}\n\n',
+        b"data: " + b"x" * 2**21,
+        b"",
+    ],
+)
+def test_garbage_is_asked_for_again_and_then_told_in_a_sentence(data: bytes) -> None:
+    with running(garbage(data), says(*SCORED)) as server:
+        assert texts(connect(server).stream(score())) == {0: "".join(SCORED)}
+    with (
+        running(garbage(data)) as server,
+        pytest.raises(RequestsFailed, match=r"broke off in the middle of a reply \(") as failed,
+    ):
+        texts(connect(server).stream(score()))
+    assert len(server.bodies) == QUICK.tries
+    assert len(str(failed.value)) < 300
+
+
+def test_the_end_of_a_finished_reply_may_be_rough() -> None:
+    async def act(answering: Answering) -> None:
+        await answering.begin()
+        await answering.word("<answer>4</answer>", finish="stop")
+        await answering.raw(b"data: {broken\n\n")
+        answering.writer.close()
+
+    with running(act) as server:
+        assert texts(connect(server).stream(score())) == {0: "<answer>4</answer>"}
+    assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [((), "longer than 0.2 seconds to begin"), (("<think>",), "longer than 0.3 seconds to go on")],
+)
+def test_a_server_that_hangs_is_left_after_its_time(words: Sequence[str], sentence: str) -> None:
+    patience = Patience(first_token=0.2, between_tokens=0.3)
+    with running(hangs_after(*words)) as server, pytest.raises(RequestsFailed, match=sentence):
+        texts(connect(server, patience=patience).stream(score()))
+    assert len(server.hung_up) == len(server.bodies) == 1
+
+
+def test_a_failed_request_costs_the_others_nothing() -> None:
+    def choose(body: dict[str, Any], _: int) -> Act:
+        return refuses(400, "this photo is cursed") if body["seed"] in (3, 5) else says(*SCORED)
+
+    found: dict[int, str] = {}
+    with (
+        running(choose=choose) as server,
+        pytest.raises(RequestsFailed, match=r"^2 of 8 replies failed: .*cursed") as failed,
+    ):
+        texts(connect(server, concurrency=2).stream(score(8), Sampling(temperature=1.0, seed=0)), found)
+    assert found == dict.fromkeys({0, 1, 2, 4, 6, 7}, "".join(SCORED))
+    assert sorted(failed.value.failures) == [3, 5]
+
+
+def test_what_would_meet_every_request_ends_the_stream_at_once() -> None:
+    with running(refuses(401, "no")) as server, pytest.raises(EngineError, match="wants another API key"):
+        texts(connect(server, concurrency=2).stream(score(50)))
+    assert len(server.bodies) <= 4
+    engine = connect_and_lose()
+    with pytest.raises(EngineError, match="Nobody answers at 127"):
+        texts(engine.stream(score(50)))
+
+
+def connect_and_lose() -> EndpointEngine:
+    with running(says(*SCORED)) as server:
+        return connect(server)
+
+
+def test_a_photo_that_cannot_be_shown_is_refused_before_anything_is_sent() -> None:
+    with running(says(*SCORED)) as server, pytest.raises(PhotoError, match="times as long as wide"):
+        texts(connect(server).stream([*score(), Request(Task.SCORE, (photo(6000, 20),))]))
+    assert server.bodies == []
+
+
+# --- stopping -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [(), ("<think>",)])
+def test_stop_frees_the_server_even_while_it_has_not_said_a_word(words: Sequence[str]) -> None:
+    stop = threading.Event()
+    with running(hangs_after(*words)) as server:
+        stream = connect(server).stream(score(10), stop=stop)
+        timer = threading.Timer(0.3, stop.set)
+        timer.start()
+        with pytest.raises(Stopped):
+            texts(stream)
+        timer.join()
+        stopped = time.monotonic()
+        wait_until(lambda: len(server.hung_up) == 10)
+    assert max(server.hung_up) - stopped < PROMPT
+
+
+def test_stop_does_not_wait_for_the_next_try() -> None:
+    stop = threading.Event()
+    with running(refuses(429, "later", "Retry-After: 30\r\n")) as server:
+        stream = connect(server).stream(score(), stop=stop)
+        timer = threading.Timer(0.3, stop.set)
+        timer.start()
+        started = time.monotonic()
+        with pytest.raises(Stopped):
+            texts(stream)
+        timer.join()
+    assert time.monotonic() - started < 0.3 + PROMPT
+
+
+def test_closing_the_stream_frees_the_server() -> None:
+    with running(hangs_after("<think>")) as server:
+        stream = connect(server).stream(score(10))
+        assert next(stream).text == "<think>"
+        started = time.monotonic()
+        stream.close()  # type: ignore[attr-defined]
+        assert time.monotonic() - started < PROMPT
+        wait_until(lambda: len(server.hung_up) == 10)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert true()
+
+
+# --- opening ------------------------------------------------------------------------------------------------------
+
+
+def models(*names: str) -> Act:
+    return refuses(200, {"data": [{"id": name} for name in names]})
+
+
+@pytest.mark.parametrize(
+    ("listing", "model", "sentence"),
+    [
+        (models("a", "b"), None, r"several models, say which with --model: a, b\."),
+        (models("a"), "b", r"has no model b; it has a\."),
+        (models(*map(str, range(40))), None, r"7, 8, 9 and 30 more\."),
+        (models(), None, "has no model loaded"),
+        (refuses(401, "who are you"), None, "wants another API key .* set QINSIGHT_API_KEY"),
+        (refuses(404, "<html>no</html>"), None, "expected an address like http://host:8000/v1"),
+        (refuses(200, "<html>hello</html>"), None, "no OpenAI-compatible server"),
+        (refuses(200, '{"data": [{"name": "x"}]}'), None, "no OpenAI-compatible server"),
+        (refuses(503, {"error": {"message": "Loading model"}}), None, r"status 503\): Loading model"),
+        (garbage(b"x" * 2**22), None, "no OpenAI-compatible server"),
+        (cut_after("x"), None, "did not say which models"),
+    ],
+)
+def test_a_server_that_is_not_the_one_we_want_is_refused_in_a_sentence(
+    listing: Act, model: str | None, sentence: str
+) -> None:
+    with running() as server:
+        server.models = listing
+        with pytest.raises(EngineError, match=sentence) as refused:
+            connect(server, model=model)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_server_that_is_not_there_is_told_in_a_sentence() -> None:
+    with pytest.raises(EngineError, match=r"^Nobody answers at 127.0.0.1:\d+; is the server running"):
+        EndpointEngine.open(a_closed_port())
+
+
+@pytest.mark.parametrize("url", ["", "host:8000", "ftp://host/v1", "http://", "http://[::"])
+def test_an_address_that_is_none_is_refused_in_a_sentence(url: str) -> None:
+    with pytest.raises(EngineError, match="Expected an address like http://host:8000/v1"):
+        EndpointEngine.open(url)
+
+
+def test_the_path_may_be_left_out_and_a_password_in_the_address_is_not_shown() -> None:
+    with running(says(*SCORED)) as server:
+        bare = server.url.removesuffix("/v1").replace("http://", "http://me:secret@") + "/"
+        engine = EndpointEngine.open(bare)
+    assert engine.about.device == server.url.split("/")[2]
+    assert (engine.about.name, engine.about.tasks) == ("qinsight", frozenset(Task))
+
+
+def test_talking_to_a_server_needs_no_torch() -> None:
+    words = "import sys, qinsight.endpoint; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", words], check=True, cwd=Path(__file__).parents[1], timeout=60)
+
+
+# --- a real server ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(REAL is None, reason="QINSIGHT_TEST_ENDPOINT names no running server")
+def test_greedy_replies_of_a_real_server_are_the_local_engines(
+    picture: Callable[[str], Image.Image], expected: dict[str, Any]
+) -> None:
+    """For a vLLM in float32 on this machine; it says which folder it serves, and we open that here."""
+    import httpx2
+
+    from qinsight.checkpoint import Device, Precision, locate
+    from qinsight.engine import LocalEngine
+
+    folder = httpx2.get(f"{REAL}/models").json()["data"][0]["root"]
+    (checkpoint,) = locate(folder).parts.values()
+    order = checkpoint.fetch().order
+    local = LocalEngine.open(folder, Device.CPU, Precision.FP32)
+    server = EndpointEngine.open(str(REAL), order=order)
+    requests = [Request(Task.SCORE, (picture("score"),)), Request(Task.DEGRADATION, (picture("dist"),))]
+    requests += [Request(Task.COMPARISON, (picture("a"), picture("b")))]
+    sampling = Sampling(max_new_tokens=48 if folder.endswith("score_degradation") else 250)
+    here, there = (last(ask(engine, requests, sampling)) for engine in (local, server))
+    for one, other in zip(here, there, strict=True):
+        print(f"{one.request.task}: {other.tokens} tokens, {other.finish}: {other.text!r}")  # noqa: T201
+        assert (other.text, other.tokens, other.finish) == (one.text, one.tokens, one.finish)
+        assert [(p.offset, p.length) for p in other.places] == [(p.offset, p.length) for p in one.places]
+        for mine, theirs in zip(one.places, other.places, strict=True):
+            assert [c for _, c in theirs.alternatives] == pytest.approx(
+                [c for _, c in mine.alternatives], abs=1e-3
+            )
+    if folder.endswith("score_degradation"):
+        assert [one.text for one in there[:2]] == [expected[name]["text"] for name in ("score", "dist")]
