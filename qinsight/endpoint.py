@@ -33,7 +33,7 @@ from typing import Any
 import httpx2
 from PIL import Image
 
-from qinsight.errors import EngineError, Stopped
+from qinsight.errors import EngineError, RequestFailed, Stopped
 from qinsight.prompts import Order, Task, build_messages
 from qinsight.requests import MAX_PIXELS, About, Delta, Finish, Request, Sampling
 from qinsight.views import view, view_size
@@ -62,7 +62,7 @@ class Patience:
     pause: float = 0.5
 
 
-class RequestsFailed(EngineError):
+class RequestsFailed(RequestFailed):
     """Some requests failed, all others were answered; `failures` says why, by the request's number."""
 
     def __init__(self, failures: Mapping[int, EngineError], asked: int) -> None:
@@ -413,8 +413,12 @@ class _Conversation:
                 if "text/html" in answer.headers.get("content-type", ""):
                     raise engine.not_a_server()
                 async for event in _events(answer):
+                    if reply.finished:
+                        continue  # read to the end, so that the connection can be used again
                     for delta in reply.take(event):
                         self.deltas.put(delta)
+                    if reply.tokens > self.sampling.max_new_tokens:
+                        break  # hang up on a server that does not stop
                     if reply.begun:
                         wait = AFTER_THE_END if reply.finished else patience.between_tokens
                         clock.reschedule(self.loop.time() + wait)
@@ -516,8 +520,6 @@ class _Reply:
 
     def take(self, event: dict[str, Any]) -> list[Delta]:
         """What one event of the server adds."""
-        if self.finished:
-            return []
         try:
             return list(self._take(event))
         except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
@@ -538,7 +540,7 @@ class _Reply:
         for place, (text, count, alternatives) in enumerate(tokens):
             self.tokens += count
             ends = finish if place == len(tokens) - 1 else None
-            if self.tokens > self.max_new_tokens:  # a server that was asked to stop and does not
+            if self.tokens > self.max_new_tokens:  # the server was asked to stop here and did not
                 ends = Finish.LENGTH
             yield from self._give(text, count, alternatives, ends)
             if ends:

@@ -23,7 +23,7 @@ from transformers.generation import (
 )
 
 from qinsight.checkpoint import Device, Model, Precision, Progress, locate, silent
-from qinsight.errors import EngineError, Stopped
+from qinsight.errors import EngineError, RequestFailed, Stopped
 from qinsight.prompts import Order, Task, build_messages
 from qinsight.requests import About, Delta, Finish, Request, Sampling
 from qinsight.views import view
@@ -116,7 +116,7 @@ class LocalEngine:
             if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
                 raise
             free_cached_memory()
-            raise EngineError(
+            raise RequestFailed(
                 "The model ran out of memory on this photo. Try a smaller --max-pixels or --precision nf4."
             ) from error
         finally:

@@ -17,5 +17,9 @@ class EngineError(QInsightError):
     """The model cannot be found, loaded or run."""
 
 
+class RequestFailed(EngineError):
+    """The model could not answer this request, for want of memory or time; others may fare better."""
+
+
 class Stopped(QInsightError):
     """The person pressed Stop, or left."""

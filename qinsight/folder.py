@@ -20,8 +20,8 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from qinsight.answers import Score
-from qinsight.assess import Asked, ask, assessment, described, last
-from qinsight.errors import EngineError, PhotoError, QInsightError, Stopped
+from qinsight.assess import Asked, ask, assessment, described
+from qinsight.errors import PhotoError, QInsightError, RequestFailed, Stopped
 from qinsight.photos import Photo, read_photo
 from qinsight.requests import About, Engine, Sampling
 from qinsight.rows import Row
@@ -412,25 +412,23 @@ def _rated(
     limit: int,
     stop: threading.Event,
 ) -> Iterator[Row]:
-    """Rows for a batch asked together; where that fails, for its photos one by one, with the reason."""
+    """Rows for a batch asked together; photos whose replies failed are asked once more, one by one."""
     if not photos:
         return
     requests = [request for photo in photos for request in assessment(photo.image)]
+    asked = tuple(Asked(request) for request in requests)
     try:
-        asked = last(ask(engine, requests, sampling, max_pixels=limit, stop=stop))
-    except EngineError as error:
+        for asked in ask(engine, requests, sampling, max_pixels=limit, stop=stop):  # noqa: B007
+            pass
+    except RequestFailed as failure:
         if len(photos) == 1:
-            raise
-        for photo in photos:
-            try:
-                yield from _rated(engine, [photo], model, sampling, limit, stop)
-            except EngineError as alone:
-                if str(alone) == str(error):  # not the photo's fault: the model is gone
-                    raise
-                yield Row(photo.name, photo.sha256, model, error=str(alone))
-        return
-    for place, photo in enumerate(photos):
-        yield _rated_row(photo, model, asked[2 * place], asked[2 * place + 1])
+            yield Row(photos[0].name, photos[0].sha256, model, error=str(failure))
+            return
+    for photo, score, diagnosis in zip(photos, asked[::2], asked[1::2], strict=True):
+        if score.finish and diagnosis.finish:
+            yield _rated_row(photo, model, score, diagnosis)
+        else:
+            yield from _rated(engine, [photo], model, sampling, limit, stop)
 
 
 def _rated_row(photo: _Photo, model: str, score: Asked, diagnosis: Asked) -> Row:

@@ -15,7 +15,7 @@ import pytest
 from conftest import ScriptedEngine
 from PIL import Image, ImageFilter
 
-from qinsight.errors import EngineError, QInsightError, Stopped
+from qinsight.errors import EngineError, QInsightError, RequestFailed, Stopped
 from qinsight.folder import Progress, photos_in, rank_folder, ranking
 from qinsight.prompts import Task
 from qinsight.requests import Delta, Finish, Request, Sampling
@@ -39,8 +39,12 @@ class PixelEngine(ScriptedEngine):
         stop: threading.Event | None = None,
     ) -> Iterator[Delta]:
         self.asked.append((list(requests), sampling, max_pixels))
-        if self.refuse == "always" or (self.refuse == "batches" and len(requests) > 2):
-            raise EngineError("The model ran out of memory.")
+        if self.refuse == "always":
+            raise EngineError("The model is gone.")
+        if self.refuse == "batches" and len(requests) > 2:
+            raise RequestFailed("The model ran out of memory.")
+        if self.refuse == "dark photos" and requests[0].photos[0].getpixel((0, 0)) == (0, 0, 0):
+            raise RequestFailed("The model ran out of memory.")
         for number, request in enumerate(requests):
             brightness = request.photos[0].resize((1, 1)).getpixel((0, 0))[0]
             self.photos += request.task is Task.SCORE
@@ -175,6 +179,15 @@ def test_a_batch_too_large_for_the_memory_is_asked_photo_by_photo(tmp_path: Path
     assert all(row.error is None for row in ranking(tmp_path / "out"))
 
 
+def test_a_photo_that_the_model_cannot_answer_is_a_row_with_its_reason_also_alone(tmp_path: Path) -> None:
+    for batch in (1, 4):
+        out = tmp_path / f"out {batch}"
+        folder = tmp_path / "shoot"
+        run(PixelEngine(refuse="dark photos"), folder if batch > 1 else shoot(folder, 5), out, batch=batch)
+        errors = {row.photo: row.error for row in ranking(out) if row.error}
+        assert errors == {"IMG_000.png": "The model ran out of memory."}
+
+
 def test_a_model_that_is_gone_ends_the_run_and_keeps_what_was_finished(tmp_path: Path) -> None:
     folder, out = shoot(tmp_path / "shoot", 12), tmp_path / "out"
     engine = PixelEngine()
@@ -182,7 +195,7 @@ def test_a_model_that_is_gone_ends_the_run_and_keeps_what_was_finished(tmp_path:
     for _ in range(4):
         next(going)
     engine.refuse = "always"
-    with pytest.raises(EngineError, match="ran out of memory"):
+    with pytest.raises(EngineError, match="is gone"):
         list(going)
     assert len(lines(out)) == 4
     run(PixelEngine(), folder, out)
