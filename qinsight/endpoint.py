@@ -28,7 +28,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx2
 from PIL import Image
@@ -204,7 +204,7 @@ class EndpointEngine:
                 f"The server at {self.host} did not say which models it has ({_cause(error)})."
             ) from error
         if answer.status_code != 200:
-            raise self.refusal(answer, found)
+            raise self.refusal(answer.status_code, found)
         try:
             return [str(entry["id"]) for entry in json.loads(found)["data"]]
         except (ValueError, KeyError, TypeError) as error:
@@ -219,9 +219,9 @@ class EndpointEngine:
             "expected an address like http://host:8000/v1."
         )
 
-    def refusal(self, answer: httpx2.Response, body: bytes) -> EngineError:
+    def refusal(self, status: int, body: bytes) -> EngineError:
         """The sentence for a status that is no success."""
-        status, words = answer.status_code, _words(body)
+        words = _words(body)
         said = f": {words}" if words else "."
         if status in (401, 403):
             return _Hopeless(
@@ -409,12 +409,14 @@ class _Conversation:
             ):
                 del body
                 if answer.status_code != 200:
-                    await self._refused(answer, fields)
+                    self._refuse(answer.status_code, await _read(answer), fields, _retry_after(answer))
                 if "text/html" in answer.headers.get("content-type", ""):
                     raise engine.not_a_server()
                 async for event in _events(answer):
                     if reply.finished:
                         continue  # read to the end, so that the connection can be used again
+                    if event.get("error"):
+                        self._refuse(_status(event["error"]), json.dumps(event).encode(), fields)
                     for delta in reply.take(event):
                         self.deltas.put(delta)
                     if reply.tokens > self.sampling.max_new_tokens:
@@ -444,16 +446,14 @@ class _Conversation:
     def _cut(self, cause: str) -> EngineError:
         return EngineError(f"The server at {self.engine.host} broke off in the middle of a reply ({cause}).")
 
-    async def _refused(self, answer: httpx2.Response, fields: Mapping[str, Any]) -> None:
-        body = b""
-        async for piece in answer.aiter_bytes():
-            body += piece
-            if len(body) > LONGEST_EVENT:
-                break
-        refusal = self.engine.refusal(answer, body)
-        if answer.status_code in BUSY:
-            raise _Again(refusal, _retry_after(answer))
-        if answer.status_code in (400, 422) and self.engine.dialect.learn(fields, _words(body, math.inf)):
+    def _refuse(
+        self, status: int, body: bytes, fields: Mapping[str, Any], wait: float | None = None
+    ) -> NoReturn:
+        """Raise what a refusal means: another try, now or later, or the end of the request."""
+        refusal = self.engine.refusal(status, body)
+        if status in BUSY:
+            raise _Again(refusal, wait)
+        if status in (400, 422) and self.engine.dialect.learn(fields, _words(body, math.inf)):
             raise _Learnt
         raise refusal
 
@@ -526,8 +526,6 @@ class _Reply:
             raise _Garbage(f"an event that is no part of a reply: {json.dumps(event)[:100]}") from error
 
     def _take(self, event: dict[str, Any]) -> Iterator[Delta]:
-        if event.get("error"):
-            raise _Garbage(_words(json.dumps(event).encode()))
         if not event["choices"]:  # the count of tokens, at the end
             return
         choice = event["choices"][0]
@@ -615,6 +613,16 @@ async def _pieces(body: list[bytes]) -> AsyncIterator[bytes]:
         yield piece
 
 
+async def _read(answer: httpx2.Response) -> bytes:
+    """The body of a refusal."""
+    body = b""
+    async for piece in answer.aiter_bytes():
+        body += piece
+        if len(body) > LONGEST_EVENT:
+            break
+    return body
+
+
 async def _events(answer: httpx2.Response) -> AsyncIterator[dict[str, Any]]:
     """The events of a streamed reply. httpx2's own reader does it too, for a sixth more time."""
     rest = b""
@@ -679,6 +687,12 @@ def _words(body: bytes, longest: float = 300) -> str:
             found = found.get(name) or found
     words = " ".join((found if isinstance(found, str) else json.dumps(found)).split())
     return words if len(words) <= longest else words[: int(longest) - 1] + "…"
+
+
+def _status(error: Any) -> int:
+    """The status of an error told inside a stream, where vLLM 0.32 tells all it finds after it said 200."""
+    code = str(error.get("code")) if isinstance(error, dict) else ""
+    return int(code) if re.fullmatch("[45][0-9]{2}", code) else 500
 
 
 def _cause(error: httpx2.RequestError) -> str:

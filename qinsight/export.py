@@ -553,11 +553,7 @@ def _parsed(data: bytes) -> minidom.Document:
     try:
         scan.Parse(data, True)
         return minidom.parseString(data)
-    except (
-        expat.ExpatError,
-        ValueError,
-        LookupError,
-    ) as error:  # not XML; spaces in a namespace; its encoding
+    except (expat.ExpatError, ValueError, LookupError) as error:  # the latter two: its encoding
         raise QInsightError(f"expected a sidecar in XML, got {error}; it is unchanged") from error
 
 

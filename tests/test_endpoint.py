@@ -447,6 +447,28 @@ def test_fewer_alternatives_or_none_are_asked_for_where_a_server_gives_no_more(
     assert [body.get("logprobs") for body in server.bodies[1:]] == [True if left else None] * 2
 
 
+def test_a_refusal_told_inside_a_stream_is_a_refusal() -> None:
+    """vLLM 0.32 says 200 first and looks at the logprobs then."""
+
+    def choose(body: dict[str, Any], _: int) -> Act:
+        words = "Requested sample logprobs of 20, which is greater than max allowed: 5"
+        error = json.dumps({"error": {"message": words, "type": "BadRequestError", "code": 400}})
+        return garbage(f"data: {error}\n\n".encode()) if body["top_logprobs"] > 5 else says(*SCORED)
+
+    with running(choose=choose) as server:
+        assert texts(connect(server).stream(score())) == {0: "".join(SCORED)}
+    assert len(server.bodies) == 2
+
+
+@pytest.mark.parametrize("error", [{"message": "the engine died", "code": 500}, "the engine died"])
+def test_a_server_that_breaks_inside_a_stream_is_asked_again(error: Any) -> None:
+    broken = garbage(f"data: {json.dumps({'error': error})}\n\n".encode())
+    with running(broken, says(*SCORED)) as server:
+        assert texts(connect(server).stream(score())) == {0: "".join(SCORED)}
+    with running(broken) as server, pytest.raises(RequestsFailed, match="status 500.: the engine died"):
+        texts(connect(server).stream(score()))
+
+
 def test_a_value_the_server_does_not_like_is_for_the_person_to_hear() -> None:
     refusal = refuses(400, {"error": {"message": "repetition_penalty must be at most 2"}})
     with running(refusal) as server, pytest.raises(RequestsFailed, match="must be at most 2"):
@@ -505,7 +527,6 @@ def test_a_second_try_that_says_something_else_is_not_glued_on(second: list[str]
         b"data: [1, 2]\n\n",
         b'data: {"choices": 5}\n\n',
         b'data: {"choices": [{"delta": {"content": "x"}, "finish_reason": "abort"}]}\n\n',
-        b'data: {"error": {"message": "the engine died"}}\n\n',
         b"data: " + b"x" * 2**21,
         b"",
     ],

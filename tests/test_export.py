@@ -143,7 +143,7 @@ def test_a_contact_sheet_tells_what_was_found(tmp_path):
         row("a.jpg", group=1, best=True),
         row("b.jpg", group=1, distortion_class="null", severity="null", expected_rating=None),
         row("broken.jpg", error="expected a photo, got a PDF", rating=None, expected_rating=None),
-        row("c.jpg", distortion_class=None, severity=None, rating=None, expected_rating=None),
+        row("c.jpg", distortion_class=None, severity=None, rating=None, expected_rating=None, best=True),
     ]
     write_html(rows, tmp_path / "sheet.html", tmp_path)
     first, second, third, failures = words(tmp_path / "sheet.html").split(".jpg")[1:5]
@@ -156,6 +156,7 @@ def test_a_contact_sheet_tells_what_was_found(tmp_path):
     assert "Best" not in second
     assert "3. not rated" in third
     assert "not diagnosed" in third
+    assert "Best" not in third  # alone, it is better than nobody
     assert failures.startswith(": expected a photo, got a PDF")  # at the end, though it came third
 
 
@@ -380,8 +381,9 @@ def test_keywords_say_what_was_found(tmp_path, changes, keywords):
 
 def test_what_xml_cannot_hold_is_left_out_of_a_sidecar(tmp_path):
     thinking = "a\x00b\x0bc\x1bd\ud83de\ufffef\r\ng ]]> & <h>"
-    [path] = write_sidecars([row(thinking=thinking, diagnosis=None)], tmp_path).written
+    [path] = write_sidecars([row(thinking=thinking, diagnosis=None, model="m\x00")], tmp_path).written
     assert items(ET.parse(path), "dc:description") == ["Q-Insight: abcdef\ng ]]> & <h>"]
+    assert values(ET.parse(path), "qinsight:ratedBy") == ["m"]
 
 
 def test_a_photo_that_was_not_rated_gets_no_sidecar(tmp_path):
@@ -420,6 +422,12 @@ def test_a_mirrored_sidecar_takes_along_what_lies_beside_the_photo(tmp_path):
     assert b"darktable:history" in path.read_bytes()
     assert (folder / "day/IMG_1.CR2.xmp").read_text() == DARKTABLE
     assert len(list(folder.rglob("*"))) == 2
+
+
+def test_a_mirrored_sidecar_is_written_where_the_one_beside_the_photo_says_it_all(tmp_path):
+    write_sidecars([row()], tmp_path)
+    [path] = write_sidecars([row()], tmp_path, out=tmp_path / "out").written
+    assert path.read_bytes() == (tmp_path / "IMG_1.CR2.xmp").read_bytes()
 
 
 def test_a_sidecar_in_capitals_is_the_sidecar(tmp_path):
@@ -825,6 +833,10 @@ REFUSED = {
     "entities": ('<!DOCTYPE a [<!ENTITY b "bbb"><!ENTITY c "&b;&b;">]><a>&c;</a>', "without a DOCTYPE"),
     "a file of the disk": ('<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>', "DOCTYPE"),
     "an unknown encoding": ('<?xml version="1.0" encoding="klingon"?><a/>', "expected a sidecar in XML, got"),
+    "an encoding of several bytes": (
+        '<?xml version="1.0" encoding="big5"?><a/>',
+        "expected a sidecar in XML, got",
+    ),
     "deep": (DEEP, "at most 100 elements deep"),
     "spaces in a namespace": ('<a xmlns="a b"/>', "expected a sidecar in XML, got"),
     "an unbound prefix": ("<a:b/>", "expected a sidecar in XML, got"),
@@ -857,6 +869,14 @@ def test_a_photo_that_can_have_no_sidecar_is_named(tmp_path, name, reason):
     written, [failure] = write_sidecars([row(name), row("b.jpg")], tmp_path)
     assert written == [tmp_path / "b.jpg.xmp"]
     assert reason in failure
+
+
+def test_a_sidecar_of_absurd_size_is_left_alone(tmp_path):
+    with (tmp_path / "IMG_1.CR2.xmp").open("wb") as file:
+        file.truncate(65 << 20)
+    written, [failure] = write_sidecars([row()], tmp_path)
+    assert written == []
+    assert "expected a sidecar of at most 64 MB" in failure
 
 
 # ---- helpers

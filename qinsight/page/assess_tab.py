@@ -1,6 +1,5 @@
 """The Assess tab: one photo in, its score and its diagnosis thought out side by side."""
 
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,9 +9,7 @@ from typing import Any
 import gradio as gr
 
 from qinsight.assess import Asked, ask, assessment
-from qinsight.errors import QInsightError, Stopped
 from qinsight.folder import RAW_SUFFIXES
-from qinsight.page.background import Visits, in_background
 from qinsight.page.host import Host
 from qinsight.page.pictures import (
     band,
@@ -21,10 +18,10 @@ from qinsight.page.pictures import (
     gauge_value,
     line,
     running_text,
-    sentence,
     words_of,
 )
-from qinsight.page.uploads import BROWSER_FORMATS, Darkroom, PhotoInput, facts
+from qinsight.page.tab import AT_ONCE, PRIVATE, Tab, buttons
+from qinsight.page.uploads import BROWSER_FORMATS, Darkroom, facts, photo_input, preview
 from qinsight.photos import Photo
 from qinsight.requests import MAX_PIXELS, Sampling
 
@@ -41,13 +38,13 @@ class _State:
     asked: tuple[Asked, ...] = ()
 
 
-class AssessTab:
+class AssessTab(Tab):
     """Builds the tab and wires it; `host` answers, `darkroom` decodes."""
 
     def __init__(self, host: Host, darkroom: Darkroom, sampling: Sampling, max_pixels: int | None) -> None:
         self.host, self.darkroom = host, darkroom
         self.sampling, self.max_pixels = sampling, max_pixels
-        self.visits = Visits()
+        super().__init__()
         self._lay_out()
         self._wire()
 
@@ -55,15 +52,7 @@ class AssessTab:
         self.source = gr.State(None)  # the path of the upload, also where the picture shows a preview of it
         with gr.Row(equal_height=False):
             with gr.Column(min_width=320):
-                self.photo = PhotoInput(
-                    type="filepath",
-                    image_mode=None,
-                    format="png",
-                    sources=["upload", "clipboard"],
-                    label="Photo",
-                    elem_id="photo",
-                    height=380,
-                )
+                self.photo = photo_input("Photo", "photo", 380)
                 with gr.Row():
                     self.button = gr.Button("Assess", variant="primary", elem_id="assess", min_width=100)
                     self.stop = gr.Button("Stop", elem_id="stop", interactive=False, min_width=100)
@@ -119,45 +108,34 @@ class AssessTab:
             "outputs": self.outputs,
             "concurrency_id": "model",
             "concurrency_limit": 1,
-            "show_progress": "hidden",
-            "api_visibility": "private",
+            **PRIVATE,
         }
         running = [
             self.button.click(self.run, [self.source], **run),
             self.photo.upload(self.run, [self.photo], **run),
             self.raw.upload(self.run, [self.raw], **run),
+            self.examples.select(self.run_example, None, **run),
         ]
-        running.append(self.examples.select(self.run_example, None, **run))
-        at_once: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        self.stop.click(self.stopped, None, [self.status, self.button, self.stop], cancels=running, **at_once)
-        self.photo.clear(self.cleared, None, self.outputs, cancels=running, **at_once)
+        self.stop.click(self.stopped, None, [self.status, self.button, self.stop], cancels=running, **AT_ONCE)
+        self.photo.clear(self.cleared, None, self.outputs, cancels=running, **AT_ONCE)
 
     def run(self, path: str | None, request: gr.Request) -> Iterator[Any]:
         """Assess one upload; yields the values of `outputs`."""
         if not path:
             yield self._values(_State(""), problem="Upload, paste or pick a photo first.")
             return
-        stop = self.visits.begin(request.session_hash)
-        yield self._values(_State("Reading the photo …"), source=path, running=True)
-        state, shown_preview = _State(""), False
-        try:
-            for news in in_background(lambda stop: self._work(path, stop), stop):
-                if stop.is_set():
-                    return
-                if news is None:
-                    yield gr.skip()
-                    continue
-                state = news
-                preview = None
-                if state.photo and not shown_preview and state.photo.format not in BROWSER_FORMATS:
-                    preview, shown_preview = _preview(state.photo), True
-                yield self._values(state, source=path, running=None, preview=preview)
-        except Stopped:
-            yield self._values(_State("Stopped.", state.photo, state.max_pixels, state.asked), source=path)
-        except QInsightError as error:
-            yield self._values(_State("", state.photo), source=path, problem=sentence(error))
-        else:
-            yield self._values(state, source=path)
+        previewed = False
+
+        def show(state: _State, problem: str, running: bool | None) -> list[Any]:
+            nonlocal previewed
+            picture = None
+            if state.photo and state.photo.format not in BROWSER_FORMATS and not previewed:
+                picture, previewed = preview(state.photo), True
+            return self._values(state, source=path, problem=problem, running=running, picture=picture)
+
+        yield from self.follow(
+            request, _State("Reading the photo …"), lambda stop: self._work(path, stop), show
+        )
 
     def run_example(self, event: gr.SelectData, request: gr.Request) -> Iterator[Any]:
         """Show one of our own photos and assess it."""
@@ -188,13 +166,13 @@ class AssessTab:
         source: str | None = None,
         problem: str = "",
         running: bool | None = False,
-        preview: str | None = None,
+        picture: str | None = None,
     ) -> list[Any]:
-        """Values of `outputs`; `running` None leaves the buttons alone, which a click may just be pressing."""
+        """Values of `outputs`."""
         score, diagnosis = state.asked if len(state.asked) == 2 else (None, None)
         return [
             source,
-            preview or gr.skip(),
+            picture or gr.skip(),
             state.status,
             problem,
             gauge_value(score),
@@ -204,33 +182,12 @@ class AssessTab:
             *buttons(running),
         ]
 
-    def stopped(self, request: gr.Request) -> list[Any]:
-        """Stop was pressed."""
-        self.visits.end(request.session_hash)
-        return ["Stopped.", *buttons(False)]
-
     def cleared(self, request: gr.Request) -> list[Any]:
         """The photo was taken away: nothing of its answer stays."""
         self.visits.end(request.session_hash)
         return self._values(_State(""))
 
 
-def buttons(running: bool | None) -> list[Any]:
-    """The states of the ask button and the stop button."""
-    if running is None:
-        return [gr.skip(), gr.skip()]
-    return [gr.Button(interactive=not running), gr.Button(interactive=running)]
-
-
 def caption(path: Path) -> str:
     """The name of an example, for people."""
     return path.stem.replace("_", " ")
-
-
-def _preview(photo: Photo) -> str:
-    """The decoded photo as a PNG file that any browser shows, without the original's metadata."""
-    path = Path(tempfile.mkdtemp(prefix="qinsight-")) / "preview.png"
-    shown = photo.image.copy()
-    shown.thumbnail((1600, 1600))
-    shown.save(path, compress_level=1)
-    return str(path)

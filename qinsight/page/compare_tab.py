@@ -1,21 +1,19 @@
 """The Compare tab: two photos side by side, which is better, and whether the model means it."""
 
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from qinsight.assess import Asked, ask, comparison, verdict
-from qinsight.errors import PhotoError, QInsightError, Stopped
-from qinsight.page.assess_tab import EXAMPLES, buttons, caption
-from qinsight.page.background import Visits, in_background
+from qinsight.errors import PhotoError, QInsightError
+from qinsight.page.assess_tab import EXAMPLES, caption
 from qinsight.page.host import Host
 from qinsight.page.pictures import line, running_text, sentence, words_of
-from qinsight.page.uploads import Darkroom, PhotoInput, facts, side_by_side
+from qinsight.page.tab import AT_ONCE, PRIVATE, Tab, buttons
+from qinsight.page.uploads import Darkroom, facts, photo_input, side_by_side
 from qinsight.photos import Photo
 from qinsight.requests import MAX_PIXELS, Sampling
 
@@ -35,35 +33,24 @@ class _State:
     asked: tuple[Asked, ...] = ()
 
 
-class CompareTab:
+class CompareTab(Tab):
     """Builds the tab and wires it; `host` answers, `darkroom` decodes."""
 
     def __init__(self, host: Host, darkroom: Darkroom, sampling: Sampling, max_pixels: int | None) -> None:
         self.host, self.darkroom = host, darkroom
         self.sampling, self.max_pixels = sampling, max_pixels
-        self.visits = Visits()
+        super().__init__()
         self._lay_out()
         self._wire()
 
     def _lay_out(self) -> None:
-        def photo(label: str, elem_id: str) -> PhotoInput:
-            return PhotoInput(
-                type="filepath",
-                image_mode=None,
-                format="png",
-                sources=["upload", "clipboard"],
-                label=label,
-                elem_id=elem_id,
-                height=280,
-            )
-
         with gr.Row(equal_height=False):
             with gr.Column(min_width=280):
-                self.a = photo("Photo A", "photo-a")
+                self.a = photo_input("Photo A", "photo-a", 280)
             with gr.Column(min_width=280):
-                self.b = photo("Photo B", "photo-b")
+                self.b = photo_input("Photo B", "photo-b", 280)
         with gr.Accordion("Reference (optional): the low-quality photo that A and B improve on", open=False):
-            self.reference = photo("Reference", "photo-reference")
+            self.reference = photo_input("Reference", "photo-reference", 280)
         with gr.Row():
             self.button = gr.Button("Compare", variant="primary", elem_id="compare", min_width=100)
             self.stop = gr.Button("Stop", elem_id="compare-stop", interactive=False, min_width=100)
@@ -102,56 +89,37 @@ class CompareTab:
         ]
 
     def _wire(self) -> None:
-        at_once: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         running = self.button.click(
             self.run,
             [self.a, self.b, self.reference],
             self.outputs,
             concurrency_id="model",
             concurrency_limit=1,
-            show_progress="hidden",
-            api_visibility="private",
+            **PRIVATE,
         )
         self.stop.click(
-            self.stopped, None, [self.status, self.button, self.stop], cancels=[running], **at_once
+            self.stopped, None, [self.status, self.button, self.stop], cancels=[running], **AT_ONCE
         )
         for photo in (self.a, self.b, self.reference):
             # a new photo, a removed one: the old verdict must not stay beside it
             for event in (photo.upload, photo.clear):
-                event(self.cleared, None, self.outputs, cancels=[running], **at_once)
-        self.examples.load_input_event.then(self.cleared, None, self.outputs, **at_once)
-        show: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+                event(self.cleared, None, self.outputs, cancels=[running], **AT_ONCE)
+        self.examples.load_input_event.then(self.cleared, None, self.outputs, **AT_ONCE)
         for photo in (self.a, self.b):
-            photo.change(self.look, [self.a, self.b], [self.slider, self.problem], **show)
+            photo.change(self.look, [self.a, self.b], [self.slider, self.problem], **PRIVATE)
         self.swap.click(
-            self.swapped, [self.a, self.b], [self.a, self.b, *self.outputs], cancels=[running], **at_once
+            self.swapped, [self.a, self.b], [self.a, self.b, *self.outputs], cancels=[running], **AT_ONCE
         )
 
     def run(self, a: str | None, b: str | None, reference: str | None, request: gr.Request) -> Iterator[Any]:
         """Compare the photos; yields the values of `outputs`."""
         if not a or not b:
             missing = "two photos" if not a and not b else "photo A" if not a else "photo B"
-            yield self._values(_State(""), problem=f"Upload {missing} first.")
+            yield self._values(_State(""), f"Upload {missing} first.")
             return
-        stop = self.visits.begin(request.session_hash)
-        yield self._values(_State("Reading the photos …"), running=True)
         paths = [path for path in (a, b, reference) if path]
-        state = _State("")
-        try:
-            for news in in_background(lambda stop: self._work(paths, stop), stop):
-                if stop.is_set():
-                    return
-                if news is None:
-                    yield gr.skip()
-                    continue
-                state = news
-                yield self._values(state, running=None)
-        except Stopped:
-            yield self._values(_State("Stopped.", state.asked))
-        except QInsightError as error:
-            yield self._values(_State(""), problem=sentence(error))
-        else:
-            yield self._values(state)
+        nothing = _State("Reading the photos …")
+        yield from self.follow(request, nothing, lambda stop: self._work(paths, stop), self._values)
 
     def _work(self, paths: list[str], stop: threading.Event) -> Iterator[_State]:
         yield _State("Reading the photos …")
@@ -179,8 +147,8 @@ class CompareTab:
                 raise PhotoError(f"{name}: {error}") from error
         return photos
 
-    def _values(self, state: _State, *, problem: str = "", running: bool | None = False) -> list[Any]:
-        """Values of `outputs`; `running` None leaves the buttons alone, which a click may just be pressing."""
+    def _values(self, state: _State, problem: str = "", running: bool | None = False) -> list[Any]:
+        """Values of `outputs`."""
         found = verdict(state.asked) if state.asked else None
         unread = any(one.error for one in state.asked)
         sentence = found.sentence if found else "No verdict: a reply could not be read." if unread else ""
@@ -202,17 +170,11 @@ class CompareTab:
             photos = self._decoded([a, b], self.max_pixels or MAX_PIXELS, None)
         except QInsightError as error:
             return [gr.ImageSlider(None, visible=False), sentence(error)]
-        folder = Path(tempfile.mkdtemp(prefix="qinsight-"))
-        return [gr.ImageSlider(side_by_side(photos[0], photos[1], folder), visible=True), ""]
+        return [gr.ImageSlider(side_by_side(photos[0], photos[1]), visible=True), ""]
 
     def swapped(self, a: str | None, b: str | None, request: gr.Request) -> list[Any]:
         """A and B change places; the old verdict goes."""
         return [b, a, *self.cleared(request)]
-
-    def stopped(self, request: gr.Request) -> list[Any]:
-        """Stop was pressed."""
-        self.visits.end(request.session_hash)
-        return ["Stopped.", *buttons(False)]
 
     def cleared(self, request: gr.Request) -> list[Any]:
         """A photo changed: nothing of the old answer stays."""

@@ -2,7 +2,6 @@
 
 import html
 import os
-import tempfile
 import threading
 import time
 import zipfile
@@ -15,13 +14,13 @@ from typing import Any
 import gradio as gr
 
 from qinsight.answers import Distortion
-from qinsight.errors import QInsightError, Stopped
+from qinsight.errors import QInsightError
 from qinsight.export import write_csv, write_html, write_jsonl, write_sidecars
 from qinsight.folder import SUFFIXES, Progress, photos_in, rank_folder, ranking
-from qinsight.page.assess_tab import buttons
-from qinsight.page.background import Visits, in_background
 from qinsight.page.host import Host
 from qinsight.page.pictures import line, sentence
+from qinsight.page.tab import AT_ONCE, PRIVATE, Tab, buttons
+from qinsight.page.uploads import scratch_folder
 from qinsight.photos import Photo, decode_in_child
 from qinsight.requests import Sampling
 from qinsight.rows import Row
@@ -32,10 +31,11 @@ KINDS = ["all", "clean", *map(str, Distortion)]
 
 @dataclass(frozen=True)
 class _State:
+    """What the page knows so far; `rows` may still grow, `exports` are the files of a finished run."""
+
     status: str
     rows: Sequence[Row] = ()
-    fresh: bool = False  # whether `rows` is worth sending
-    finished: Path | None = None
+    exports: tuple[str, ...] = ()
 
 
 @dataclass
@@ -47,12 +47,12 @@ class _Shoot:
     thumbnails: dict[str, str] = field(default_factory=dict)
 
 
-class RankTab:
+class RankTab(Tab):
     """Builds the tab and wires it. `local` offers a folder of this computer by its path."""
 
     def __init__(self, host: Host, sampling: Sampling, max_pixels: int | None, *, local: bool) -> None:
         self.host, self.sampling, self.max_pixels, self.local = host, sampling, max_pixels, local
-        self.visits = Visits()
+        super().__init__()
         self._lay_out()
         self._wire()
 
@@ -125,21 +125,19 @@ class RankTab:
         ]
 
     def _wire(self) -> None:
-        at_once: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         running = self.button.click(
             self.run,
             [self.files, self.directory, self.path, self.kind, self.least],
             self.outputs,
             concurrency_id="rank",
             concurrency_limit=2,
-            show_progress="hidden",
-            api_visibility="private",
+            **PRIVATE,
         )
         self.stop.click(
-            self.stopped, None, [self.status, self.button, self.stop], cancels=[running], **at_once
+            self.stopped, None, [self.status, self.button, self.stop], cancels=[running], **AT_ONCE
         )
         for control in (self.kind, self.least):
-            control.change(self.filtered, [self.rows, self.kind, self.least], [self.table], **at_once)
+            control.change(self.filtered, [self.rows, self.kind, self.least], [self.table], **AT_ONCE)
 
     def run(
         self,
@@ -154,34 +152,27 @@ class RankTab:
         try:
             shoot = self._shoot([*(files or []), *(directory or [])], path)
         except QInsightError as error:
-            yield self._values(_State(""), problem=sentence(error))
+            yield self._values(_State(""), sentence(error))
             return
-        stop = self.visits.begin(request.session_hash)
-        yield self._values(_State("Looking through the photos …", (), fresh=True), running=True)
-        state = _State("")
-        try:
-            for news in in_background(lambda stop: self._work(shoot, stop), stop):
-                if stop.is_set():
-                    return
-                if news is None or news == state:
-                    yield gr.skip()
-                    continue
-                state = news
-                yield self._values(state, shoot=shoot, kind=kind, least=least, running=None)
-        except Stopped:
-            yield self._values(_State("Stopped.", state.rows), shoot=shoot, kind=kind, least=least)
-        except QInsightError as error:
-            problem = sentence(error)
-            yield self._values(
-                _State(state.status, state.rows), shoot=shoot, problem=problem, kind=kind, least=least
-            )
-        else:
-            yield self._values(state, shoot=shoot, kind=kind, least=least)
+        sent_at, sent = 0.0, -1
+
+        def show(state: _State, problem: str, running: bool | None) -> list[Any]:
+            # The whole table travels each time: the longer it is, the rarer.
+            nonlocal sent_at, sent
+            due = time.monotonic() - sent_at > max(1.0, len(state.rows) / 150)
+            fresh = bool(state.exports) or running is not None or (due and len(state.rows) != sent)
+            if fresh:
+                sent_at, sent = time.monotonic(), len(state.rows)
+            table = [(row, _cells(row, shoot.thumbnails)) for row in [*state.rows]] if fresh else None
+            return self._values(state, problem, running, table, kind, least)
+
+        nothing = _State("Looking through the photos …")
+        yield from self.follow(request, nothing, lambda stop: self._work(shoot, stop), show)
 
     def _shoot(self, uploads: Sequence[str], path: str) -> _Shoot:
         """The folder to rank: the one named, or one that gathers the uploads under their own names."""
         if uploads:
-            root = Path(tempfile.mkdtemp(prefix="qinsight-rank-"))
+            root = scratch_folder()
             folder = root / "photos"
             folder.mkdir()
             for number, upload in enumerate(uploads):
@@ -202,8 +193,6 @@ class RankTab:
         assert engine is not None  # wait() raises otherwise
         limit = self.max_pixels or engine.about.max_pixels
         rows: list[Row] = []
-        sent = time.monotonic()
-        state = _State("")
         for progress in rank_folder(
             engine,
             shoot.folder,
@@ -215,52 +204,38 @@ class RankTab:
         ):
             if progress.row is not None:
                 rows.append(progress.row)
-            # The whole table travels each time: the longer it is, the rarer.
-            fresh = time.monotonic() - sent > max(1.0, len(rows) / 150)
-            if fresh:
-                sent = time.monotonic()
-            state = _State(_pace(progress), tuple(rows) if fresh else state.rows, fresh)
-            yield state
+            yield _State(_pace(progress), rows)
         found = ranking(shoot.out, names)
+        yield _State("Writing the exports …", found)
         for row in found:
-            if row.photo not in shoot.thumbnails and row.phash:
+            if row.phash and row.photo not in shoot.thumbnails:  # kept from an earlier run
                 _thumbnail(shoot, row.photo, None)
         unread = sum(row.error is not None for row in found)
         words = f"{len(found)} photos ranked" + (f", {unread} of them could not be read" if unread else "")
-        yield _State(words + ".", found, fresh=True, finished=shoot.out)
+        yield _State(words + ".", found, _exports(found, shoot))
 
     def _values(
         self,
         state: _State,
-        *,
-        shoot: _Shoot | None = None,
         problem: str = "",
+        running: bool | None = False,
+        table: list[tuple[Row, list[Any]]] | None = None,
         kind: str = "all",
         least: float = 1.0,
-        running: bool | None = False,
     ) -> list[Any]:
-        """Values of `outputs`; `running` None leaves the buttons alone, which a click may just be pressing."""
-        thumbnails = shoot.thumbnails if shoot else {}
-        cells = [(row, _cells(row, thumbnails)) for row in state.rows]
-        table = _chosen(cells, kind, least) if state.fresh else gr.skip()
+        """Values of `outputs`; `table` None leaves it as it is."""
         downloads: list[Any] = [gr.skip()] * len(self.downloads)
-        if state.finished and shoot:
-            downloads = [
-                gr.DownloadButton(value=path, interactive=True) for path in _exports(state.rows, shoot)
-            ]
+        if state.exports:
+            downloads = [gr.DownloadButton(value=path, interactive=True) for path in state.exports]
         elif running:
             downloads = [gr.DownloadButton(value=None, interactive=False)] * len(self.downloads)
-        kept = cells if state.finished else gr.skip()
-        return [state.status, problem, table, kept, *downloads, *buttons(running)]
+        shown = gr.skip() if table is None else _chosen(table, kind, least)
+        kept = table if state.exports else gr.skip()
+        return [state.status, problem, shown, kept, *downloads, *buttons(running)]
 
     def filtered(self, cells: list[tuple[Row, list[Any]]], kind: str, least: float) -> Any:
         """The part of a finished table that was asked for."""
         return _chosen(cells, kind, least) if cells else gr.skip()
-
-    def stopped(self, request: gr.Request) -> list[Any]:
-        """Stop was pressed; what was finished stays."""
-        self.visits.end(request.session_hash)
-        return ["Stopped. What was finished is kept.", *buttons(False)]
 
 
 def _careful(shoot: _Shoot, limit: int, stop: threading.Event) -> Callable[[Path, bytes], Photo]:
@@ -318,9 +293,9 @@ def _chosen(cells: Sequence[tuple[Row, list[Any]]], kind: str, least: float) -> 
     ]
 
 
-def _exports(rows: Sequence[Row], shoot: _Shoot) -> list[str]:
+def _exports(rows: Sequence[Row], shoot: _Shoot) -> tuple[str, ...]:
     """Every export of a finished run, in a folder the page may hand out from."""
-    place = Path(tempfile.mkdtemp(prefix="qinsight-exports-"))
+    place = scratch_folder()
     write_csv(rows, place / "ranking.csv")
     write_jsonl(rows, place / "ranking.jsonl")
     write_html(rows, place / "contact-sheet.html", shoot.folder)
@@ -328,10 +303,8 @@ def _exports(rows: Sequence[Row], shoot: _Shoot) -> list[str]:
     with zipfile.ZipFile(place / "xmp-sidecars.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sidecars:
             archive.write(path, path.relative_to(place / "xmp"))
-    return [
-        str(place / name)
-        for name in ("ranking.csv", "ranking.jsonl", "contact-sheet.html", "xmp-sidecars.zip")
-    ]
+    names = ("ranking.csv", "ranking.jsonl", "contact-sheet.html", "xmp-sidecars.zip")
+    return tuple(str(place / name) for name in names)
 
 
 def _pace(progress: Progress) -> str:

@@ -1,7 +1,10 @@
 """From what a visitor uploads to a decoded photo: the bytes as they came, read in a process of their own."""
 
 import os
+import shutil
+import tempfile
 import threading
+import time
 from collections import OrderedDict
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from qinsight.errors import PhotoError
 from qinsight.photos import Photo, decode_in_child
 from qinsight.views import view_size
 
-BROWSER_FORMATS = {"JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP"}  # TIFF, HEIC and RAW show as broken pictures
+BROWSER_FORMATS = {"JPEG", "PNG", "WebP", "AVIF", "GIF", "BMP"}  # TIFF, HEIC and RAW show as broken pictures
 
 
 class PhotoInput(gr.Image):
@@ -31,6 +34,19 @@ class PhotoInput(gr.Image):
         if payload is None:
             return None
         return uploaded_path(payload.path)
+
+
+def photo_input(label: str, elem_id: str, height: int) -> PhotoInput:
+    """A photo to drop, paste or choose."""
+    return PhotoInput(
+        type="filepath",
+        image_mode=None,
+        format="png",  # what the page shows of its own making is lossless
+        sources=["upload", "clipboard"],
+        label=label,
+        elem_id=elem_id,
+        height=height,
+    )
 
 
 def uploaded_path(path: str | None) -> str:
@@ -69,6 +85,18 @@ class Darkroom:
         return photo
 
 
+_SCRATCH = tempfile.TemporaryDirectory(prefix="qinsight-")  # gone when the process ends
+KEPT = 3600  # seconds
+
+
+def scratch_folder() -> Path:
+    """A new folder for files the page makes; those older than an hour are deleted on the way."""
+    for old in Path(_SCRATCH.name).iterdir():
+        if time.time() - old.stat().st_mtime > KEPT:
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(dir=_SCRATCH.name))
+
+
 def facts(photo: Photo, max_pixels: int) -> str:
     """What was uploaded and at which size it is rated, in one line."""
     width, height = view_size(*photo.image.size, max_pixels)
@@ -76,9 +104,17 @@ def facts(photo: Photo, max_pixels: int) -> str:
     return f"{photo.format}, {photo.size[0]} × {photo.size[1]}{remarks}; rated at {width} × {height}"
 
 
-def side_by_side(a: Photo, b: Photo, folder: Path) -> tuple[str, str]:
+def preview(photo: Photo) -> str:
+    """The decoded photo as a PNG file that any browser shows, without the original's metadata."""
+    path = scratch_folder() / "preview.png"
+    photo.image.save(path, compress_level=1)
+    return str(path)
+
+
+def side_by_side(a: Photo, b: Photo) -> tuple[str, str]:
     """Both photos as PNG files on canvases of one size, for the slider only: the model is shown others."""
     size = max(a.image.width, b.image.width), max(a.image.height, b.image.height)
+    folder = scratch_folder()
     paths = [str(folder / "a.png"), str(folder / "b.png")]
     for photo, path in zip((a, b), paths, strict=True):
         ImageOps.pad(photo.image, size, color="#808080").save(path, compress_level=1)
