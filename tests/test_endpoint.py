@@ -465,7 +465,7 @@ def test_a_server_that_breaks_inside_a_stream_is_asked_again(error: Any) -> None
     broken = garbage(f"data: {json.dumps({'error': error})}\n\n".encode())
     with running(broken, says(*SCORED)) as server:
         assert texts(connect(server).stream(score())) == {0: "".join(SCORED)}
-    with running(broken) as server, pytest.raises(RequestsFailed, match="status 500.: the engine died"):
+    with running(broken) as server, pytest.raises(RequestsFailed, match=r"status 500\): the engine died"):
         texts(connect(server).stream(score()))
 
 

@@ -21,7 +21,7 @@ from qinsight.page.host import Host
 from qinsight.page.pictures import line, sentence
 from qinsight.page.tab import AT_ONCE, PRIVATE, Tab, buttons
 from qinsight.page.uploads import scratch_folder
-from qinsight.photos import Photo, decode_in_child
+from qinsight.photos import Photo, decode_in_child, read_photo
 from qinsight.requests import Sampling
 from qinsight.rows import Row
 
@@ -40,10 +40,11 @@ class _State:
 
 @dataclass
 class _Shoot:
-    """The photos of one run: where they are, where results go, and their thumbnails."""
+    """The photos of one run: where they are, whether a stranger sent them, where results go, thumbnails."""
 
     folder: Path
     out: Path
+    uploaded: bool
     thumbnails: dict[str, str] = field(default_factory=dict)
 
 
@@ -179,10 +180,10 @@ class RankTab(Tab):
                 name = Path(upload).name
                 target = folder / name if not (folder / name).exists() else folder / f"{number} {name}"
                 os.symlink(upload, target)
-            return _Shoot(folder, root / "results")
+            return _Shoot(folder, root / "results", uploaded=True)
         if self.local and path.strip():
             folder = Path(path.strip()).expanduser()
-            return _Shoot(folder, folder / "q-insight")
+            return _Shoot(folder, folder / "q-insight", uploaded=False)
         raise QInsightError("Choose photos or a folder first.")
 
     def _work(self, shoot: _Shoot, stop: threading.Event) -> Iterator[_State]:
@@ -199,7 +200,7 @@ class RankTab(Tab):
             shoot.out,
             sampling=self.sampling,
             max_pixels=limit,
-            decode=_careful(shoot, limit, stop),
+            decode=_decoder(shoot, limit, stop),
             stop=stop,
         ):
             if progress.row is not None:
@@ -238,11 +239,11 @@ class RankTab(Tab):
         return _chosen(cells, kind, least) if cells else gr.skip()
 
 
-def _careful(shoot: _Shoot, limit: int, stop: threading.Event) -> Callable[[Path, bytes], Photo]:
-    """A decoder for strangers' photos: a process of its own for each; thumbnails are made on the way."""
+def _decoder(shoot: _Shoot, limit: int, stop: threading.Event) -> Callable[[Path, bytes], Photo]:
+    """Reads uploads in a process of their own each, one's own photos here; makes thumbnails on the way."""
 
     def decode(path: Path, content: bytes) -> Photo:
-        photo = decode_in_child(path, view_pixels=limit, stop=stop)
+        photo = decode_in_child(path, view_pixels=limit, stop=stop) if shoot.uploaded else read_photo(content)
         _thumbnail(shoot, path.relative_to(shoot.folder).as_posix(), photo)
         return photo
 
