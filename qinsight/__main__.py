@@ -100,6 +100,7 @@ def _rank_command(commands: Any) -> None:
         metavar="A,B,C,D",
         help="ratings from which 2, 3, 4, 5 stars are given",
     )
+    add("--keep-ratings", action="store_true", help="leave the stars that an existing sidecar has")
     add("--reject-below", type=float, metavar="R", help="rating below which a photo is marked as rejected")
     command.set_defaults(run=_rank)
 
@@ -211,7 +212,9 @@ def _pace(state: Progress) -> str:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from qinsight.export import write_csv, write_html, write_jsonl, write_sidecars
+    from qinsight.contact_sheet import write_html
+    from qinsight.export import write_csv, write_jsonl
+    from qinsight.sidecars import write_sidecars
 
     rows = ranking(options.out, photos_in(options.folder, options.out))
     write_jsonl(rows, options.out / "ranking.jsonl")
@@ -227,6 +230,7 @@ def _export(options: argparse.Namespace) -> None:
             stars=options.stars,
             reject_below=options.reject_below,
             naming=options.xmp_names,
+            keep_ratings=options.keep_ratings,
         )
         _say(f"Written: {len(written)} XMP sidecars")
         for failure in failures:

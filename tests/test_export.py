@@ -18,9 +18,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from qinsight.contact_sheet import write_html
 from qinsight.errors import QInsightError
-from qinsight.export import Sidecars, merged, write_csv, write_html, write_jsonl, write_sidecars
+from qinsight.export import write_csv, write_jsonl
 from qinsight.rows import Row
+from qinsight.sidecars import Sidecars, merged, write_sidecars
 
 EXIFTOOL = shutil.which("exiftool")
 needs_exiftool = pytest.mark.skipif(EXIFTOOL is None, reason="exiftool is not installed")
@@ -228,7 +230,7 @@ def test_a_photo_is_never_written_over(tmp_path):
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from qinsight import export
+from qinsight import contact_sheet, export, sidecars
 from qinsight.errors import QInsightError
 from qinsight.rows import Row
 
@@ -238,9 +240,9 @@ folder = Path(sys.argv[2])
 row = lambda name, words: Row(name, "", "m", 3.0, 3.0, "blur", "slight", words, "")
 try:
     if sys.argv[1] == "write_sidecars":
-        export.write_sidecars([row("a.jpg", "short"), row("b.jpg", "long " * 9999), row("c.jpg", "short")], folder)
+        sidecars.write_sidecars([row("a.jpg", "short"), row("b.jpg", "long " * 9999), row("c.jpg", "short")], folder)
     else:
-        write = getattr(export, sys.argv[1])
+        write = getattr(contact_sheet if sys.argv[1] == "write_html" else export, sys.argv[1])
         write([row(f"{n}.jpg", "word " * 99) for n in range(99)], folder / "kept", *[folder] * (sys.argv[1] == "write_html"))
 except QInsightError as error:
     print(error)

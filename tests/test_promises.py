@@ -22,7 +22,7 @@ ORDER = [
     ["engine", "endpoint"],
     ["assess"],
     ["folder"],
-    ["export", "flags"],
+    ["export", "contact_sheet", "sidecars", "flags"],
     ["__main__"],
 ]
 

@@ -1,7 +1,7 @@
 """Train the preview checkpoint from nothing: the eyes first, then the words.
 
     python -m training.photos --out PHOTOS
-    python -m training.warmup --photos PHOTOS --out RUN --minutes 75
+    python -m training.warmup --photos PHOTOS --out RUN --minutes 66
     python -m training.warmup --photos PHOTOS --evaluate RUN/checkpoint
 
 1) Eyes: the vision tower alone, with throw-away heads that name class, severity, opinion and cues of
@@ -37,7 +37,7 @@ from training.photos import list_photos, open_photo
 class Recipe:
     """Everything that decides what comes out, but for the clock."""
 
-    minutes: float = 75
+    minutes: float = 66
     seed: int = 1
     workers: int = 2
     eyes_share: float = 0.2  # of the minutes

@@ -14,8 +14,9 @@ from typing import Any
 import gradio as gr
 
 from qinsight.answers import Distortion
+from qinsight.contact_sheet import write_html
 from qinsight.errors import QInsightError
-from qinsight.export import write_csv, write_html, write_jsonl, write_sidecars
+from qinsight.export import write_csv, write_jsonl
 from qinsight.folder import SUFFIXES, Progress, photos_in, rank_folder, ranking
 from qinsight.page.host import Host
 from qinsight.page.pictures import line, sentence
@@ -24,6 +25,7 @@ from qinsight.page.uploads import scratch_folder
 from qinsight.photos import Photo, decode_in_child, read_photo
 from qinsight.requests import Sampling
 from qinsight.rows import Row
+from qinsight.sidecars import write_sidecars
 
 HEADERS = ["", "photo", "expected", "written", "degradation", "severity", "burst", "remark"]
 KINDS = ["all", "clean", *map(str, Distortion)]
