@@ -88,7 +88,7 @@ def _card(rank: int, row: Row, folder: Path, thumbnail: int) -> str:
         f"<h2><bdi>{_shown(row.photo)}</bdi></h2>\n"
         f'<p><span class="rank">{rank}.</span> {_rating(row)}</p>\n'
         f"<p>{_shown(_finding(row))}</p>\n"
-        f"{best}{reasoning if reasoning(row) else ''}</article>\n"
+        f"{best}{details if reasoning(row) else ''}</article>\n"
     )
 
 

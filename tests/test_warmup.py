@@ -217,7 +217,7 @@ def test_every_word_of_an_answer_is_one_token_and_a_prompt_is_short() -> None:
             build_messages(task, order=Order.PHOTO_FIRST), tokenize=False, add_generation_prompt=True
         )
         ids = tokenizer.encode(prompt)
-        assert len(ids) <= 30
+        assert len(ids) < 40
         assert tokenizer.decode(ids) == prompt
 
 
