@@ -149,11 +149,9 @@ class EndpointEngine:
         """See `qinsight.requests.Engine.stream`, and above for what happens to requests that fail."""
         stop = stop or threading.Event()
         limit = self._max_pixels if max_pixels is None else max_pixels
-        for request in requests:
+        for request in requests:  # a photo that cannot be shown is refused before anything is sent
             for photo in request.photos:
-                view_size(
-                    *photo.size, limit
-                )  # a photo that cannot be shown is refused before anything is sent
+                view_size(*photo.size, limit)
         conversation = _Conversation(self, requests, sampling, limit)
         conversation.start()
         try:

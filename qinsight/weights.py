@@ -1,6 +1,7 @@
 """From a checkpoint on disk to a model in memory: device, precision, quantisation, adapters."""
 
 import gc
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -263,6 +264,10 @@ def _pack_whole_blocks_only(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
+# It names an optional faster kernel for CPUs on every start; there is nothing a person has to do.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+
+
 class ImageOnlyProcessor(Qwen2_5_VLProcessor):
     """Qwen2.5-VL's processor without its video half, which needs torchvision.
 
@@ -324,8 +329,7 @@ def quantize(model: str, out: Path, device: Device = Device.AUTO, progress: Prog
                     f"Expected full weights to quantise; {part.name} is an adapter. Merge it into its base first."
                 )
             weights = load(checkpoint, device, Precision.NF4, progress)
-            progress(f"Writing {part.name}", None)
-            _write(weights, draft / subfolder)
+            _write(weights, draft / subfolder, progress)
             del weights
             free_cached_memory()
         draft.chmod(0o755)
@@ -338,8 +342,9 @@ def quantize(model: str, out: Path, device: Device = Device.AUTO, progress: Prog
     return [out / subfolder for subfolder in found.parts]
 
 
-def _write(weights: Weights, folder: Path) -> None:
-    weights.model.save_pretrained(folder)
+def _write(weights: Weights, folder: Path, progress: Progress) -> None:
+    with _watched(f"Writing {weights.checkpoint.name}", progress):
+        weights.model.save_pretrained(folder)
     # tokenizer, processor, template, qinsight.json: byte for byte; not a training run's optimiser
     for file in weights.checkpoint.folder.iterdir():
         beside = file.suffix in {".json", ".txt", ".jinja", ".md", ""} and file.name != INDEX

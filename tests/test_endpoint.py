@@ -19,7 +19,7 @@ import pytest
 from PIL import Image, ImageChops
 
 from qinsight import endpoint
-from qinsight.answers import Score
+from qinsight.answers import Degradation, Distortion, Score, Severity
 from qinsight.assess import ask, assessment, last
 from qinsight.endpoint import EndpointEngine, Patience, RequestsFailed, encode
 from qinsight.errors import EngineError, PhotoError, Stopped
@@ -81,7 +81,7 @@ class Answering:
     async def wait_for_the_client_to_hang_up(self) -> None:
         async with asyncio.timeout(10):
             if await self.reader.read(1) == b"":
-                self.server.hung_up.append(time.monotonic())
+                raise ConnectionResetError
 
 
 def says(*words: str, finish: str = "stop") -> Act:
@@ -157,6 +157,9 @@ class Server:
                 try:
                     act = self.choose(asked, len(self.bodies) - 1)
                     await act(Answering(self, asked, reader, writer))
+                except ConnectionError:
+                    self.hung_up.append(time.monotonic())
+                    raise
                 finally:
                     self.open -= 1
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -266,12 +269,12 @@ def test_the_question_is_the_published_one_in_the_order_the_checkpoint_wants(ord
 def test_the_photos_of_a_comparison_stand_where_its_words_put_them() -> None:
     three = (photo(28, 56), photo(56, 84), photo(84, 112))
     with running(says("<answer>Image A</answer>")) as server:
-        texts(connect(server).stream([Request(Task.COMPARISON, three, reference=True)], max_pixels=10_000))
+        texts(connect(server).stream([Request(Task.COMPARISON, three, reference=True)], max_pixels=5_000))
     (body,) = server.bodies
     kinds = "".join(part["type"][0] for part in body["messages"][1]["content"])
     assert kinds == "tititit"
     for arrived, sent in zip(pictures(body), three, strict=True):
-        assert ImageChops.difference(arrived.convert("RGB"), view(sent, 10_000)).getbbox() is None
+        assert ImageChops.difference(arrived.convert("RGB"), view(sent, 5_000)).getbbox() is None
 
 
 def test_greedy_is_temperature_zero_and_leaves_the_penalty_to_the_checkpoint() -> None:
@@ -351,18 +354,23 @@ def test_tokens_that_come_together_are_told_apart() -> None:
 
 
 def test_an_assessment_through_a_server_reads_like_one_from_weights() -> None:
-    severity = ['<answer>{"distortion_class": "', "blur", '", "severity": "', "other0", '"}</answer>']
+    found = [
+        '<think></think><answer>{"distortion_class": "',
+        "blur",
+        '", "severity": "',
+        "slight",
+        '"}</answer>',
+    ]
 
     def choose(body: dict[str, Any], _: int) -> Act:
-        return says(
-            *(SCORED if SCORE in json.dumps(body, ensure_ascii=False).replace("\\", "") else severity)
-        )
+        is_score = {"type": "text", "text": SCORE} in body["messages"][1]["content"]
+        return says(*(SCORED if is_score else found))
 
-    with running(choose=lambda body, n: choose(body, n)) as server:
+    with running(choose=choose) as server:
         asked = last(ask(connect(server), assessment(photo())))
-    assert asked[0].answer == Score(3.5)
+    assert [one.answer for one in asked] == [Score(3.5), Degradation(Distortion.BLUR, Severity.SLIGHT)]
     assert [place.length for place in asked[0].places] == [len(word) for word in SCORED[4:]]
-    assert asked[1].finish is Finish.STOP
+    assert [place.offset for place in asked[0].places[:2]] == [len("".join(SCORED[:n])) for n in (4, 5)]
 
 
 def test_thinking_that_a_server_cut_out_is_put_back() -> None:
@@ -527,8 +535,7 @@ def test_a_second_try_that_says_something_else_is_not_glued_on(second: list[str]
         b"data: [1, 2]\n\n",
         b'data: {"choices": 5}\n\n',
         b'data: {"choices": [{"delta": {"content": "x"}, "finish_reason": "abort"}]}\n\n',
-        b"data: " + b"x" * 2**21,
-        b"",
+        b": nothing but a comment\n\n",
     ],
 )
 def test_garbage_is_asked_for_again_and_then_told_in_a_sentence(data: bytes) -> None:
@@ -543,10 +550,19 @@ def test_garbage_is_asked_for_again_and_then_told_in_a_sentence(data: bytes) -> 
     assert len(str(failed.value)) < 300
 
 
+def test_an_event_that_never_ends_is_not_collected_forever() -> None:
+    with (
+        running(garbage(b"data: " + b"x" * 2**21)) as server,
+        pytest.raises(RequestsFailed, match="an event without an end"),
+    ):
+        texts(connect(server).stream(score()))
+
+
 def test_the_end_of_a_finished_reply_may_be_rough() -> None:
     async def act(answering: Answering) -> None:
         await answering.begin()
         await answering.word("<answer>4</answer>", finish="stop")
+        await answering.word("more")
         await answering.raw(b"data: {broken\n\n")
         answering.writer.close()
 
@@ -556,14 +572,18 @@ def test_the_end_of_a_finished_reply_may_be_rough() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
-    [((), "longer than 0.2 seconds to begin"), (("<think>",), "longer than 0.3 seconds to go on")],
+    ("words", "patience", "sentence"),
+    [
+        ((), Patience(first_token=0.2), "longer than 0.2 seconds to begin its reply"),
+        (("<think>",), Patience(between_tokens=0.3), "longer than 0.3 seconds to go on with its reply"),
+    ],
 )
-def test_a_server_that_hangs_is_left_after_its_time(words: Sequence[str], sentence: str) -> None:
-    patience = Patience(first_token=0.2, between_tokens=0.3)
+def test_a_server_that_hangs_is_left_after_its_time(
+    words: Sequence[str], patience: Patience, sentence: str
+) -> None:
     with running(hangs_after(*words)) as server, pytest.raises(RequestsFailed, match=sentence):
         texts(connect(server, patience=patience).stream(score()))
-    assert len(server.hung_up) == len(server.bodies) == 1
+    assert len(server.bodies) == 1
 
 
 def test_a_failed_request_costs_the_others_nothing() -> None:
