@@ -148,7 +148,8 @@ class Server:
                 body = await reader.readexactly(int(fields.get("content-length", 0)))
                 self.keys.append(fields.get("authorization"))
                 if head.startswith("GET"):
-                    await self.models(Answering(self, {}, reader, writer))
+                    known = head.startswith("GET /v1/models ")
+                    await (self.models if known else refuses(404, ""))(Answering(self, {}, reader, writer))
                     continue
                 asked = json.loads(body)
                 self.bodies.append(asked)
@@ -616,7 +617,7 @@ def connect_and_lose() -> EndpointEngine:
 
 def test_a_photo_that_cannot_be_shown_is_refused_before_anything_is_sent() -> None:
     with running(says(*SCORED)) as server, pytest.raises(PhotoError, match="times as long as wide"):
-        texts(connect(server).stream([*score(), Request(Task.SCORE, (photo(6000, 20),))]))
+        texts(connect(server, concurrency=1).stream([*score(), Request(Task.SCORE, (photo(6000, 20),))]))
     assert server.bodies == []
 
 
@@ -686,7 +687,6 @@ def models(*names: str) -> Act:
         (refuses(200, "<html>hello</html>"), None, "no OpenAI-compatible server"),
         (refuses(200, '{"data": [{"name": "x"}]}'), None, "no OpenAI-compatible server"),
         (refuses(503, {"error": {"message": "Loading model"}}), None, r"status 503\): Loading model"),
-        (garbage(b"x" * 2**22), None, "no OpenAI-compatible server"),
         (cut_after("x"), None, "did not say which models"),
     ],
 )
@@ -698,6 +698,22 @@ def test_a_server_that_is_not_the_one_we_want_is_refused_in_a_sentence(
         with pytest.raises(EngineError, match=sentence) as refused:
             connect(server, model=model)
     assert "\n" not in str(refused.value)
+
+
+def test_a_list_of_models_without_an_end_is_not_read_to_it() -> None:
+    pieces = []
+
+    async def act(answering: Answering) -> None:
+        await answering.begin()
+        for number in range(1000):
+            await answering.raw(b"x" * 2**16)
+            pieces.append(number)
+
+    with running() as server:
+        server.models = act
+        with pytest.raises(EngineError, match="no OpenAI-compatible server"):
+            connect(server)
+    assert len(pieces) < 200  # 64 KB each: what the sockets hold, and the megabyte we read
 
 
 def test_a_server_that_is_not_there_is_told_in_a_sentence() -> None:

@@ -12,6 +12,7 @@ from qinsight.page.compare_tab import CompareTab
 from qinsight.page.host import Host
 from qinsight.page.pictures import CSS, line
 from qinsight.page.rank_tab import RankTab
+from qinsight.page.tab import Tab
 from qinsight.page.uploads import Darkroom
 from qinsight.requests import Sampling
 
@@ -39,11 +40,11 @@ def build_page(
         gr.Markdown("# Q-Insight", elem_classes="qi-head")
         head = line("headline", "status")
         with gr.Tab("Assess", id="assess"):
-            AssessTab(host, darkroom, sampling, max_pixels)
+            tabs: list[Tab] = [AssessTab(host, darkroom, sampling, max_pixels)]
         with gr.Tab("Compare", id="compare"):
-            CompareTab(host, darkroom, sampling, max_pixels)
+            tabs.append(CompareTab(host, darkroom, sampling, max_pixels))
         with gr.Tab("Rank", id="rank"):
-            RankTab(host, sampling, max_pixels, local=local)
+            tabs.append(RankTab(host, sampling, max_pixels, local=local))
         with gr.Tab("About", id="about"):
             about = gr.Markdown(elem_id="about")
         timer = gr.Timer(1.0)
@@ -60,6 +61,8 @@ def build_page(
                 show_progress="hidden",
                 api_visibility="private",
             )
+        for tab in tabs:
+            page.unload(tab.left)
     page.queue(max_size=32, default_concurrency_limit=4, api_open=False)
     return page
 

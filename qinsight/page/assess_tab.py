@@ -104,25 +104,35 @@ class AssessTab(Tab):
         ]
 
     def _wire(self) -> None:
-        run: dict[str, Any] = {
-            "outputs": self.outputs,
-            "concurrency_id": "model",
-            "concurrency_limit": 1,
-            **PRIVATE,
-        }
-        running = [
-            self.button.click(self.run, [self.source], **run),
-            self.photo.upload(self.run, [self.photo], **run),
-            self.raw.upload(self.run, [self.raw], **run),
-            self.examples.select(self.run_example, None, **run),
+        run: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1, **PRIVATE}
+        turns = [
+            self.photo.upload(self.turn_to, [self.photo], self.outputs, **AT_ONCE),
+            self.raw.upload(self.turn_to, [self.raw], self.outputs, **AT_ONCE),
+            self.examples.select(self.turn_to_example, None, self.outputs, **AT_ONCE),
+            self.button.click(self.turn_to, [self.source], self.outputs, **AT_ONCE),
         ]
+        running = [turn.then(self.run, [self.source], self.outputs, **run) for turn in turns]
         self.stop.click(self.stopped, None, [self.status, self.button, self.stop], cancels=running, **AT_ONCE)
-        self.photo.clear(self.cleared, None, self.outputs, cancels=running, **AT_ONCE)
+        self.photo.clear(self.turn_to, [gr.State(None)], self.outputs, **AT_ONCE)
+
+    def turn_to(self, path: str | None, request: gr.Request) -> list[Any]:
+        """Another photo, or none, is on the table: nothing of the old answer stays, whoever is waiting in line."""
+        self.visits.turn_to(request.session_hash, path)
+        words = "Waiting for the model …" if path else ""
+        return self._values(_State(words), source=path, running=bool(path))
+
+    def turn_to_example(self, event: gr.SelectData, request: gr.Request) -> list[Any]:
+        """One of our own photos is on the table."""
+        path = str(EXAMPLES[event.index])
+        source, _, *others = self.turn_to(path, request)
+        return [source, path, *others]
 
     def run(self, path: str | None, request: gr.Request) -> Iterator[Any]:
-        """Assess one upload; yields the values of `outputs`."""
+        """Assess the photo on the table; yields the values of `outputs`."""
         if not path:
             yield self._values(_State(""), problem="Upload, paste or pick a photo first.")
+            return
+        if not self.visits.looks_at(request.session_hash, path):
             return
         previewed = False
 
@@ -136,12 +146,6 @@ class AssessTab(Tab):
         yield from self.follow(
             request, _State("Reading the photo …"), lambda stop: self._work(path, stop), show
         )
-
-    def run_example(self, event: gr.SelectData, request: gr.Request) -> Iterator[Any]:
-        """Show one of our own photos and assess it."""
-        path = str(EXAMPLES[event.index])
-        for values in self.run(path, request):
-            yield [values[0], path, *values[2:]] if isinstance(values, list) else values
 
     def _work(self, path: str, stop: threading.Event) -> Iterator[_State]:
         yield _State("Reading the photo …")
@@ -181,11 +185,6 @@ class AssessTab(Tab):
             words_of(diagnosis) if diagnosis else "",
             *buttons(running),
         ]
-
-    def cleared(self, request: gr.Request) -> list[Any]:
-        """The photo was taken away: nothing of its answer stays."""
-        self.visits.end(request.session_hash)
-        return self._values(_State(""))
 
 
 def caption(path: Path) -> str:

@@ -56,10 +56,20 @@ def in_background(
 
 
 class Visits:
-    """The running question of each visitor: a new one, a new photo or Stop ends the one before."""
+    """What each visitor looks at, and the question that runs about it; a new subject ends the old question."""
 
     def __init__(self) -> None:
         self._running: dict[str, threading.Event] = {}
+        self._subject: dict[str, object] = {}
+
+    def turn_to(self, session: str | None, subject: object) -> None:
+        """The visitor looks at something else now, None for nothing: what was asked about the old ends."""
+        self.end(session)
+        self._subject[session or ""] = subject
+
+    def looks_at(self, session: str | None, subject: object) -> bool:
+        """Whether a question that waited in line is still about what the visitor looks at."""
+        return self._subject.get(session or "") == subject
 
     def begin(self, session: str | None) -> threading.Event:
         """End the visitor's running question; returns the stop event for the next one."""
@@ -73,3 +83,8 @@ class Visits:
         stop = self._running.pop(session or "", None)
         if stop is not None:
             stop.set()
+
+    def forget(self, session: str | None) -> None:
+        """The visitor left."""
+        self.end(session)
+        self._subject.pop(session or "", None)

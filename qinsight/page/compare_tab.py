@@ -89,33 +89,34 @@ class CompareTab(Tab):
         ]
 
     def _wire(self) -> None:
-        running = self.button.click(
-            self.run,
-            [self.a, self.b, self.reference],
-            self.outputs,
-            concurrency_id="model",
-            concurrency_limit=1,
-            **PRIVATE,
+        photos = [self.a, self.b, self.reference]
+        running = self.button.click(self.turn_to, photos, self.outputs, **AT_ONCE).then(
+            self.run, photos, self.outputs, concurrency_id="model", concurrency_limit=1, **PRIVATE
         )
         self.stop.click(
             self.stopped, None, [self.status, self.button, self.stop], cancels=[running], **AT_ONCE
         )
-        for photo in (self.a, self.b, self.reference):
+        for photo in photos:
             # a new photo, a removed one: the old verdict must not stay beside it
             for event in (photo.upload, photo.clear):
-                event(self.cleared, None, self.outputs, cancels=[running], **AT_ONCE)
+                event(self.cleared, None, self.outputs, **AT_ONCE)
         self.examples.load_input_event.then(self.cleared, None, self.outputs, **AT_ONCE)
         for photo in (self.a, self.b):
             photo.change(self.look, [self.a, self.b], [self.slider, self.problem], **PRIVATE)
-        self.swap.click(
-            self.swapped, [self.a, self.b], [self.a, self.b, *self.outputs], cancels=[running], **AT_ONCE
-        )
+        self.swap.click(self.swapped, [self.a, self.b], [self.a, self.b, *self.outputs], **AT_ONCE)
+
+    def turn_to(self, a: str | None, b: str | None, reference: str | None, request: gr.Request) -> list[Any]:
+        """These photos are to be compared, whoever is waiting in line."""
+        self.visits.turn_to(request.session_hash, (a, b, reference))
+        return self._values(_State("Waiting for the model …"), running=True)
 
     def run(self, a: str | None, b: str | None, reference: str | None, request: gr.Request) -> Iterator[Any]:
         """Compare the photos; yields the values of `outputs`."""
         if not a or not b:
             missing = "two photos" if not a and not b else "photo A" if not a else "photo B"
             yield self._values(_State(""), f"Upload {missing} first.")
+            return
+        if not self.visits.looks_at(request.session_hash, (a, b, reference)):
             return
         paths = [path for path in (a, b, reference) if path]
         nothing = _State("Reading the photos …")
@@ -178,5 +179,5 @@ class CompareTab(Tab):
 
     def cleared(self, request: gr.Request) -> list[Any]:
         """A photo changed: nothing of the old answer stays."""
-        self.visits.end(request.session_hash)
+        self.visits.turn_to(request.session_hash, None)
         return self._values(_State(""))

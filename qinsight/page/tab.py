@@ -61,6 +61,10 @@ class Tab:
         else:
             yield show(state, "", False)
 
+    def left(self, request: gr.Request) -> None:
+        """The visitor closed the page."""
+        self.visits.forget(request.session_hash)
+
     def stopped(self, request: gr.Request) -> list[Any]:
         """Stop was pressed; what has come so far stays. Values for the status and the two buttons."""
         self.visits.end(request.session_hash)
