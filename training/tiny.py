@@ -149,7 +149,6 @@ def build_model(tokenizer: Qwen2Tokenizer) -> Qwen2_5_VLForConditionalGeneration
         bos_token_id=token("<|endoftext|>"),
         do_sample=False,
         repetition_penalty=1.0,
-        max_new_tokens=256,
     )
     return model
 

@@ -38,14 +38,22 @@ def engine_alone(engine: LocalEngine, path: Path) -> tuple[float, float]:
     return first or float("nan"), time.perf_counter() - started
 
 
-def through_the_page(client: httpx.Client, url: str, target: int, path: Path) -> tuple[float, float]:
-    """The same, from the moment the upload has arrived to the message that carries the words."""
+def through_the_page(
+    client: httpx.Client, url: str, targets: tuple[int, int], path: Path
+) -> tuple[float, float]:
+    """The same, from the moment the upload has arrived to the message that carries the words.
+
+    As the browser does: the photo is put on the table, then its question joins the queue.
+    """
     with path.open("rb") as file:
         (stored,) = client.post(f"{url}/gradio_api/upload", files={"files": (path.name, file)}).json()
     session = f"bench{time.perf_counter_ns()}"
     data = {"path": stored, "meta": {"_type": "gradio.FileData"}}
     started, first = time.perf_counter(), None
-    body = {"data": [data], "fn_index": target, "session_hash": session, "trigger_id": None}
+    table, question = targets
+    body = {"data": [data], "fn_index": table, "session_hash": session, "trigger_id": None}
+    client.post(f"{url}/gradio_api/run/predict", json=body).raise_for_status()
+    body |= {"data": [None], "fn_index": question}
     client.post(f"{url}/gradio_api/queue/join", json=body).raise_for_status()
     with client.stream("GET", f"{url}/gradio_api/queue/data", params={"session_hash": session}) as events:
         for event in events.iter_lines():
@@ -64,13 +72,13 @@ def _has_words(message: dict[str, Any]) -> bool:
     return any(values[place] not in ("", []) for place in WORDS)
 
 
-def upload_target(client: httpx.Client, url: str) -> int:
-    """The function that a photo uploaded to the Assess tab starts."""
+def upload_targets(client: httpx.Client, url: str) -> tuple[int, int]:
+    """What a photo uploaded to the Assess tab starts: it is put on the table, then asked about."""
     config = client.get(f"{url}/config").json()
     photo = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "photo")
-    return next(
-        d["id"] for d in config["dependencies"] if [photo, "upload"] in [list(t) for t in d["targets"]]
-    )
+    known = config["dependencies"]
+    table = next(d["id"] for d in known if [photo, "upload"] in [list(t) for t in d["targets"]])
+    return table, next(d["id"] for d in known if d["trigger_after"] == table)
 
 
 def peak_megabytes(pid: int) -> float:
@@ -117,11 +125,11 @@ def main() -> None:
 
 
 def measure(client: httpx.Client, url: str, engine: LocalEngine, rounds: int) -> None:
-    target = upload_target(client, url)
+    targets = upload_targets(client, url)
     alone, page = [], []
     for turn in range(rounds + 1):
         for path in PHOTOS:
-            pair = engine_alone(engine, path), through_the_page(client, url, target, path)
+            pair = engine_alone(engine, path), through_the_page(client, url, targets, path)
             if turn:  # the first round warms up
                 alone.append(pair[0])
                 page.append(pair[1])

@@ -4,6 +4,7 @@ python -m tests.benchmarks.photos
 """
 
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from qinsight.photos import decode_in_child, load_photo
 
