@@ -10,7 +10,6 @@ import math
 import os
 import re
 import struct
-import tempfile
 import threading
 import zlib
 from collections.abc import Iterator
@@ -31,6 +30,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from qinsight.errors import PhotoError
 from qinsight.photo_child import ask_child
 from qinsight.photo_files import (
+    MOST_BYTES,
     Source,
     check_jpeg,
     full_size_tiff,
@@ -82,10 +82,7 @@ def read_photo(source: Source, *, max_pixels: int | None = None) -> Photo:
         return read_here(data, max_pixels=max_pixels)
     _require_extra(kind)
     # Damaged files crash these libraries: 4 of 4 runs of pi_heif on randomly damaged HEICs died in seconds.
-    with tempfile.TemporaryFile() as file:
-        file.write(data)
-        file.seek(0)
-        return _from_child(*ask_child(file, max_pixels=max_pixels, seconds=120, memory_mb=4096))
+    return _from_child(*ask_child(data, max_pixels=max_pixels, seconds=120, memory_mb=4096))
 
 
 def decode_in_child(
@@ -103,9 +100,10 @@ def decode_in_child(
     `Stopped` is raised on `stop`, `PhotoError` at the limits.
     """
     with open_regular(path) as file:
-        return _from_child(
-            *ask_child(file, view_pixels=view_pixels, seconds=seconds, memory_mb=memory_mb, stop=stop)
-        )
+        content = file.read(MOST_BYTES + 1)  # the child refuses one byte too many
+    return _from_child(
+        *ask_child(content, view_pixels=view_pixels, seconds=seconds, memory_mb=memory_mb, stop=stop)
+    )
 
 
 def read_here(source: Source, *, max_pixels: int | None = None) -> Photo:

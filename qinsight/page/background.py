@@ -1,7 +1,6 @@
 """Slow work in a thread of its own, watched from the generator that feeds the page."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import TypeVar
@@ -23,6 +22,7 @@ def in_background(
     states: list[State] = []
     news = threading.Event()
     outcome: Future[None] = Future()
+    ended = threading.Event()  # the last state does not wait for its turn
 
     def produce() -> None:
         try:
@@ -33,6 +33,7 @@ def in_background(
             outcome.set_exception(error)
         else:
             outcome.set_result(None)
+        ended.set()
         news.set()
 
     threading.Thread(target=produce, name="qinsight-work", daemon=True).start()
@@ -50,7 +51,7 @@ def in_background(
             if done:
                 outcome.result()
                 return
-            time.sleep(PACE)
+            ended.wait(PACE)
     finally:
         stop.set()
 

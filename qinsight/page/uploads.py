@@ -14,6 +14,7 @@ from gradio.utils import get_upload_folder
 from PIL import ImageOps
 
 from qinsight.errors import PhotoError
+from qinsight.photo_child import keep_one_ready
 from qinsight.photos import Photo, decode_in_child
 from qinsight.views import view_size
 
@@ -65,6 +66,7 @@ class Darkroom:
     REMEMBERED = 8  # photos of at most 3 MB
 
     def __init__(self) -> None:
+        keep_one_ready()
         self._photos: OrderedDict[tuple[str, int], Photo] = OrderedDict()
         self._lock = threading.Lock()
 
