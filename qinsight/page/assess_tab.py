@@ -148,7 +148,6 @@ class AssessTab(Tab):
         )
 
     def _work(self, path: str, stop: threading.Event) -> Iterator[_State]:
-        yield _State("Reading the photo …")
         for status in self.host.wait(stop):
             yield _State(status)
         engine = self.host.engine

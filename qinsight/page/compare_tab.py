@@ -123,7 +123,6 @@ class CompareTab(Tab):
         yield from self.follow(request, nothing, lambda stop: self._work(paths, stop), self._values)
 
     def _work(self, paths: list[str], stop: threading.Event) -> Iterator[_State]:
-        yield _State("Reading the photos …")
         for status in self.host.wait(stop):
             yield _State(status)
         engine = self.host.engine

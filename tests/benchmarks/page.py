@@ -19,6 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import httpx
+from PIL import Image
 
 from qinsight.assess import ask, assessment
 from qinsight.engine import LocalEngine
@@ -117,18 +118,31 @@ def main() -> None:
                     time.sleep(0.05)
             print(f"start-up to the first page {time.perf_counter() - started:.1f} s")
             engine = LocalEngine.open(options.model)
-            measure(client, url, engine, options.rounds)
+            with tempfile.TemporaryDirectory() as folder:
+                for name, photos in (
+                    ("example size", PHOTOS),
+                    ("1 megapixel", enlarged(PHOTOS, Path(folder))),
+                ):
+                    print(name)
+                    measure(client, url, engine, photos, options.rounds)
             print(f"peak memory of the page's process {peak_megabytes(page.pid):.0f} MB")
         finally:
             page.terminate()
             page.wait()
 
 
-def measure(client: httpx.Client, url: str, engine: LocalEngine, rounds: int) -> None:
+def enlarged(photos: list[Path], folder: Path) -> list[Path]:
+    """The photos as JPEGs of 1148 x 868 pixels."""
+    for path in photos:
+        Image.open(path).resize((1148, 868), Image.Resampling.BICUBIC).save(folder / path.name, quality=92)
+    return [folder / path.name for path in photos]
+
+
+def measure(client: httpx.Client, url: str, engine: LocalEngine, photos: list[Path], rounds: int) -> None:
     targets = upload_targets(client, url)
     alone, page = [], []
     for turn in range(rounds + 1):
-        for path in PHOTOS:
+        for path in photos:
             pair = engine_alone(engine, path), through_the_page(client, url, targets, path)
             if turn:  # the first round warms up
                 alone.append(pair[0])
@@ -138,7 +152,9 @@ def measure(client: httpx.Client, url: str, engine: LocalEngine, rounds: int) ->
         bare = statistics.median(one[place] for one in alone)
         ratio = statistics.median(p[place] / a[place] for p, a in zip(page, alone, strict=True))
         extra = statistics.median(p[place] - a[place] for p, a in zip(page, alone, strict=True))
-        print(f"{name:13} page {ours:.3f} s   engine {bare:.3f} s   extra {extra:+.3f} s   ratio {ratio:.2f}")
+        print(
+            f"  {name:13} page {ours:.3f} s   engine {bare:.3f} s   extra {extra:+.3f} s   ratio {ratio:.2f}"
+        )
 
 
 if __name__ == "__main__":
