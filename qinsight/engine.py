@@ -9,8 +9,9 @@ tests/test_engine.py).
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -212,9 +213,40 @@ def prepare(
 
 
 def pixels(weights: Weights, photo: Image.Image) -> tuple[Tensor, Tensor]:
-    """Normalised patches (patches, 3 * 2 * 14 * 14) and the patch grid (1, 3) of a photo already at its view size."""
-    processed = weights.image_processor(images=[photo], do_resize=False, return_tensors="pt")
-    return processed["pixel_values"], processed["image_grid_thw"]
+    """Normalised patches (patches, 3 * 2 * 14 * 14) and the patch grid (1, 3) of a photo already at its view size.
+
+    The image processor's own values, bit for bit, looked up by byte: its numpy takes as long as the vision
+    tower of the preview.
+    """
+    table = _table_of(weights)
+    planes = torch.from_numpy(np.array(photo)).permute(2, 0, 1).int()
+    values = torch.stack([row[plane] for row, plane in zip(table, planes, strict=True)])
+    return _patches(values), torch.tensor([[1, photo.height // PATCH, photo.width // PATCH]])
+
+
+PATCH = 14  # of the vision tower; two by two are merged into one token
+
+
+def _patches(planes: Tensor) -> Tensor:
+    """(3, H, W) values as Qwen2-VL's processor lays them out: merged patches together, each frame twice."""
+    height, width = planes.shape[1] // (2 * PATCH), planes.shape[2] // (2 * PATCH)
+    blocks = planes.reshape(3, height, 2, PATCH, width, 2, PATCH).permute(1, 4, 2, 5, 0, 3, 6)
+    return blocks[..., None, :, :].expand(-1, -1, -1, -1, -1, 2, -1, -1).reshape(height * width * 4, -1)
+
+
+def _table_of(weights: Weights) -> Tensor:
+    """What the image processor makes of each byte in each channel, (3, 256): asked of it once."""
+    processor = weights.image_processor
+    if not hasattr(processor, "qinsight_table"):
+        bytes_: Any = (np.arange(56 * 56) % 256).astype(np.uint8).reshape(56, 56)
+        sample = Image.fromarray(np.stack([bytes_] * 3, axis=-1))
+        answer = processor(images=[sample], do_resize=False, return_tensors="pt")["pixel_values"]
+        which = _patches(torch.from_numpy(bytes_).int().expand(3, -1, -1))
+        channel = _patches(torch.arange(3)[:, None, None].expand(-1, 56, 56))
+        table = torch.empty(3, 256)
+        table[channel.flatten(), which.flatten()] = answer.flatten()
+        processor.qinsight_table = table
+    return cast(Tensor, processor.qinsight_table)
 
 
 def _look(weights: Weights, photo: Image.Image, max_pixels: int) -> _Seen:
@@ -287,27 +319,26 @@ class _Conversation:
 
     @torch.inference_mode()
     def _read(self, prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor, Tensor]:
-        """Read all prompts: what they share once, the rest side by side, padded on the left.
+        """Read all prompts: what several share once, the rest side by side, padded on the left.
 
         Returns logits (B, V), the attention mask (B, T) and which tokens were used (B, V).
         """
-        shared = _shared_length(prompts)
-        rows = len(prompts)
-        if shared:
-            first = prompts[0]
-            self._forward(first.embeddings[None, :shared], first.positions[:, None, :shared], None)
-            self.cache.batch_repeat_interleave(rows)
-        rests = [prompt.embeddings[shared:] for prompt in prompts]
-        longest = max(len(rest) for rest in rests)
-        embeddings = rests[0].new_zeros(rows, longest, rests[0].shape[-1])
-        positions = prompts[0].positions.new_zeros(3, rows, longest)
-        mask = torch.ones(rows, shared + longest, dtype=torch.long, device=embeddings.device)
-        for row, (prompt, rest) in enumerate(zip(prompts, rests, strict=True)):
-            gap = longest - len(rest)
-            embeddings[row, gap:] = rest
-            positions[:, row, gap:] = prompt.positions[:, shared:]
-            mask[row, shared : shared + gap] = 0
-        logits = self._forward(embeddings, positions, None if bool(mask.all()) else mask)
+        groups = _groups(prompts)
+        shared = [0] * len(prompts)
+        before: Tensor | None = None
+        if len(groups) < len(prompts):
+            heads = [(prompts[group.rows[0]], 0, group.shared) for group in groups]
+            embeddings, positions, mask = _padded(heads)
+            self._forward(embeddings, positions, _unless_full(mask))
+            owner = torch.tensor([number for number, group in enumerate(groups) for _ in group.rows])
+            self.cache.batch_select_indices(owner.to(mask.device))
+            before = mask[owner.to(mask.device)]
+            shared = [group.shared for group in groups for _ in group.rows]
+        tails = [(prompt, start, len(prompt.ids)) for prompt, start in zip(prompts, shared, strict=True)]
+        embeddings, positions, mask = _padded(tails)
+        if before is not None:
+            mask = torch.cat([before, mask], dim=1)
+        logits = self._forward(embeddings, positions, _unless_full(mask))
         used = torch.zeros_like(logits, dtype=torch.bool)
         for row, prompt in enumerate(prompts):
             used[row, prompt.ids] = True
@@ -401,20 +432,57 @@ class _Conversation:
         )
 
 
-def _shared_length(prompts: Sequence[Prompt]) -> int:
-    """How many leading tokens, photos included, all prompts have in common, if that is worth a pass of its own."""
-    if len(prompts) == 1:
-        return 0
-    shared = (
-        min(len(prompt.ids) for prompt in prompts) - 1
-    )  # each row needs one token of its own to go on from
-    first = prompts[0]
-    for prompt in prompts[1:]:
-        same = (
-            (prompt.ids[:shared] == first.ids[:shared])
-            & (prompt.embeddings[:shared] == first.embeddings[:shared]).all(dim=-1)
-            # two plain photos of turned sizes may look the same and still stand elsewhere
-            & (prompt.positions[:, :shared] == first.positions[:, :shared]).all(dim=0)
-        )
-        shared = min(shared, int(same.long().cumprod(0).sum()))
-    return shared if shared >= WORTH_SHARING else 0
+def _padded(parts: Sequence[tuple[Prompt, int, int]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Tokens `start` to `end` of prompts as embeddings (B, T, D), positions (3, B, T), mask (B, T), padded left."""
+    longest = max(end - start for _, start, end in parts)
+    first = parts[0][0]
+    embeddings = first.embeddings.new_zeros(len(parts), longest, first.embeddings.shape[-1])
+    positions = first.positions.new_zeros(3, len(parts), longest)
+    mask = torch.zeros(len(parts), longest, dtype=torch.long, device=embeddings.device)
+    for row, (prompt, start, end) in enumerate(parts):
+        gap = longest - (end - start)
+        embeddings[row, gap:] = prompt.embeddings[start:end]
+        positions[:, row, gap:] = prompt.positions[:, start:end]
+        mask[row, gap:] = 1
+    return embeddings, positions, mask
+
+
+def _unless_full(mask: Tensor) -> Tensor | None:
+    """None where nothing is padded: attention is faster without a mask."""
+    return None if bool(mask.all()) else mask
+
+
+@dataclass
+class _Group:
+    """Neighbouring rows whose prompts begin alike, and for how many tokens."""
+
+    rows: list[int]
+    shared: int
+
+
+def _groups(prompts: Sequence[Prompt]) -> list[_Group]:
+    """Rows that share at least half of their prompt, photos included: the questions about one photo, samples."""
+    groups: list[_Group] = []
+    for row, prompt in enumerate(prompts):
+        # each row needs one token of its own to go on from
+        alone = len(prompt.ids) - 1
+        if groups:
+            group = groups[-1]
+            shared = min(group.shared, _alike(prompts[group.rows[0]], prompt), alone)
+            if shared >= max(WORTH_SHARING, alone // 2):
+                group.rows.append(row)
+                group.shared = shared
+                continue
+        groups.append(_Group([row], alone))
+    return groups
+
+
+def _alike(one: Prompt, other: Prompt) -> int:
+    """How many leading tokens are the same: their ids, what the photos look like, and where they stand."""
+    length = min(len(one.ids), len(other.ids))
+    same = (
+        (one.ids[:length] == other.ids[:length])
+        & (one.embeddings[:length] == other.embeddings[:length]).all(dim=-1)
+        & (one.positions[:, :length] == other.positions[:, :length]).all(dim=0)
+    )
+    return int(same.long().cumprod(0).sum())

@@ -17,7 +17,7 @@ from PIL import Image
 
 from qinsight import weights as weights_module
 from qinsight.checkpoint import Device, Precision
-from qinsight.engine import LocalEngine, Prompt, _Conversation, _shared_length, pixels, prepare
+from qinsight.engine import LocalEngine, Prompt, _alike, _Conversation, _groups, pixels, prepare
 from qinsight.errors import EngineError, PhotoError, Stopped
 from qinsight.prompts import Order, Task
 from qinsight.requests import Delta, Finish, Request, Sampling
@@ -172,11 +172,36 @@ def test_score_and_degradation_of_one_photo_share_what_they_have_in_common(
     with hooked(weights.model.model.visual, count):
         prompts = prepare(weights, requests, WHOLE, order)
     assert looks == 1
-    shared = _shared_length(prompts)
     photo_end = int((prompts[0].ids == weights.model.config.image_token_id).nonzero().max())
-    assert (shared > photo_end) == (order is Order.PHOTO_FIRST)
+    read_once = [group.shared > photo_end for group in _groups(prompts) if len(group.rows) == 2]
+    assert read_once == ([True] if order is Order.PHOTO_FIRST else [])
     alone = [written_prompts(weights, [prompt], Sampling(max_new_tokens=12))[0] for prompt in prompts]
     assert written_prompts(weights, prompts, Sampling(max_new_tokens=12)) == alone
+
+
+def test_in_a_batch_of_photos_each_is_read_once_for_both_its_questions(
+    engine: LocalEngine, picture: Callable[[str], Image.Image]
+) -> None:
+    weights = engine._weights("score_degradation")
+    photos = [picture("score"), picture("dist"), picture("a")]
+    requests = [Request(task, (photo,)) for photo in photos for task in (Task.SCORE, Task.DEGRADATION)]
+    prompts = prepare(weights, [*requests, Request(Task.SCORE, (picture("b"),))], WHOLE, Order.PHOTO_FIRST)
+    assert [group.rows for group in _groups(prompts)] == [[0, 1], [2, 3], [4, 5], [6]]
+    sampling = Sampling(max_new_tokens=12)
+    alone = [written_prompts(weights, [prompt], sampling)[0] for prompt in prompts]
+    assert written_prompts(weights, prompts, sampling) == alone
+
+
+def test_pixels_are_the_image_processors_own_bit_for_bit(engine: LocalEngine) -> None:
+    weights = engine._weights("score_degradation")
+    generator = torch.Generator().manual_seed(1)
+    for height, width in ((56, 56), (84, 140), (308, 224)):
+        noise = torch.randint(256, (height, width, 3), generator=generator, dtype=torch.uint8)
+        photo = Image.fromarray(noise.numpy())
+        processed = weights.image_processor(images=[photo], do_resize=False, return_tensors="pt")
+        values, grid = pixels(weights, photo)
+        assert torch.equal(values, processed["pixel_values"])
+        assert torch.equal(grid, processed["image_grid_thw"])
 
 
 def written_prompts(weights: Any, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[int]]:
@@ -193,7 +218,7 @@ def test_two_plain_photos_of_turned_sizes_are_not_taken_for_one(engine: LocalEng
     prompts = prepare(weights, [Request(Task.SCORE, (photo,)) for photo in plain], WHOLE, Order.PHOTO_FIRST)
     assert torch.equal(prompts[0].ids, prompts[1].ids)
     same_look = Prompt("", prompts[1].ids, (), prompts[0].embeddings, prompts[1].positions)
-    shared = _shared_length([prompts[0], same_look])
+    shared = _alike(prompts[0], same_look)
     assert torch.equal(prompts[0].positions[:, :shared], same_look.positions[:, :shared])
     sampling = Sampling(max_new_tokens=8)
     alone = [written_prompts(weights, [prompt], sampling)[0] for prompt in (prompts[0], same_look)]
