@@ -298,6 +298,7 @@ class _Conversation:
     ) -> None:
         self.weights = weights
         self.sampling = sampling
+        self.words: dict[int, str] = {}
         self.rows = [
             _Row(
                 number, int(prompt.positions.max()) + 1, torch.Generator().manual_seed(sampling.seed + number)
@@ -360,9 +361,10 @@ class _Conversation:
     def step(self) -> list[Delta]:
         """Choose a token for every row, say it, and read it back in for the rows that go on."""
         chosen = self._choose()
+        others = self._alternatives([place for place, row in enumerate(self.rows) if "<answer>" in row.shown])
         deltas, staying = [], []
         for place, (row, token) in enumerate(zip(self.rows, chosen, strict=True)):
-            alternatives = self._alternatives(place) if "<answer>" in row.shown else ()
+            alternatives = others.get(place, ())
             row.ids.append(token)
             finish = None
             if token in self.stops:
@@ -391,11 +393,22 @@ class _Conversation:
             for chance, row in zip(chances, self.rows, strict=True)
         ]
 
-    def _alternatives(self, place: int) -> tuple[tuple[str, float], ...]:
-        chances = self.logits[place].softmax(dim=-1)
-        top = chances.topk(min(NUM_ALTERNATIVES, len(chances)))
-        words = self.weights.tokenizer.batch_decode(top.indices[:, None])
-        return tuple(zip(words, top.values.tolist(), strict=True))
+    def _alternatives(self, places: list[int]) -> dict[int, tuple[tuple[str, float], ...]]:
+        """The likeliest next tokens of these rows with the model's own chances, most likely first."""
+        if not places:
+            return {}
+        top = self.logits[places].softmax(dim=-1).topk(min(NUM_ALTERNATIVES, self.logits.shape[-1]))
+        words = [[self._word(token) for token in tokens] for tokens in top.indices.tolist()]
+        chances = top.values.tolist()
+        return {
+            place: tuple(zip(*pair, strict=True)) for place, *pair in zip(places, words, chances, strict=True)
+        }
+
+    def _word(self, token: int) -> str:
+        """The text of one token; the same few come again and again."""
+        if token not in self.words:
+            self.words[token] = str(self.weights.tokenizer.decode([token]))
+        return self.words[token]
 
     def _new_words(self, row: _Row, finish: Finish | None) -> str:
         """What the last token adds to the text; a character still missing bytes waits for them."""

@@ -32,7 +32,7 @@ SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".avif", ".gif", ".bmp"),
     *(".heic", ".heif", ".hif", *RAW_SUFFIXES),
 )
-BATCH = 8  # photos that decode together; each is two questions
+BATCH = 16  # photos that decode together; each is two questions
 NEAR = 6  # of the 64 bits of a perceptual hash: frames of a burst differ by fewer
 NEIGHBOURS = 12  # how many frames back a burst is looked for, in order of name
 
