@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 from transformers.generation import (
     LogitsProcessorList,
     TemperatureLogitsWarper,
@@ -316,6 +317,7 @@ class _Conversation:
             self.warpers += [TopKLogitsWarper(sampling.top_k)] if sampling.top_k else []
             self.warpers += [TopPLogitsWarper(sampling.top_p)] if sampling.top_p < 1 else []
         self.cache = DynamicCache(config=weights.model.config.get_text_config())
+        self.cache.layers = [_RoomyLayer() for _ in self.cache.layers]
         self.logits, self.mask, self.used = self._read(prompts)
 
     @torch.inference_mode()
@@ -443,6 +445,39 @@ class _Conversation:
         self.logits = self._forward(
             embeddings, positions.expand(3, -1)[:, :, None], self.mask if padded else None
         )
+
+
+class _RoomyLayer(DynamicLayer):
+    """Keys and values with room to grow: the stock layer copies all of them for each new token."""
+
+    ROOM = 64  # tokens
+    keys: Any
+    values: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._buffers: dict[str, Tensor] = {}
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        self.keys = self._grown("keys", self.keys, key_states)
+        self.values = self._grown("values", self.values, value_states)
+        return self.keys, self.values
+
+    def _grown(self, name: str, old: Tensor, new: Tensor) -> Tensor:
+        """`old` and `new` as one (B, heads, T, D), in the buffer where `old` is its beginning and has room."""
+        known = old.shape[-2] if old.dim() == 4 else 0
+        total = known + new.shape[-2]
+        buffer = self._buffers.get(name)
+        grown = buffer is not None and known and old.data_ptr() == buffer.data_ptr()
+        if not grown or buffer is None or total > buffer.shape[-2] or len(buffer) != len(new):
+            buffer = new.new_empty(*new.shape[:2], total + self.ROOM, new.shape[-1])
+            if known:
+                buffer[..., :known, :] = old
+            self._buffers[name] = buffer
+        buffer[..., known:total, :] = new
+        return buffer[..., :total, :]
 
 
 def _padded(parts: Sequence[tuple[Prompt, int, int]]) -> tuple[Tensor, Tensor, Tensor]:
