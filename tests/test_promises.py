@@ -126,3 +126,27 @@ def test_no_path_of_a_machine_is_written_into_the_repository() -> None:
 )
 def test_a_path_of_a_machine_is_known_when_it_is_seen(text: str, found: bool) -> None:
     assert bool(OF_A_MACHINE.search(text)) == found
+
+
+def test_every_file_the_readme_names_exists() -> None:
+    root = PACKAGE.parent
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    linked = re.findall(r"\]\(([^)#:]+)\)", readme)
+    tree = readme.split("in reading order\n```\n")[1].split("```")[0]
+    folder, listed = "", []
+    for line in tree.splitlines():
+        name = line.split()[0]
+        if not line.startswith(" "):
+            folder = name if name.endswith("/") else ""
+            listed.append(name)
+        elif line.startswith("  ") and not line.startswith("   "):
+            listed.append(folder + name)
+    assert len(listed) > 25
+    missing = [name for name in (*linked, *listed) if not (root / name).exists()]
+    assert missing == []
+
+
+def test_every_module_of_the_package_is_in_the_readmes_tree() -> None:
+    tree = (PACKAGE.parent / "README.md").read_text(encoding="utf-8").split("in reading order\n```\n")[1]
+    unnamed = [module for module in MODULES if module != "__init__" and f"  {module}.py " not in tree]
+    assert unnamed == []

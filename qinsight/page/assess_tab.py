@@ -57,7 +57,7 @@ class AssessTab(Tab):
                     self.button = gr.Button("Assess", variant="primary", elem_id="assess", min_width=100)
                     self.stop = gr.Button("Stop", elem_id="stop", interactive=False, min_width=100)
                     self.raw = gr.UploadButton(
-                        "RAW, HEIC, TIFF …",
+                        "RAW, HEIC …",
                         file_types=[*RAW_SUFFIXES, ".heic", ".heif", ".tif", ".tiff"],
                         elem_id="raw",
                         min_width=100,
