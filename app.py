@@ -39,7 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             inbrowser=options.browser and _has_desktop(),
         )
     except OSError as error:
-        print(f"The page cannot be served: {error}", file=sys.stderr)  # noqa: T201
+        taken = options.port and "empty port" in str(error)
+        words = f"port {options.port} is taken; choose another with --port." if taken else str(error)
+        print(f"The page cannot be served: {words}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
 

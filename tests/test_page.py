@@ -563,7 +563,9 @@ def test_a_new_question_ends_the_visitors_old_one_and_nobody_elses() -> None:
     assert not other.is_set()
 
 
-def test_a_model_that_cannot_be_loaded_is_explained_to_every_visitor() -> None:
+def test_a_model_that_cannot_be_loaded_is_explained_to_every_visitor_and_on_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     def broken(progress: Any) -> Engine:
         raise EngineError("Expected a folder with a checkpoint.")
 
@@ -572,6 +574,20 @@ def test_a_model_that_cannot_be_loaded_is_explained_to_every_visitor() -> None:
     with pytest.raises(EngineError, match="Expected a folder"):
         list(host.wait(threading.Event()))
     assert host.status == "Expected a folder with a checkpoint."
+    assert "Expected a folder with a checkpoint." in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    import socket
+
+    import app
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert app.main(["--no-browser", "--model", "preview", "--port", str(port)]) == 1
+    assert f"port {port} is taken" in capsys.readouterr().err
 
 
 def test_visitors_see_how_far_the_model_has_loaded_and_may_leave() -> None:

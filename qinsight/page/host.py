@@ -1,5 +1,6 @@
 """The model behind the page: loaded while the page already shows, asked by one visitor at a time."""
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -28,6 +29,7 @@ class Host:
             self._engine = self._open(self._progress)
         except QInsightError as error:
             self._error = str(error)
+            print(f"The model cannot answer: {error}", file=sys.stderr, flush=True)  # noqa: T201
         except BaseException as error:
             self._error = f"The model could not be loaded ({type(error).__name__}). The terminal says more."
             raise
