@@ -292,7 +292,7 @@ def load_processor(folder: Path | str) -> ImageOnlyProcessor:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", local_files_only=True)
         image_processor = Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True)
-    except Exception as error:
+    except Exception as error:  # the Rust of tokenizers raises bare Exceptions for a broken file
         raise EngineError(
             f"The tokenizer or image processor of {folder.name} cannot be read: {_first_line(error)}"
         ) from error

@@ -30,7 +30,7 @@ class Host:
         except QInsightError as error:
             self._error = str(error)
             print(f"The model cannot answer: {error}", file=sys.stderr, flush=True)  # noqa: T201
-        except BaseException as error:
+        except BaseException as error:  # raised again: visitors must not wait for a model that never comes
             self._error = f"The model could not be loaded ({type(error).__name__}). The terminal says more."
             raise
         finally:
