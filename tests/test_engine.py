@@ -21,6 +21,7 @@ from qinsight.engine import LocalEngine, Prompt, _alike, _Conversation, _groups,
 from qinsight.errors import EngineError, PhotoError, Stopped
 from qinsight.prompts import Order, Task
 from qinsight.requests import Delta, Finish, Request, Sampling
+from qinsight.views import view
 
 SCRIPTS = ("score", "dist", "comparison")
 WHOLE = 12_845_056  # the pixels the published scripts allow
@@ -69,7 +70,7 @@ def test_the_model_reads_what_the_published_script_gives_it(
     request, wanted = fixture_requests[script], expected[script]
     weights = part_of(engine, request)
     (prompt,) = prepare(weights, [request], WHOLE)
-    assert prompt.text == wanted["prompt"]
+    assert weights.tokenizer.decode(prompt.ids) == wanted["prompt"]
     assert len(prompt.ids) == wanted["n_prompt"]
     assert hashlib.sha256(json.dumps(prompt.ids.tolist()).encode()).hexdigest() == wanted["input_ids_sha"]
     seen = [pixels(weights, view) for view in prompt.views]
@@ -77,6 +78,19 @@ def test_the_model_reads_what_the_published_script_gives_it(
     values = torch.cat([value for value, _ in seen]).double()
     assert float(values.sum()) == pytest.approx(wanted["pixel_sum"], abs=1e-3)
     assert float(values.abs().sum()) == pytest.approx(wanted["pixel_abs"], abs=1e-3)
+
+
+def test_the_vision_towers_first_layer_is_as_exact_as_the_stock_one(
+    engine: LocalEngine, fixture_requests: dict[str, Request]
+) -> None:
+    weights = part_of(engine, fixture_requests["score"])
+    ours = weights.model.model.visual.patch_embed
+    values, _ = pixels(weights, view(fixture_requests["score"].photos[0], WHOLE))
+    exact = torch.nn.functional.linear(values.double(), ours.proj.weight.double().flatten(1))
+    stock = ours.proj(values.view(-1, 3, 2, 14, 14)).flatten(1)
+    off, stocks_off = (float((found - exact).abs().max()) for found in (ours(values), stock))
+    assert off < 1e-4 * float(exact.abs().max())
+    assert off <= 2 * stocks_off
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -217,7 +231,7 @@ def test_two_plain_photos_of_turned_sizes_are_not_taken_for_one(engine: LocalEng
     plain = [Image.new("RGB", size, "grey") for size in ((336, 168), (168, 336))]
     prompts = prepare(weights, [Request(Task.SCORE, (photo,)) for photo in plain], WHOLE, Order.PHOTO_FIRST)
     assert torch.equal(prompts[0].ids, prompts[1].ids)
-    same_look = Prompt("", prompts[1].ids, (), prompts[0].embeddings, prompts[1].positions)
+    same_look = Prompt(prompts[1].ids, (), prompts[0].embeddings, prompts[1].positions)
     shared = _alike(prompts[0], same_look)
     assert torch.equal(prompts[0].positions[:, :shared], same_look.positions[:, :shared])
     sampling = Sampling(max_new_tokens=8)

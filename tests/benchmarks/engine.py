@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -27,15 +28,19 @@ from qinsight.photos import load_photo
 from qinsight.prompts import build_messages
 from qinsight.requests import Request, Sampling
 from qinsight.views import view
-from qinsight.weights import load_processor
+from qinsight.weights import Weights, load, load_processor
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
 
 def published(engine: LocalEngine, request: Request, sampling: Sampling, max_pixels: int) -> str:
-    """One request as the published scripts ask it: processor, `generate`, decode."""
-    weights = engine._weights(engine._model.part_for(request))
-    processor = PROCESSORS.setdefault(id(weights), load_processor(weights.checkpoint.folder))
+    """One request as the published scripts ask it: processor, `generate`, decode, a model of its own."""
+    part = engine._model.part_for(request)
+    if part not in STOCK:
+        ours = engine._weights(part)
+        weights = load(ours.checkpoint, Device(ours.device.type), ours.precision)
+        STOCK[part] = weights, load_processor(ours.checkpoint.folder)
+    weights, processor = STOCK[part]
     messages = build_messages(request.task, reference=request.reference, order=weights.checkpoint.order)
     text = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     views = [view(photo, max_pixels) for photo in request.photos]
@@ -46,7 +51,7 @@ def published(engine: LocalEngine, request: Request, sampling: Sampling, max_pix
     return processor.batch_decode(new, skip_special_tokens=True, clean_up_tokenization_spaces=False)[0]
 
 
-PROCESSORS: dict[int, object] = {}
+STOCK: dict[str, tuple[Weights, Any]] = {}  # as transformers loads them
 
 
 def first_words(engine: LocalEngine, requests: list[Request], sampling: Sampling, max_pixels: int) -> float:
