@@ -24,7 +24,7 @@ from transformers.generation import (
     TopPLogitsWarper,
 )
 
-from qinsight.checkpoint import Device, Model, Precision, Progress, locate, silent
+from qinsight.checkpoint import Device, Model, Part, Precision, Progress, locate, silent
 from qinsight.errors import EngineError, RequestFailed, Stopped
 from qinsight.prompts import Order, Task, build_messages
 from qinsight.requests import About, Delta, Finish, Request, Sampling
@@ -72,6 +72,15 @@ class LocalEngine:
         located = locate(choose_model(device) if model == "auto" else model, progress)
         engine = cls(located, device, precision, progress, order)
         engine._weights(next(iter(located.parts)))
+        return engine
+
+    @classmethod
+    def around(cls, weights: Weights) -> "LocalEngine":
+        """An engine of weights that are in memory already, such as a model in training."""
+        checkpoint = weights.checkpoint
+        part = Part(checkpoint.name, str(checkpoint.folder))
+        engine = cls(Model(checkpoint.name, {"": part}), precision=weights.precision)
+        engine._loaded[""] = weights
         return engine
 
     @property

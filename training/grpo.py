@@ -1,0 +1,287 @@
+"""Train Q-Insight: GRPO on ratings, degradations and comparisons, from any Qwen2.5-VL checkpoint.
+
+    python -m training.grpo --train data/train.jsonl --output_dir runs/first
+    python -m training.grpo --config training/recipes/lora.yaml --train data/train.jsonl --output_dir runs/lora
+
+The same command goes on where a killed run stood. What comes out is served at once by `python app.py --model`.
+"""
+
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from peft import LoraConfig
+from tqdm import tqdm
+from transformers import Qwen2_5_VLForConditionalGeneration
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from qinsight.checkpoint import Checkpoint, locate
+from qinsight.errors import QInsightError
+from qinsight.prompts import Task
+from qinsight.weights import load_processor, nf4_config
+from training.greedy import Greedy
+from training.labels import Example, raise_all, read_examples, refuse_leaks
+from training.photo_check import check_photos
+from training.questions import Asking, as_dataset, prompt_lengths
+from training.recipe import Adapt, Recipe, RecipeError, Settings, parse, told, under_deepspeed
+from training.rewards import reward_functions
+from training.trainer import QInsightTrainer, TrainingProcessor
+
+# A plain list of names would match the vision tower's layers too, whose names are the same.
+LORA_WORDS = r"model\.language_model\.layers\.\d+\.(self_attn|mlp)\..*_proj"
+LORA_EYES = r"model\.visual\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\..*_proj)"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code 0, or 2 with a sentence where the run cannot be started as described."""
+    try:
+        recipe, settings = parse(sys.argv[1:] if arguments is None else arguments)
+        run(recipe, settings)
+    except QInsightError as error:
+        print(f"training.grpo: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from the last checkpoint.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def run(recipe: Recipe, settings: Settings) -> QInsightTrainer:
+    """Check everything, train, and leave the checkpoint in `settings.output_dir`."""
+    first = settings.process_index == 0
+    train, test = read_data(recipe)
+    out = Path(str(settings.output_dir))
+    last = where_it_stood(out, told(recipe, settings), resume=settings.resume)
+    trainer = build(recipe, settings, train, test)
+    if first:
+        print(overview(recipe, settings, trainer, train, test), flush=True)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "recipe.json").write_text(json.dumps(told(recipe, settings), indent=1) + "\n")
+        if last:
+            print(f"Going on from {last.name}.", flush=True)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    trainer.save_model(str(out))
+    if first:
+        print(f"\nDone. Look at it with: python app.py --model {out}", flush=True)
+    return trainer
+
+
+def read_data(recipe: Recipe) -> tuple[list[Example], list[Example]]:
+    """The examples to train and to measure on: every line right, every photo there, no photo in both."""
+    root = Path(recipe.photos) if recipe.photos else None
+    files = [(Path(file), read_examples(Path(file), root)) for file in (*recipe.train, *recipe.test)]
+    train = [one for _, examples in files[: len(recipe.train)] for one in examples]
+    test = [one for _, examples in files[len(recipe.train) :] for one in examples]
+    twice: dict[str, int] = {}
+    for one in train:
+        twice[one.id] = twice.get(one.id, 0) + 1
+    raise_all(
+        [
+            f'Expected every id once in all of --train; "{id}" comes {n} times'
+            for id, n in twice.items()
+            if n > 1
+        ]
+    )
+    refuse_leaks(train, test)
+    if int(os.environ.get("RANK", "0")) == 0:
+        for file, examples in files:
+            check_photos(examples, file.with_name(f"{file.name}.checked.json"))
+    return train, test
+
+
+def where_it_stood(out: Path, now: dict[str, Any], *, resume: bool) -> Path | None:
+    """The last whole checkpoint of a run, None for a new one; `RecipeError` where it was another run.
+
+    The trainer's state is written last, so a folder without it was being written when the run was killed.
+    """
+    stands = [
+        (int(folder.name.split("-")[1]), folder) for folder in out.glob(f"{PREFIX_CHECKPOINT_DIR}-*[0-9]")
+    ]
+    whole = [folder for _, folder in sorted(stands) if _is_json(folder / "trainer_state.json")]
+    if not whole:
+        return None
+    if not resume:
+        raise RecipeError(
+            f"Expected an --output_dir without a run (--resume false); {out} holds {whole[-1].name}."
+        )
+    before = json.loads((out / "recipe.json").read_text()) if _is_json(out / "recipe.json") else {}
+    now = json.loads(json.dumps(now))
+    changed = [
+        f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
+        for name in sorted(before.keys() | now.keys())
+        if before and before.get(name) != now.get(name)
+    ]
+    if changed:
+        raise RecipeError(
+            f"Expected the recipe that the run in {out} was begun with; {'; '.join(changed)}. "
+            "Give it back, or take another --output_dir."
+        )
+    return whole[-1]
+
+
+def build(recipe: Recipe, settings: Settings, train: list[Example], test: list[Example]) -> QInsightTrainer:
+    """The trainer, ready to go: model, processor, rewards, data."""
+    checkpoint = find(recipe)
+    plain = load_processor(checkpoint.folder)
+    card = qinsight_card(recipe, checkpoint, train)
+    processor = TrainingProcessor.around(plain, recipe.max_pixels, card)
+    functions, weights = reward_functions(recipe.layout, recipe.score_reward, settings.num_generations or 0)
+    if settings.reward_weights is None:
+        settings.reward_weights = weights
+    if settings.eval_strategy != "no" and not test:
+        raise RecipeError(
+            "Expected data files after --test for an evaluation every eval_steps; there are none."
+        )
+    asking = Asking(recipe.order, recipe.max_pixels, opened=settings.use_vllm)
+    model = load_model(recipe, settings, checkpoint)
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", FutureWarning
+        )  # names of TRL's settings that transformers will rename
+        trainer = QInsightTrainer(
+            model=model,
+            reward_funcs=functions,
+            args=settings,
+            train_dataset=as_dataset(train, asking),
+            eval_dataset=as_dataset(test, asking) if test else None,
+            processing_class=processor,
+            peft_config=lora(recipe) if recipe.adapt is not Adapt.FULL else None,
+            greedy=Greedy(test, checkpoint, plain, recipe) if test else None,
+        )
+    if recipe.adapt is Adapt.FULL and not recipe.train_vision:
+        trainer.model.model.visual.requires_grad_(False)
+    return trainer
+
+
+def find(recipe: Recipe) -> Checkpoint:
+    """The checkpoint to start from, on this disk. Of the published two, the one that reads single photos."""
+    checkpoint = next(iter(locate(recipe.model, _progress()).parts.values())).fetch(_progress())
+    if checkpoint.base is not None:
+        raise RecipeError(
+            f"Expected full weights to train from; {recipe.model} is an adapter. Fold it into its base first: "
+            f"python -m training.merge --model {recipe.model} --out DIR"
+        )
+    return checkpoint
+
+
+def load_model(recipe: Recipe, settings: Settings, checkpoint: Checkpoint) -> Any:
+    """The weights in the precision they can learn in."""
+    on_gpu = not settings.use_cpu
+    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(recipe.dtype)
+    if dtype is None:  # fp32 masters: our own, or DeepSpeed's; frozen weights need none
+        half = on_gpu and (recipe.adapt is not Adapt.FULL or under_deepspeed(settings))
+        dtype = torch.bfloat16 if half else torch.float32
+    options: dict[str, Any] = {"dtype": dtype, "attn_implementation": "sdpa"}
+    if recipe.adapt is Adapt.QLORA:
+        device = torch.device("cpu" if not on_gpu else f"cuda:{settings.local_process_index}")
+        quantisation = nf4_config(device)
+        quantisation.bnb_4bit_compute_dtype = torch.bfloat16 if on_gpu else torch.float32
+        options |= {"quantization_config": quantisation, "device_map": {"": str(device)}}
+    model, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+        checkpoint.folder, local_files_only=True, output_loading_info=True, **options
+    )
+    if missing := sorted(report["missing_keys"]):
+        raise RecipeError(
+            f"Expected all weights that config.json describes in {checkpoint.name}; {len(missing)} are missing, "
+            f"the first {missing[0]}."
+        )
+    return model
+
+
+def lora(recipe: Recipe) -> LoraConfig:
+    """Adapters on every projection of the language model, and on the vision tower's if it learns."""
+    return LoraConfig(
+        r=recipe.lora_r,
+        lora_alpha=recipe.lora_alpha,
+        lora_dropout=recipe.lora_dropout,
+        target_modules=f"({LORA_WORDS}|{LORA_EYES})" if recipe.train_vision else LORA_WORDS,
+        task_type="CAUSAL_LM",
+    )
+
+
+def qinsight_card(recipe: Recipe, checkpoint: Checkpoint, train: list[Example]) -> dict[str, Any]:
+    """What the app reads beside the weights: which tasks, in which order asked, at which size."""
+    tasks = {one.task for one in train} | (checkpoint.tasks if _is_q_insight(checkpoint) else set())
+    card: dict[str, Any] = {
+        "name": recipe.name or f"{checkpoint.name}, trained here",
+        "tasks": [str(task) for task in Task if task in tasks],
+        "order": str(recipe.order),
+        "preview": checkpoint.preview,
+        "max_pixels": max(recipe.max_pixels, checkpoint.max_pixels)
+        if checkpoint.preview
+        else recipe.max_pixels,
+        "about": recipe.about or checkpoint.note,
+    }
+    if recipe.adapt is not Adapt.FULL:
+        here = Path(recipe.model)
+        card["base"] = str(here.resolve()) if here.is_dir() else recipe.model
+    return card
+
+
+def _is_q_insight(checkpoint: Checkpoint) -> bool:
+    """Whether it was trained for our tasks already, so that it keeps what it is not trained on again."""
+    return (checkpoint.folder / "qinsight.json").exists() or checkpoint.folder.name == "score_degradation"
+
+
+def overview(
+    recipe: Recipe, settings: Settings, trainer: QInsightTrainer, train: list[Example], test: list[Example]
+) -> str:
+    """What is about to happen, in numbers that tell a wrong batch or a cut prompt before the first step."""
+    rollouts = settings.num_generations or 1
+    prompts = settings.total_batch // rollouts
+    learn = sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad)
+    whole = sum(weight.numel() for weight in trainer.model.parameters())
+    epoch = len(train) // prompts
+    steps = settings.max_steps if settings.max_steps > 0 else int(epoch * settings.num_train_epochs)
+    lines = [
+        f"Model      {recipe.model}, {recipe.adapt}, {learn:,} of {whole:,} weights learn"
+        + ("" if recipe.train_vision else ", vision tower frozen"),
+        f"Update     {settings.total_batch} completions = {prompts} prompts x {rollouts} rollouts "
+        f"({settings.per_device_train_batch_size} per device x {settings.world_size} processes x "
+        f"{settings.gradient_accumulation_steps} accumulation)",
+        f"Length     {steps:,} updates, {epoch:,} in an epoch of {len(train):,} examples",
+    ]
+    lengths = prompt_lengths(train, trainer.processing_class.plain, recipe.max_pixels, recipe.order)
+    lines += [
+        f"Prompts    {one.kind}: {one.number:,}, {one.shortest} to {one.longest} tokens (median {one.median})"
+        for one in lengths
+    ]
+    lines.append(f"Held out   {len(test):,} examples" if test else "Held out   nothing (--test)")
+    longest = max(lengths, key=lambda one: one.longest)
+    room = trainer.model.config.get_text_config().max_position_embeddings
+    if longest.longest + (settings.max_completion_length or 0) > room:
+        raise RecipeError(
+            f'The prompt of "{longest.longest_id}" takes {longest.longest} tokens and a reply '
+            f"{settings.max_completion_length}; the model has room for {room}. Lower max_pixels."
+        )
+    if epoch < 1:
+        raise RecipeError(f"Expected at least {prompts} examples for one update; got {len(train)}.")
+    return "\n".join(lines)
+
+
+def _is_json(file: Path) -> bool:
+    try:
+        return isinstance(json.loads(file.read_text()), dict)
+    except (OSError, ValueError):
+        return False
+
+
+def _progress() -> Any:
+    bar: list[tqdm] = []
+
+    def show(words: str, done: float | None) -> None:
+        if done is not None:
+            bar[:] = bar or [tqdm(total=100, desc=words, unit="%")]
+            bar[0].update(100 * done - bar[0].n)
+
+    return show
+
+
+if __name__ == "__main__":
+    transformers.logging.set_verbosity_error()
+    sys.exit(main())

@@ -1,0 +1,374 @@
+"""What a training run is made of, checked before anything is loaded.
+
+The defaults are the paper's run (section 4.1): `python -m training.grpo --train FILE --output_dir DIR` needs no
+recipe. A recipe is a YAML of the same names, given with `--config`; a flag on the command line overrides it.
+Beside the names below, every setting of TRL's `GRPOConfig` can be set.
+"""
+
+import difflib
+import os
+from argparse import ArgumentTypeError
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from trl import GRPOConfig, TrlParser
+
+from qinsight.errors import QInsightError
+from qinsight.prompts import Order
+from qinsight.views import MIN_PIXELS
+from training.rewards import Layout, ScoreReward
+
+BASE = "Qwen/Qwen2.5-VL-7B-Instruct"
+KONIQ_PIXELS = 512 * 384  # the smaller of the two sizes that KonIQ-10k is published in
+
+
+class RecipeError(QInsightError):
+    """A run that cannot be started as it is described: where it says so, what was expected, what came."""
+
+
+class Adapt(StrEnum):
+    """Which weights learn."""
+
+    FULL = "full"
+    LORA = "lora"
+    QLORA = "qlora"
+
+
+@dataclass
+class Recipe:
+    """Which model learns from which data, and what earns a reward."""
+
+    model: str = field(default=BASE, metadata={"help": "a folder, a hub id, or the word preview"})
+    train: list[str] = field(
+        default_factory=list, metadata={"help": "data files to train on (training.data)"}
+    )
+    test: list[str] = field(default_factory=list, metadata={"help": "data files for the greedy evaluation"})
+    photos: str | None = field(
+        default=None,
+        metadata={"help": "folder that the data files' paths are below; each file's own if left out"},
+    )
+    adapt: Adapt = field(default=Adapt.FULL, metadata={"help": "full, lora, or qlora (4-bit weights)"})
+    train_vision: bool | None = field(
+        default=None, metadata={"help": "let the vision tower learn; by default with full, not with adapters"}
+    )
+    lora_r: int = field(default=64, metadata={"help": "rank of the adapters"})
+    lora_alpha: int = field(default=128, metadata={"help": "their scale is lora_alpha / lora_r"})
+    lora_dropout: float = field(default=0.0, metadata={"help": "share of their inputs dropped"})
+    dtype: str = field(
+        default="auto",
+        metadata={
+            "help": "auto, float32 or bfloat16: how weights are held. A full fine-tune needs float32, or DeepSpeed, "
+            "which keeps masters in it"
+        },
+    )
+    layout: Layout = field(default=Layout.STRICT, metadata={"help": "of replies that earn the format reward"})
+    score_reward: ScoreReward = field(
+        default=ScoreReward.THRESHOLD,
+        metadata={"help": "threshold (Q-Insight) or ranking (VisualQuality-R1)"},
+    )
+    order: Order = field(default=Order.PHOTO_FIRST, metadata={"help": "of question and photo"})
+    max_pixels: int = field(default=KONIQ_PIXELS, metadata={"help": "larger photos are shrunk to as many"})
+    name: str | None = field(default=None, metadata={"help": "of the result, in its qinsight.json"})
+    about: str | None = field(
+        default=None, metadata={"help": "a sentence on the result, in its qinsight.json"}
+    )
+    eval_photos: int = field(
+        default=512, metadata={"help": "questions of each evaluation on the way, at most"}
+    )
+
+    def __post_init__(self) -> None:
+        self.train, self.test = _listed(self.train), _listed(self.test)
+        self.adapt, self.layout = Adapt(self.adapt), Layout(self.layout)
+        self.score_reward, self.order = ScoreReward(self.score_reward), Order(self.order)
+        if self.train_vision is None:
+            self.train_vision = self.adapt is Adapt.FULL
+        if self.dtype not in ("auto", "float32", "bfloat16"):
+            raise RecipeError(f"Expected dtype as auto, float32 or bfloat16; got {self.dtype}.")
+        if self.max_pixels < MIN_PIXELS:
+            raise RecipeError(f"Expected max_pixels of at least {MIN_PIXELS}; got {self.max_pixels}.")
+        if not self.train:
+            raise RecipeError(
+                "Expected at least one data file after --train; `python -m training.data` writes them."
+            )
+
+
+@dataclass
+class Settings(GRPOConfig):
+    """TRL's settings with the values of the paper and its published code where those differ from TRL's."""
+
+    output_dir: str | None = field(
+        default=None, metadata={"help": "folder of the run; a run that is there goes on"}
+    )
+    total_batch: int = field(
+        default=128,
+        metadata={
+            "help": "completions of one update over all processes; decides gradient_accumulation_steps"
+        },
+    )
+    gradient_accumulation_steps: int = field(default=0, metadata={"help": "0: as total_batch asks for"})
+    learning_rate: float = field(default=1e-6, metadata={"help": "at the start; falls linearly to 1e-9"})
+    lr_scheduler_type: str = field(default="polynomial", metadata={"help": "name of a transformers schedule"})
+    lr_scheduler_kwargs: dict[str, Any] | str | None = field(
+        default_factory=lambda: {"lr_end": 1e-9, "power": 1.0}, metadata={"help": "of the schedule"}
+    )
+    num_train_epochs: float = field(default=10.0, metadata={"help": "passes over the data"})
+    per_device_train_batch_size: int = field(default=8, metadata={"help": "completions of one forward pass"})
+    num_generations: int | None = field(default=8, metadata={"help": "rollouts of each question"})
+    max_completion_length: int | None = field(default=256, metadata={"help": "tokens of a rollout"})
+    beta: float = field(default=1e-3, metadata={"help": "weight of the KL term"})
+    use_bias_correction_kl: bool = field(default=False, metadata={"help": "False: the KL of the paper"})
+    loss_type: str = field(default="grpo", metadata={"help": "grpo: mean over each reply, then over replies"})
+    top_k: int = field(default=50, metadata={"help": "as the published code samples; 0 with vLLM"})
+    logging_steps: float = field(default=1, metadata={"help": "updates between two lines of the log"})
+    save_strategy: str = field(default="steps", metadata={"help": "steps, epoch or no"})
+    save_steps: float = field(default=50, metadata={"help": "updates between two checkpoints"})
+    save_total_limit: int | None = field(default=2, metadata={"help": "checkpoints that are kept"})
+    eval_steps: float | None = field(
+        default=None, metadata={"help": "updates between two evaluations on --test"}
+    )
+    log_multimodal: bool = field(default=False, metadata={"help": "photos in the tables of completions"})
+    num_completions_to_print: int | None = field(default=2, metadata={"help": "samples in the terminal"})
+    bf16: bool | None = field(default=None, metadata={"help": "compute in bfloat16; by default on a GPU"})
+    resume: bool = field(
+        default=True, metadata={"help": "go on with the run in output_dir; refuse one if False"}
+    )
+
+    def __post_init__(self) -> None:
+        if not self.output_dir:
+            raise RecipeError("Expected a folder for the run after --output_dir.")
+        _numbers_of_words(self.lr_scheduler_kwargs)
+        if self.lr_scheduler_type != "polynomial" and self.lr_scheduler_kwargs == {
+            "lr_end": 1e-9,
+            "power": 1.0,
+        }:
+            self.lr_scheduler_kwargs = None
+        if not torch.cuda.is_available() and not torch.backends.mps.is_available():
+            self.use_cpu, self.bf16 = True, bool(self.bf16)
+        if self.use_vllm and self.top_k == 50:
+            self.top_k = 0  # a truncated distribution biases the correction for vLLM's own probabilities
+        if self.eval_steps is not None:
+            self.eval_strategy = "steps"
+        self._share_the_batch()
+        super().__post_init__()
+        if self.resume_from_checkpoint is not None:
+            raise RecipeError(
+                "Expected no resume_from_checkpoint: a run goes on by itself when its command is given again."
+            )
+
+    def _share_the_batch(self) -> None:
+        rollouts = self.num_generations or 0
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
+        together = self.per_device_train_batch_size * processes
+        if not self.gradient_accumulation_steps:
+            if self.total_batch % together:
+                raise RecipeError(
+                    f"Expected total_batch as a multiple of per_device_train_batch_size x processes = "
+                    f"{self.per_device_train_batch_size} x {processes} = {together}; got {self.total_batch}."
+                )
+            self.gradient_accumulation_steps = self.total_batch // together
+        self.total_batch = together * self.gradient_accumulation_steps
+        if rollouts < 2 or self.total_batch % rollouts:
+            raise RecipeError(
+                f"Expected a batch that holds whole groups of num_generations = {rollouts} rollouts (2 or more); "
+                f"got {self.total_batch} completions = {self.per_device_train_batch_size} per device x {processes} "
+                f"processes x {self.gradient_accumulation_steps} accumulation steps."
+            )
+
+
+# What may differ between a run and its continuation: nothing of it changes what is learnt.
+_MAY_CHANGE = {
+    *("logging_steps", "save_steps", "save_total_limit", "eval_steps", "report_to", "log_completions"),
+    *(
+        "num_completions_to_print",
+        "disable_tqdm",
+        "dataloader_num_workers",
+        "resume",
+        "eval_photos",
+        "name",
+        "about",
+    ),
+    *("logging_first_step", "run_name", "test", "logging_dir", "ddp_timeout", "gradient_checkpointing"),
+}
+_TOLD = {
+    *(
+        "total_batch",
+        "learning_rate",
+        "lr_scheduler_type",
+        "lr_scheduler_kwargs",
+        "num_train_epochs",
+        "max_steps",
+    ),
+    *(
+        "num_generations",
+        "max_completion_length",
+        "beta",
+        "loss_type",
+        "top_k",
+        "top_p",
+        "temperature",
+        "seed",
+    ),
+    *(
+        "scale_rewards",
+        "epsilon",
+        "num_iterations",
+        "warmup_steps",
+        "weight_decay",
+        "max_grad_norm",
+        "use_vllm",
+    ),
+    *("per_device_train_batch_size", "gradient_accumulation_steps", "output_dir"),
+}
+
+
+def told(recipe: Recipe, settings: Settings) -> dict[str, Any]:
+    """What decides the result of a run, as it is written beside it and compared when it goes on."""
+    chosen = {name: getattr(settings, name) for name in sorted(_TOLD - _MAY_CHANGE - {"output_dir"})}
+    ours = {name: value for name, value in asdict(recipe).items() if name not in _MAY_CHANGE}
+    return {**{name: _plain(value) for name, value in ours.items()}, **chosen}
+
+
+def parse(arguments: list[str]) -> tuple[Recipe, Settings]:
+    """The run that a command line describes, with its recipe; `RecipeError` names file and line of a mistake."""
+    parser = TrlParser(
+        (Recipe, Settings),
+        prog="python -m training.grpo",
+        description=__doc__.split("\n\n")[0],
+        epilog="--config FILE reads a recipe; see training/recipes and training/README.md",
+        allow_abbrev=False,
+    )
+    arguments = [
+        part for one in arguments for part in (one.split("=", 1) if one.startswith("--config=") else [one])
+    ]
+    if "--config" in arguments:
+        place = arguments.index("--config") + 1
+        if place == len(arguments):
+            raise RecipeError(
+                "Expected a recipe after --config, such as training/recipes/score_degradation.yaml."
+            )
+        _check_yaml(Path(arguments[place]), parser)
+    try:
+        recipe, settings = parser.parse_args_and_config(arguments)
+    except ValueError as error:  # a flag nobody knows, a batch that TRL refuses
+        raise RecipeError(str(error)) from error
+    check(recipe, settings)
+    return recipe, settings
+
+
+def check(recipe: Recipe, settings: Settings) -> None:
+    """Refuse what would run and silently learn nothing, or something else."""
+    if recipe.adapt is Adapt.FULL and recipe.dtype == "bfloat16" and not under_deepspeed(settings):
+        raise RecipeError(
+            "Expected dtype float32 for a full fine-tune without DeepSpeed: steps of 1e-6 round to nothing in bfloat16 "
+            "(98 % of the weights never move). The computation is in bfloat16 anyway (bf16: true)."
+        )
+    if recipe.adapt is Adapt.FULL and settings.load_best_model_at_end:
+        raise RecipeError(
+            "Expected load_best_model_at_end false for a full fine-tune: transformers 5.23 would load 1 of all "
+            "weights (huggingface/transformers#40187). Evaluate the checkpoints and take the best."
+        )
+    if settings.save_only_model:
+        raise RecipeError("Expected save_only_model false: a run saved without its optimiser cannot go on.")
+    if recipe.score_reward is ScoreReward.RANKING:
+        local = settings.per_device_train_batch_size * (settings.steps_per_generation or 1)
+        rollouts = settings.num_generations or 0
+        if local % rollouts or local // rollouts < 2:
+            raise RecipeError(
+                f"Expected at least two whole groups of {rollouts} rollouts on each process for the ranking reward; "
+                f"got {local} completions = per_device_train_batch_size x steps_per_generation."
+            )
+    every = (settings.steps_per_generation or 1) * settings.num_iterations
+    updates = max(1, every // settings.gradient_accumulation_steps)
+    if settings.save_strategy == "steps" and settings.save_steps >= 1 and settings.save_steps % updates:
+        raise RecipeError(
+            f"Expected save_steps as a multiple of {updates}, the updates that share one generation; got "
+            f"{settings.save_steps:g}. A run resumed between them would skip rollouts."
+        )
+    if torch.cuda.device_count() > 1 and "LOCAL_RANK" not in os.environ:
+        raise RecipeError(
+            f"Expected one process per GPU; this one sees {torch.cuda.device_count()}. Start it with "
+            "`accelerate launch --config_file training/accelerate/zero3.yaml -m training.grpo ...`, "
+            "or set CUDA_VISIBLE_DEVICES=0."
+        )
+
+
+def under_deepspeed(settings: Settings) -> bool:
+    return settings.deepspeed is not None or os.environ.get("ACCELERATE_USE_DEEPSPEED", "") == "true"
+
+
+def _check_yaml(file: Path, parser: TrlParser) -> None:
+    """Every key a setting, every value of its kind; or `RecipeError` with the line."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"Expected a readable YAML recipe at {file}: {error}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{file}:1: expected settings as `name: value`, got {type(content).__name__}.")
+    known = {action.dest: action for action in parser._actions}
+    lines = {key.value: key.start_mark.line + 1 for key, _ in yaml.compose(text).value}
+    for name, value in content.items():
+        place = f"{file}:{lines.get(name, 1)}"
+        if name == "env":
+            continue
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise RecipeError(f"{place}: expected a setting of Recipe or GRPOConfig, got `{name}`{hint}")
+        for one in _scalars(value):
+            _check_value(place, name, one, known[name])
+
+
+def _check_value(place: str, name: str, value: Any, action: Any) -> None:
+    kind = action.type
+    wanted = getattr(kind, "__name__", "")
+    if value is None or kind is None or isinstance(value, dict) or wanted == "str":
+        return
+    if isinstance(value, bool) != (wanted == "string_to_bool") and wanted in (
+        "string_to_bool",
+        "int",
+        "float",
+    ):
+        what = "true or false" if wanted == "string_to_bool" else f"a number ({wanted})"
+        raise RecipeError(f"{place}: expected `{name}` as {what}, got {value!r}")
+    try:
+        read = kind(str(value)) if not isinstance(value, bool) else value
+    except (ValueError, TypeError, KeyError, ArgumentTypeError) as error:
+        raise RecipeError(f"{place}: expected `{name}` as {_kind(action)}, got {value!r}") from error
+    if action.choices and read not in action.choices:
+        raise RecipeError(f"{place}: expected `{name}` as {_kind(action)}, got {value!r}")
+
+
+def _kind(action: Any) -> str:
+    if action.choices:
+        return "one of " + ", ".join(str(choice) for choice in action.choices)
+    return getattr(action.type, "__name__", "another kind of value")
+
+
+def _scalars(value: Any) -> Iterator[Any]:
+    yield from value if isinstance(value, list) else [value]
+
+
+def _listed(value: Any) -> list[str]:
+    """A YAML scalar where a list is expected is a list of one."""
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _numbers_of_words(found: dict[str, Any] | str | None) -> None:
+    """YAML reads 1e-9 as a word; inside a dictionary nobody would make a number of it."""
+    if isinstance(found, dict):
+        for name, value in found.items():
+            if isinstance(value, str):
+                try:
+                    found[name] = float(value)
+                except ValueError:
+                    continue
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, StrEnum) else value

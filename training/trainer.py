@@ -1,0 +1,251 @@
+"""TRL's GRPO trainer with the few things it lacks for Q-Insight.
+
+What is changed, and why: a full fine-tune resumes from its own weights, the order of the data goes on where it
+stood in any epoch, each photo is decoded once and looked at once for all its rollouts, and the evaluation is greedy.
+"""
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from PIL import Image
+from torch import Tensor
+from transformers import BatchFeature, Qwen2VLImageProcessorPil
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionTransformerPretrainedModel
+from trl import GRPOTrainer
+from trl.trainer.grpo_trainer import RepeatSampler
+
+from qinsight.photos import load_photo
+from qinsight.views import MIN_PIXELS, view
+from qinsight.weights import ImageOnlyProcessor
+
+REMEMBERED = 64  # photos whose patches are kept: those of a batch, not those of an epoch
+
+
+class EpochSampler(RepeatSampler):
+    """TRL's sampler, shuffled anew in each epoch from nothing but the seed and the number of the epoch.
+
+    TRL's own draws one order after another from one generator, so that a run resumed in a later epoch
+    would begin with the order of the first (huggingface/trl, seen in 1.16).
+    """
+
+    def __init__(self, *args: Any, epoch: Callable[[], int], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        if self.shuffle:
+            self.generator.manual_seed(self.seed + self.epoch())
+        return super().__iter__()
+
+
+class QInsightTrainer(GRPOTrainer):
+    """GRPO on questions about photos. `greedy` measures the model in place, `(trainer) -> metrics`."""
+
+    control: Any
+
+    def __init__(
+        self, *args: Any, greedy: Callable[["QInsightTrainer"], dict[str, float]] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.greedy = greedy
+        for model in (self.model, self.ref_model):
+            if model is not None:
+                look_once(model)
+        # TRL casts the adapters of a quantised model to bf16, in which steps of 1e-5 round to nothing.
+        for weight in self.model.parameters():
+            if weight.requires_grad and self.is_peft and not self.is_deepspeed_enabled:
+                weight.data = weight.data.float()
+
+    @property
+    def is_peft(self) -> bool:
+        return isinstance(self.model, PeftModel)
+
+    def _get_train_sampler(self, dataset: Any = None) -> EpochSampler:
+        args = self.args
+        return EpochSampler(
+            data_source=self.train_dataset if dataset is None else dataset,
+            mini_repeat_count=self.num_generations,
+            batch_size=args.generation_batch_size // self.num_generations,
+            repeat_count=self.num_iterations * args.steps_per_generation,
+            shuffle=self.shuffle_dataset,
+            seed=args.seed,
+            epoch=lambda: int((self.state.epoch or 0) + 1e-6),
+        )
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Read a full fine-tune's weights through `from_pretrained`, which knows the names it saved under.
+
+        transformers 5.23 feeds them to `load_state_dict(strict=False)`, where 56 of 57 names match nothing,
+        and goes on from the base weights with a warning (huggingface/transformers#40187).
+        """
+        model = self.model if model is None else model
+        if isinstance(model, PeftModel) or self.is_deepspeed_enabled or self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        source = type(model).from_pretrained(resume_from_checkpoint, dtype=model.dtype)
+        model.load_state_dict(source.state_dict())
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Greedy answers to the held-out questions, instead of TRL's rewards of sampled ones."""
+        if self.greedy is None:
+            return {}
+        found = {f"{metric_key_prefix}_{name}": value for name, value in self.greedy(self).items()}
+        self.log(found)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
+        return found
+
+
+class SharedEyes(Qwen2_5_VisionTransformerPretrainedModel):
+    """The vision tower, which looks once at photos that stand several times in a batch.
+
+    The features of each photo are handed to all its rollouts; on the way back their gradients add up, as they
+    would have over the copies.
+    """
+
+    def forward(self, hidden_states: Tensor, grid_thw: Tensor, **kwargs: Any) -> Any:
+        first, copies = distinct(hidden_states, grid_thw)
+        if len(first) == len(grid_thw):
+            return super().forward(hidden_states, grid_thw, **kwargs)
+        sizes = grid_thw.prod(-1).tolist()
+        patches = hidden_states.split(sizes)
+        seen = super().forward(torch.cat([patches[one] for one in first]), grid_thw[first], **kwargs)
+        merge = self.spatial_merge_size**2
+        for name, share in (("last_hidden_state", 1), ("pooler_output", merge)):
+            parts = seen[name].split([sizes[one] // share for one in first])
+            seen[name] = torch.cat([parts[one] for one in copies])
+        return seen
+
+
+def distinct(patches: Tensor, grids: Tensor) -> tuple[list[int], list[int]]:
+    """Which photos of a batch come first of their kind, and for each photo which of those it equals.
+
+    `patches` is (all patches, 1176), `grids` (photos, 3). Equal means equal in every bit.
+    """
+    sizes = grids.prod(-1)
+    ends = sizes.cumsum(0)
+    running = patches.sum(-1, dtype=torch.float64).cumsum(0)[ends - 1]
+    marks = torch.stack([sizes.double(), running.diff(prepend=running.new_zeros(1)).round(decimals=3)], 1)
+    pieces = patches.split(sizes.tolist())
+    known: dict[tuple[float, ...], list[int]] = {}
+    first: list[int] = []
+    copies: list[int] = []
+    for place, mark in enumerate(marks.tolist()):
+        alike = known.setdefault(tuple(mark), [])
+        same = next((one for one in alike if torch.equal(pieces[first[one]], pieces[place])), None)
+        if same is None:
+            same = len(first)
+            first.append(place)
+            alike.append(same)
+        copies.append(same)
+    return first, copies
+
+
+def look_once(model: Any) -> None:
+    """Let a model's vision tower share its work between the rollouts of a photo."""
+    for module in model.modules():
+        if type(module) is Qwen2_5_VisionTransformerPretrainedModel:
+            module.__class__ = SharedEyes
+
+
+class TrainingProcessor(ImageOnlyProcessor):
+    """A checkpoint's processor, with a `PhotoReader` for eyes. What it saves is the checkpoint's own.
+
+    `card` becomes the `qinsight.json` of every checkpoint, so that the app serves each of them at once.
+    """
+
+    plain: ImageOnlyProcessor
+    card: dict[str, Any]
+
+    @classmethod
+    def around(cls, plain: ImageOnlyProcessor, max_pixels: int, card: dict[str, Any]) -> "TrainingProcessor":
+        """The same words and pixels, remembered; `max_pixels` bounds the view of every photo."""
+        reader = PhotoReader.around(plain.image_processor, max_pixels)
+        processor = cls(reader, plain.tokenizer, chat_template=plain.chat_template)
+        processor.plain, processor.card = plain, card
+        return processor
+
+    def save_pretrained(self, save_directory: Any, **kwargs: Any) -> Any:
+        saved = self.plain.save_pretrained(save_directory, **kwargs)
+        card = json.dumps(self.card, indent=2, ensure_ascii=False) + "\n"
+        (Path(save_directory) / "qinsight.json").write_text(card, encoding="utf-8")
+        return saved
+
+
+class PhotoReader(Qwen2VLImageProcessorPil):
+    """A checkpoint's image processor that opens paths as the app does, and cuts each photo into patches once.
+
+    A batch holds each photo once for every rollout, and TRL asks for its patches twice: 16 times the work
+    for 8 rollouts. All resizing is done here, within `max_pixels`, so that any engine that is handed the same
+    view sees the same pixels.
+    """
+
+    @classmethod
+    def around(cls, processor: Qwen2VLImageProcessorPil, max_pixels: int) -> "PhotoReader":
+        """The same settings, with the memory of this class."""
+        limits = {"shortest_edge": MIN_PIXELS, "longest_edge": max_pixels}
+        reader = cls(**{**processor.to_dict(), "size": limits})
+        reader.views = Memory(lambda path: view(load_photo(path), max_pixels))
+        reader.patches = Memory(reader._cut)
+        return reader
+
+    def fetch_images(self, source: Any) -> Any:
+        """Paths become views, at any depth of lists; pictures stay as they are."""
+        paths = [one for one in _flat(source) if isinstance(one, str)]
+        self.views.learn(paths)
+        return self._fetched(source)
+
+    def preprocess(self, images: Any, **kwargs: Any) -> BatchFeature:
+        """`pixel_values` (patches of all photos in order, 1176) and `image_grid_thw` (photos, 3)."""
+        photos = _flat(images)
+        self.patches.size = max(self.patches.size, len({id(one) for one in photos}))
+        cut = [self.patches(id(one), one) for one in photos]
+        data = {name: torch.cat([one[name] for one in cut]) for name in ("pixel_values", "image_grid_thw")}
+        return BatchFeature(data, tensor_type=kwargs.get("return_tensors"))
+
+    def _cut(self, photo: Image.Image) -> BatchFeature:
+        return super().preprocess([photo], return_tensors="pt")
+
+    def _fetched(self, source: Any) -> Any:
+        if isinstance(source, list | tuple):
+            return [self._fetched(one) for one in source]
+        return self.views(source, source) if isinstance(source, str) else source
+
+
+class Memory:
+    """What was made of the last few things, so that it is made once."""
+
+    def __init__(self, make: Callable[[Any], Any], size: int = REMEMBERED) -> None:
+        self.make, self.size = make, size
+        self.kept: OrderedDict[Any, tuple[Any, Any]] = OrderedDict()
+
+    def __call__(self, key: Any, thing: Any) -> Any:
+        """What is made of `thing`, which is kept too: while it is, no other can have its `id`."""
+        if key not in self.kept:
+            self.kept[key] = (thing, self.make(thing))
+        self.kept.move_to_end(key)
+        while len(self.kept) > self.size:
+            self.kept.popitem(last=False)
+        return self.kept[key][1]
+
+    def learn(self, things: Sequence[Any]) -> None:
+        """Make what is new of all of them side by side; the memory grows to hold a whole batch."""
+        new = [thing for thing in dict.fromkeys(things) if thing not in self.kept]
+        self.size = max(self.size, len(set(things)))
+        if len(new) > 1:
+            with ThreadPoolExecutor() as pool:
+                for thing, made in zip(new, pool.map(self.make, new), strict=True):
+                    self.kept[thing] = (thing, made)
+
+
+def _flat(source: Any) -> list[Any]:
+    if isinstance(source, list | tuple):
+        return [one for part in source for one in _flat(part)]
+    return [source]
