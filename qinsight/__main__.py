@@ -90,7 +90,8 @@ def _rank_command(commands: Any) -> None:
     add = command.add_argument
     add("folder", type=Path, metavar="FOLDER", help="photos in it and below it")
     add("--out", type=Path, required=True, metavar="DIR", help="results, ranking and contact sheet go here")
-    add("--batch", type=positive, default=BATCH, metavar="N", help=f"photos asked together; default: {BATCH}")
+    words = f"photos asked together; default: {BATCH}, of a server as many as it is to have at a time"
+    add("--batch", type=positive, metavar="N", help=words)
     add("--xmp", metavar="beside|DIR", help="write XMP sidecars beside the photos, or mirrored below DIR")
     add("--xmp-names", choices=["full", "stem"], default="full", help="IMG.CR2.xmp (default) or IMG.xmp")
     add(

@@ -84,14 +84,16 @@ def ask(
     *,
     max_pixels: int | None = None,
     stop: threading.Event | None = None,
+    watched: bool = True,
 ) -> Iterator[tuple[Asked, ...]]:
     """Ask all requests together; yields the state of every reply after each few words.
 
-    In the last state every reply is finished. Closing the iterator stops the model.
+    In the last state every reply is finished. Closing the iterator stops the model. Where nobody has `watched`
+    the words arrive, a server is asked for whole replies, which costs less.
     """
     started = time.monotonic()
     state = [Asked(request) for request in requests]
-    stream = engine.stream(requests, sampling, max_pixels=max_pixels, stop=stop)
+    stream = engine.stream(requests, sampling, max_pixels=max_pixels, stop=stop, watched=watched)
     try:
         for delta in stream:
             before = state[delta.request]
@@ -131,8 +133,8 @@ def assessment(photo: Image.Image, tasks: Sequence[Task] = (Task.SCORE, Task.DEG
 def comparison(a: Image.Image, b: Image.Image, reference: Image.Image | None = None) -> list[Request]:
     """The requests that compare two photos: with a reference one, without it both orders."""
     if reference is not None:
-        return [Request(Task.COMPARISON, (reference, a, b), reference=True)]
-    return [Request(Task.COMPARISON, (a, b)), Request(Task.COMPARISON, (b, a))]
+        return [Request(Task.COMPARISON, (reference, a, b), reference=True, odds=False)]
+    return [Request(Task.COMPARISON, pair, odds=False) for pair in ((a, b), (b, a))]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ there, a wrong key, no such model) ends the stream at once.
 """
 
 import asyncio
-import base64
-import io
+import contextlib
 import ipaddress
 import json
 import math
@@ -18,33 +17,33 @@ import queue
 import random
 import re
 import ssl
-import struct
 import threading
 import time
-import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import httpx2
 from PIL import Image
 
+from qinsight.endpoint_dialect import Dialect
+from qinsight.endpoint_reply import LONGEST_EVENT, LONGEST_REPLY, Garbage, Incoming, Told, events
 from qinsight.errors import EngineError, RequestFailed, Stopped
+from qinsight.png import encode
 from qinsight.prompts import Order, Task, build_messages
-from qinsight.requests import MAX_PIXELS, About, Delta, Finish, Request, Sampling
-from qinsight.views import view, view_size
+from qinsight.requests import MAX_PIXELS, About, Delta, Request, Sampling
+from qinsight.views import view_size
 
 GREEDY = Sampling()
-NUM_ALTERNATIVES = 20  # the most that OpenAI allows, and vLLM unless told otherwise
 KEY_VARIABLES = ("QINSIGHT_API_KEY", "OPENAI_API_KEY")
 BUSY = {408, 409, 425, 429, 500, 502, 503, 504, 529}  # worth another try
 LONGEST_WAIT = 60.0  # seconds; more than that is a refusal
-LONGEST_EVENT = 2**20  # bytes; a token with 20 alternatives takes 2,000
 AFTER_THE_END = 1.0  # seconds a server may take to close a finished reply
+PIECE = 2**20  # bytes handed to a connection at a time; what it cannot send at once it copies
 PHOTO = "@@photo@@"  # where the bytes of a photo go in a request already written as JSON
 
 
@@ -58,6 +57,7 @@ class Patience:
     connect: float = 10.0
     first_token: float = 300.0  # a busy server reads other people's photos first
     between_tokens: float = 60.0
+    whole_reply: float = 900.0  # where it comes in one piece
     tries: int = 5
     pause: float = 0.5
 
@@ -92,8 +92,11 @@ class EndpointEngine:
         self.patience = patience
         self.order = order
         self.repetition_penalty = repetition_penalty
-        self.dialect = _Dialect()
+        self.dialect = Dialect()
         self._max_pixels = max_pixels
+        self._line: _Line | None = None
+        self._streams = 0  # on the line
+        self._lock = threading.Lock()
 
     @classmethod
     def open(
@@ -135,6 +138,7 @@ class EndpointEngine:
             precision="server",
             device=self.host,
             max_pixels=self._max_pixels,
+            in_flight=self.concurrency,
             details={"refused by the server": refused} if refused else {},
         )
 
@@ -145,29 +149,48 @@ class EndpointEngine:
         *,
         max_pixels: int | None = None,
         stop: threading.Event | None = None,
+        watched: bool = True,
     ) -> Iterator[Delta]:
-        """See `qinsight.requests.Engine.stream`, and above for what happens to requests that fail."""
+        """See `qinsight.requests.Engine.stream`, and above for what happens to requests that fail.
+
+        A reply that nobody has `watched` comes in one piece: reading 150 tokens one by one takes a tenth of the
+        time of a CPU that a whole photo takes.
+        """
         stop = stop or threading.Event()
         limit = self._max_pixels if max_pixels is None else max_pixels
         for request in requests:  # a photo that cannot be shown is refused before anything is sent
             for photo in request.photos:
                 view_size(*photo.size, limit)
-        conversation = _Conversation(self, requests, sampling, limit)
-        conversation.start()
-        try:
-            while True:
-                if stop.is_set():
-                    raise Stopped("Stopped.")
-                try:
-                    delta = conversation.deltas.get(timeout=0.05)
-                except queue.Empty:
-                    continue
-                if delta is None:
-                    break
-                yield delta
-        finally:
-            conversation.close()
+        with self._open_line() as line:
+            conversation = _Conversation(self, line, requests, sampling, limit, stop, watched)
+            conversation.start()
+            try:
+                while (delta := conversation.next_delta()) is not None:
+                    if stop.is_set():
+                        raise Stopped("Stopped.")
+                    yield delta
+            finally:
+                conversation.close()
+        if stop.is_set():
+            raise Stopped("Stopped.")
         conversation.raise_failures()
+
+    @contextlib.contextmanager
+    def _open_line(self) -> Iterator["_Line"]:
+        """The line that all streams of this moment share."""
+        with self._lock:
+            line = self._line = self._line or _Line(self.connection())
+            self._streams += 1
+        try:
+            yield line
+        finally:
+            with self._lock:
+                self._streams -= 1
+                last = self._streams == 0
+                if last:
+                    self._line = None
+            if last:
+                line.close()
 
     def connection(self) -> dict[str, Any]:
         """What every HTTP client of this engine is made with. A proxy is not asked for this very machine."""
@@ -256,89 +279,94 @@ class _Learnt(Exception):
     """The server does not take a field; the next try goes without it."""
 
 
-class _Dialect:
-    """Which optional fields this server takes, learnt from what it refuses."""
+class _Line:
+    """An event loop in a thread of its own and connections to one server, while any stream needs them."""
 
-    # `repeat_penalty` over the whole text is how llama.cpp and LM Studio call a repetition penalty.
-    OPTIONAL = ("logprobs", "top_logprobs", "repetition_penalty", "repeat_penalty", "repeat_last_n")
-    OPTIONAL_SAMPLING = ("top_k", "top_p", "seed", "max_tokens")
-    UNKNOWN = re.compile(
-        r"un(known|recogni[sz]ed|expected|supported)|extra|disabled"
-        r"|not (supported|permitted|allowed|available|implemented|enabled)",
-        re.IGNORECASE,
-    )
+    def __init__(self, connection: dict[str, Any]) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.encoders = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
+        self.conversations: set[_Conversation] = set()
+        self._connection = connection
+        self._clients: list[httpx2.AsyncClient] = []  # those that nobody uses now
+        self._over = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="qinsight-endpoint", daemon=True)
+        self._thread.start()
 
-    def __init__(self) -> None:
-        self.refused: frozenset[str] = frozenset()
-        self.alternatives = NUM_ALTERNATIVES
+    @contextlib.asynccontextmanager
+    async def client(self) -> AsyncIterator[httpx2.AsyncClient]:
+        """A client with a connection of its own: one with 64 looks through all of them for each request."""
+        client = self._clients.pop() if self._clients else httpx2.AsyncClient(**self._connection)
+        try:
+            yield client
+        finally:
+            self._clients.append(client)
 
-    def fields(self, sampling: Sampling, number: int, penalty: float | None) -> dict[str, Any]:
-        """The sampling of request `number`, in the words this server knows."""
-        fields: dict[str, Any] = {
-            "temperature": sampling.temperature,
-            "max_tokens": sampling.max_new_tokens,
-            "logprobs": True,
-            "top_logprobs": self.alternatives,
-        }
-        if sampling.temperature > 0:
-            fields |= {"top_p": sampling.top_p, "seed": sampling.seed + number}
-            fields |= {"top_k": sampling.top_k} if sampling.top_k else {}
-        if penalty is not None:
-            fields |= {"repetition_penalty": penalty, "repeat_penalty": penalty, "repeat_last_n": -1}
-        if "max_tokens" in self.refused:  # OpenAI's newer name
-            fields["max_completion_tokens"] = sampling.max_new_tokens
-        return {name: value for name, value in fields.items() if name not in self.refused}
+    def close(self) -> None:
+        """Hang up on whatever is still being answered."""
+        self.loop.call_soon_threadsafe(self._over.set)
+        self._thread.join()
+        self.encoders.shutdown(cancel_futures=True)
+        self.loop.close()
 
-    def learn(self, sent: Mapping[str, Any], words: str) -> bool:
-        """Whether another try can differ from what was `sent`, after a refusal in these words."""
-        named = {
-            name
-            for name in (*self.OPTIONAL, *self.OPTIONAL_SAMPLING)
-            if name in sent and re.search(rf"(?<![a-z_]){name}(?![a-z_])", words)
-        }
-        about_chances = named & {"logprobs", "top_logprobs"}
-        if about_chances:
-            fewer = [int(digits) for digits in re.findall(r"(?<![\w.-])\d+(?!\w)", words)]
-            fewer = [count for count in fewer if 0 < count < sent["top_logprobs"]]
-            if fewer:
-                self.alternatives = min(self.alternatives, max(fewer))
-                return True
-            named |= {"logprobs", "top_logprobs"}  # neither means anything alone
-        if not about_chances and not self.UNKNOWN.search(words):
-            return False  # the field is known, its value is not liked: that is for the person to hear
-        self.refused |= named
-        return bool(named)
+    def _run(self) -> None:
+        self.loop.run_until_complete(self._watch())
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+
+    async def _watch(self) -> None:
+        """Cancel what is to stop, twenty times a second, until the line is closed."""
+        while not self._over.is_set():
+            for conversation in self.conversations:
+                if conversation.stop.is_set() and not conversation.task.cancelling():
+                    conversation.task.cancel()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await self._over.wait()
+        tasks = [conversation.task for conversation in self.conversations]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for client in self._clients:
+            await client.aclose()
 
 
 class _Conversation:
-    """All requests of one stream, on an event loop in a thread of their own; `deltas` ends with None."""
+    """All requests of one stream, answered on a line; `next_delta` ends with None."""
+
+    task: asyncio.Task[None]
 
     def __init__(
-        self, engine: EndpointEngine, requests: Sequence[Request], sampling: Sampling, max_pixels: int
+        self,
+        engine: EndpointEngine,
+        line: _Line,
+        requests: Sequence[Request],
+        sampling: Sampling,
+        max_pixels: int,
+        stop: threading.Event,
+        watched: bool,
     ) -> None:
         self.engine = engine
+        self.line = line
         self.requests = requests
         self.sampling = sampling
         self.max_pixels = max_pixels
+        self.stop = stop
+        self.watched = watched
         self.deltas: queue.SimpleQueue[Delta | None] = queue.SimpleQueue()
         self.failures: dict[int, EngineError] = {}
         self.photos: dict[int, asyncio.Future[bytes]] = {}  # by id: the same photo object is sent as it was
         self.waiting = Counter(id(photo) for request in requests for photo in request.photos)
-        self.encoders = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
-        self.loop = asyncio.new_event_loop()
-        self.task = self.loop.create_task(self._answer_all())
-        self.task.add_done_callback(lambda _: self.deltas.put(None))
-        self.thread = threading.Thread(target=self._run, name="qinsight-endpoint", daemon=True)
 
     def start(self) -> None:
-        self.thread.start()
+        self.line.loop.call_soon_threadsafe(self._begin)
+
+    def next_delta(self) -> Delta | None:
+        while True:  # a wait without an end would not hear Ctrl-C on Windows
+            with contextlib.suppress(queue.Empty):
+                return self.deltas.get(timeout=0.5)
 
     def close(self) -> None:
         """Hang up on whatever is still being answered: a server then stops generating."""
-        self.loop.call_soon_threadsafe(self.task.cancel)
-        self.thread.join()
-        self.encoders.shutdown(cancel_futures=True)
-        self.loop.close()
+        self.line.loop.call_soon_threadsafe(lambda: self.task.cancel())
 
     def raise_failures(self) -> None:
         error = self.task.exception()
@@ -347,41 +375,46 @@ class _Conversation:
         if self.failures:
             raise RequestsFailed(self.failures, len(self.requests))
 
-    def _run(self) -> None:
-        self.loop.run_until_complete(asyncio.wait([self.task]))
-        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+    def _begin(self) -> None:
+        self.task = self.line.loop.create_task(self._answer_all())
+        self.line.conversations.add(self)
+        self.task.add_done_callback(self._end)
+
+    def _end(self, _: asyncio.Task[None]) -> None:
+        self.line.conversations.discard(self)
+        self.deltas.put(None)
 
     async def _answer_all(self) -> None:
-        size = min(self.engine.concurrency, len(self.requests))
         numbers = iter(range(len(self.requests)))
-        limits = httpx2.Limits(max_connections=size, max_keepalive_connections=size)
-        async with httpx2.AsyncClient(**self.engine.connection(), limits=limits) as client:
-            workers = [asyncio.create_task(self._work(client, numbers)) for _ in range(size)]
-            try:
-                await asyncio.gather(*workers)
-            finally:
-                for worker in workers:
-                    worker.cancel()
-                await asyncio.gather(*workers, return_exceptions=True)
+        size = min(self.engine.concurrency, len(self.requests))
+        workers = [asyncio.create_task(self._work(numbers)) for _ in range(size)]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
 
-    async def _work(self, client: httpx2.AsyncClient, numbers: Iterator[int]) -> None:
-        for number in numbers:
-            try:
-                await self._answer(client, _Reply(number, self.sampling.max_new_tokens))
-            except _Hopeless:
-                raise
-            except EngineError as error:
-                self.failures[number] = error
-            self._forget_photos(number)
+    async def _work(self, numbers: Iterator[int]) -> None:
+        async with self.line.client() as client:
+            for number in numbers:
+                try:
+                    await self._answer(client, Incoming(number, self.sampling.max_new_tokens))
+                except _Hopeless:
+                    raise
+                except EngineError as error:
+                    self.failures[number] = error
+                self._forget_photos(number)
 
-    async def _answer(self, client: httpx2.AsyncClient, reply: "_Reply") -> None:
+    async def _answer(self, client: httpx2.AsyncClient, reply: Incoming) -> None:
         """One request, asked until it is answered or out of tries."""
         patience = self.engine.patience
         failed = 0
         while True:
             reply.begin()
             try:
-                return await self._try(client, reply)
+                # a proxy may have hung up on a reply that was long in coming: the next try is a stream
+                return await self._try(client, reply, streamed=self.watched or failed > 0)
             except _Learnt:
                 continue
             except _Again as trouble:
@@ -393,49 +426,56 @@ class _Conversation:
                     wait = patience.pause * 2 ** (failed - 1) * random.uniform(0.5, 1.5)
                 await asyncio.sleep(min(wait, LONGEST_WAIT))
 
-    async def _try(self, client: httpx2.AsyncClient, reply: "_Reply") -> None:
-        engine, patience = self.engine, self.engine.patience
+    async def _try(self, client: httpx2.AsyncClient, reply: Incoming, streamed: bool) -> None:
+        engine, patience, request = self.engine, self.engine.patience, self.requests[reply.number]
         penalty = self.sampling.repetition_penalty or engine.repetition_penalty
-        fields = engine.dialect.fields(self.sampling, reply.number, penalty)
-        body = await self._body(self.requests[reply.number], fields)
+        seed = self.sampling.seed + reply.number
+        fields = engine.dialect.fields(self.sampling, seed, penalty, request.odds)
+        body = await self._body(request, {"stream": streamed, **fields})
         headers = {"Content-Type": "application/json", "Content-Length": str(sum(map(len, body)))}
         url = f"{engine.address}/chat/completions"
+        wait, what = patience.whole_reply, "answer"
+        if streamed:
+            wait, what = patience.first_token, "begin its reply"
         try:
             async with (
-                asyncio.timeout(patience.first_token) as clock,
+                asyncio.timeout(wait) as clock,
                 client.stream("POST", url, content=_pieces(body), headers=headers) as answer,
             ):
                 del body
+                kind = answer.headers.get("content-type", "")
                 if answer.status_code != 200:
-                    self._refuse(answer.status_code, await _read(answer), fields, _retry_after(answer))
-                if "text/html" in answer.headers.get("content-type", ""):
+                    words = await _read(answer, LONGEST_EVENT)
+                    self._refuse(answer.status_code, words, fields, _retry_after(answer))
+                if "text/html" in kind:
                     raise engine.not_a_server()
-                async for event in _events(answer):
+                if "application/json" in kind:  # in one piece, whatever we asked for
+                    for delta in reply.take_whole(await _read(answer, LONGEST_REPLY)):
+                        self.deltas.put(delta)
+                    return
+                async for event in events(answer.aiter_bytes()):
                     if reply.finished:
                         continue  # read to the end, so that the connection can be used again
-                    if event.get("error"):
-                        self._refuse(_status(event["error"]), json.dumps(event).encode(), fields)
                     for delta in reply.take(event):
                         self.deltas.put(delta)
                     if reply.tokens > self.sampling.max_new_tokens:
                         break  # hang up on a server that does not stop
                     if reply.begun:
-                        wait = AFTER_THE_END if reply.finished else patience.between_tokens
-                        clock.reschedule(self.loop.time() + wait)
+                        wait, what = patience.between_tokens, "go on with its reply"
+                        clock.reschedule(self.line.loop.time() + (AFTER_THE_END if reply.finished else wait))
         except TimeoutError as error:
             if not reply.finished:
-                waited, what = patience.first_token, "begin its reply"
-                if reply.begun:
-                    waited, what = patience.between_tokens, "go on with its reply"
                 raise EngineError(
-                    f"The server at {engine.host} took longer than {waited:g} seconds to {what}."
+                    f"The server at {engine.host} took longer than {wait:g} seconds to {what}."
                 ) from error
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise _Again(engine.nobody_there()) from error
         except httpx2.RequestError as error:
             if not reply.finished:
                 raise _Again(self._cut(_cause(error))) from error
-        except _Garbage as error:
+        except Told as told:
+            self._refuse(_status(told.said["error"]), json.dumps(told.said).encode(), fields)
+        except Garbage as error:
             if not reply.finished:
                 raise _Again(self._cut(str(error))) from error
         if not reply.finished:
@@ -471,7 +511,6 @@ class _Conversation:
                 {"role": "system", "content": system["content"][0]["text"]},
                 {"role": "user", "content": parts},
             ],
-            "stream": True,
             **fields,
         }
         words = json.dumps(asked).encode("ascii").split(PHOTO.encode("ascii"))
@@ -483,8 +522,8 @@ class _Conversation:
     async def _photo(self, photo: Image.Image) -> bytes:
         if id(photo) not in self.photos:
             near = _is_near(self.engine.address.host)
-            self.photos[id(photo)] = self.loop.run_in_executor(
-                self.encoders, encode, photo, self.max_pixels, near
+            self.photos[id(photo)] = self.line.loop.run_in_executor(
+                self.line.encoders, encode, photo, self.max_pixels, near
             )
         return await self.photos[id(photo)]
 
@@ -495,181 +534,21 @@ class _Conversation:
                 self.photos.pop(id(photo), None)
 
 
-class _Garbage(Exception):
-    """What came is not what a chat server sends."""
-
-
-class _Reply:
-    """One reply as it grows, over several tries if need be: no word is given out twice."""
-
-    def __init__(self, number: int, max_new_tokens: int) -> None:
-        self.number = number
-        self.max_new_tokens = max_new_tokens
-        self.given = ""  # the words handed out, in this try or those before
-        self.begin()
-
-    def begin(self) -> None:
-        """A new try, from the first word."""
-        self.text = ""
-        self.tokens = 0
-        self.thinking = False
-        self.begun = False
-        self.finished = False
-
-    def take(self, event: dict[str, Any]) -> list[Delta]:
-        """What one event of the server adds."""
-        try:
-            return list(self._take(event))
-        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
-            raise _Garbage(f"an event that is no part of a reply: {json.dumps(event)[:100]}") from error
-
-    def _take(self, event: dict[str, Any]) -> Iterator[Delta]:
-        if not event["choices"]:  # the count of tokens, at the end
-            return
-        choice = event["choices"][0]
-        words = self._words_of(choice.get("delta") or {})
-        finish = _finish(choice.get("finish_reason"))
-        tokens = _tokens(words, (choice.get("logprobs") or {}).get("content") or [])
-        if finish and not tokens:
-            tokens = [("", 0, [])]
-        self.begun = self.begun or bool(tokens)
-        for place, (text, count, alternatives) in enumerate(tokens):
-            self.tokens += count
-            ends = finish if place == len(tokens) - 1 else None
-            if self.tokens > self.max_new_tokens:  # the server was asked to stop here and did not
-                ends = Finish.LENGTH
-            yield from self._give(text, count, alternatives, ends)
-            if ends:
-                self.finished = True
-                return
-
-    def _words_of(self, delta: dict[str, Any]) -> str:
-        """The new words; some servers cut the thinking out of the reply, and we put it back."""
-        content = delta.get("content") or ""
-        thought = delta.get("reasoning_content") or delta.get("reasoning") or ""
-        if thought and not self.thinking:
-            self.thinking = True
-            thought = f"<think>{thought}"
-        if content and self.thinking:
-            self.thinking = False
-            content = f"</think>{content}"
-        return str(thought + content)
-
-    def _give(
-        self, text: str, count: int, alternatives: list[dict[str, Any]], finish: Finish | None
-    ) -> Iterator[Delta]:
-        inside = "<answer>" in self.text
-        again = len(self.text) < len(self.given)
-        self.text += text
-        if again:
-            self._compare(finish)
-            text, count, inside = self.text[len(self.given) :], 0, False
-            if not text and not finish:
-                return
-        self.given += text
-        yield Delta(self.number, text, count, _chances(alternatives) if inside else (), finish)
-
-    def _compare(self, finish: Finish | None) -> None:
-        """The words of this try against those already given out."""
-        known = min(len(self.text), len(self.given))
-        if self.text[:known] != self.given[:known] or (finish and known < len(self.given)):
-            raise EngineError(
-                "The reply was cut, and when asked again the server began a different one; ask again."
-            )
-
-
-def encode(photo: Image.Image, max_pixels: int, near: bool = True) -> bytes:
-    """The model's view of the photo as a PNG in base64: every pixel as prepared.
-
-    For a server nearby the PNG is not compressed: at a megapixel that takes 6 ms instead of 75 here, and 2
-    instead of 33 to open there, for 3 MB instead of 1.2 (tests/benchmarks/endpoint.py).
-    """
-    shown = view(photo, max_pixels)
-    if shown.mode != "RGB":
-        shown = shown.convert("RGB")
-    if near:
-        return base64.b64encode(_plain_png(shown))
-    file = io.BytesIO()
-    shown.save(file, "PNG", compress_level=1)
-    return base64.b64encode(file.getbuffer())
-
-
-def _plain_png(photo: Image.Image) -> bytes:
-    """Pillow tries five filters on each row even where nothing is compressed; here the rows go as they are."""
-    pixels, stride = photo.tobytes(), 3 * photo.width
-    rows = b"".join(b"\0" + pixels[start : start + stride] for start in range(0, len(pixels), stride))
-    header = struct.pack(">IIBBBBB", photo.width, photo.height, 8, 2, 0, 0, 0)  # 8 bits, RGB
-    file = b"\x89PNG\r\n\x1a\n"
-    for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 0)), (b"IEND", b"")):
-        file += b"".join((struct.pack(">I", len(data)), kind, data))
-        file += struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
-    return file
-
-
 async def _pieces(body: list[bytes]) -> AsyncIterator[bytes]:
-    for piece in body:
-        yield piece
+    for part in body:
+        for start in range(0, len(part), PIECE):
+            yield cast(bytes, memoryview(part)[start : start + PIECE])  # not copied
 
 
-async def _read(answer: httpx2.Response) -> bytes:
-    """The body of a refusal."""
-    body = b""
+async def _read(answer: httpx2.Response, longest: int) -> bytes:
+    """The body of a reply or a refusal that comes in one piece, no more than a little beyond `longest` bytes."""
+    pieces, size = [], 0
     async for piece in answer.aiter_bytes():
-        body += piece
-        if len(body) > LONGEST_EVENT:
+        pieces.append(piece)
+        size += len(piece)
+        if size > longest:
             break
-    return body
-
-
-async def _events(answer: httpx2.Response) -> AsyncIterator[dict[str, Any]]:
-    """The events of a streamed reply. httpx2's own reader does it too, for a sixth more time."""
-    rest = b""
-    async for piece in answer.aiter_bytes():
-        *lines, rest = (rest + piece).split(b"\n")
-        if len(rest) > LONGEST_EVENT:
-            raise _Garbage("an event without an end")
-        for line in lines:
-            if not line.startswith(b"data:"):
-                continue  # a comment that keeps the connection open, an empty line
-            data = line[5:].strip()
-            if data == b"[DONE]":
-                continue
-            try:
-                event = json.loads(data)
-            except ValueError as error:
-                raise _Garbage(f"no JSON: {data[:60].decode('utf-8', 'replace')!r}") from error
-            if not isinstance(event, dict):
-                raise _Garbage("an event that is no JSON object")
-            yield event
-
-
-def _tokens(words: str, entries: list[dict[str, Any]]) -> list[tuple[str, int, list[dict[str, Any]]]]:
-    """(text, tokens, alternatives) of each token that came with one event; one piece where they cannot be told."""
-    if not entries:
-        return [(words, 1, [])] if words else []
-    if len(entries) == 1:
-        return [(words, 1, entries[0].get("top_logprobs") or [])]
-    found, rest = [], words
-    for entry in entries:
-        token = str(entry["token"])
-        text = token if rest.startswith(token) else ""  # an end marker is no part of the words
-        rest = rest[len(text) :]
-        found.append((text, 1, entry.get("top_logprobs") or []))
-    return [(words, len(entries), [])] if rest else found
-
-
-def _chances(alternatives: list[dict[str, Any]]) -> tuple[tuple[str, float], ...]:
-    """Most likely first; vLLM puts the chosen token first, likely or not."""
-    chances = [(str(other["token"]), math.exp(min(0.0, other["logprob"]))) for other in alternatives]
-    return tuple(sorted(chances, key=lambda pair: -pair[1])[:NUM_ALTERNATIVES])
-
-
-def _finish(reason: Any) -> Finish | None:
-    if reason is None:
-        return None
-    if reason in ("stop", "length"):
-        return Finish(reason)
-    raise _Garbage(f"it ended with {reason!r}")  # "abort" and "error" where a server gives up
+    return b"".join(pieces)
 
 
 def _words(body: bytes, longest: float = 300) -> str:

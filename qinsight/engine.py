@@ -27,11 +27,10 @@ from transformers.generation import (
 from qinsight.checkpoint import Device, Model, Part, Precision, Progress, locate, silent
 from qinsight.errors import EngineError, RequestFailed, Stopped
 from qinsight.prompts import Order, Task, build_messages
-from qinsight.requests import About, Delta, Finish, Request, Sampling
+from qinsight.requests import NUM_ALTERNATIVES, About, Delta, Finish, Request, Sampling
 from qinsight.views import view
 from qinsight.weights import DoesNotFit, Weights, choose_model, free_cached_memory, load
 
-NUM_ALTERNATIVES = 20  # as many as an OpenAI-compatible server gives
 WORTH_SHARING = 64  # prompt tokens below which a shared prefix costs more than it saves
 GREEDY = Sampling()
 
@@ -108,6 +107,7 @@ class LocalEngine:
         *,
         max_pixels: int | None = None,
         stop: threading.Event | None = None,
+        watched: bool = True,
     ) -> Iterator[Delta]:
         """See `qinsight.requests.Engine.stream`. One stream runs at a time; others wait their turn."""
         stop = stop or threading.Event()

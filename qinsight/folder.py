@@ -2,18 +2,23 @@
 
 `results.jsonl` in the output folder is the memory of a run: a line per photo, on disk before the next batch
 begins. Killed and started again, a run keeps every line that is whole and whose photo has not changed.
+
+A server has no batches: it is asked about many photos side by side, and about the next as soon as one is done.
 """
 
 import contextlib
 import hashlib
 import itertools
 import json
+import math
 import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,6 +28,7 @@ from qinsight.answers import Score
 from qinsight.assess import Asked, ask, assessment, described
 from qinsight.errors import PhotoError, QInsightError, RequestFailed, Stopped
 from qinsight.photos import Photo, read_photo
+from qinsight.prompts import Task
 from qinsight.requests import About, Engine, Sampling
 from qinsight.rows import Row
 from qinsight.views import view
@@ -32,7 +38,8 @@ SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".avif", ".gif", ".bmp"),
     *(".heic", ".heif", ".hif", *RAW_SUFFIXES),
 )
-BATCH = 16  # photos that decode together; each is two questions
+QUESTIONS = (Task.SCORE, Task.DEGRADATION)  # of each photo
+BATCH = 16  # photos that are asked together
 NEAR = 6  # of the 64 bits of a perceptual hash: frames of a burst differ by fewer
 NEIGHBOURS = 12  # how many frames back a burst is looked for, in order of name
 
@@ -74,40 +81,47 @@ def rank_folder(
     *,
     sampling: Sampling | None = None,
     max_pixels: int | None = None,
-    batch: int = BATCH,
+    batch: int | None = None,
     decode: Decoder = decode_here,
     stop: threading.Event | None = None,
 ) -> Iterator[Progress]:
     """Rate every photo below `folder` into `out/results.jsonl`; yields after each photo.
 
-    The next batch is decoded while the model works on this one. Photos that cannot be read, and answers
-    that cannot, become rows with their reason; they are tried again by the next run. Raises `QInsightError`
-    for a folder without photos, an output that cannot be written, or a model that cannot be asked.
+    `batch` photos are asked together (16), or of a server side by side (as many as it is to have at a time);
+    the next are decoded meanwhile. Photos that cannot be read, and answers that cannot, become rows with
+    their reason; they are tried again by the next run. Raises `QInsightError` for a folder without photos, an
+    output that cannot be written, or a model that cannot be asked.
     """
     names = photos_in(folder, out)
     stop = stop or threading.Event()
     limit = max_pixels or engine.about.max_pixels
     model = model_signature(engine.about, limit)
-    ahead = _Prefetch(folder, names, limit, batch, decode, stop)
+    rated = partial(_rated, engine, model, sampling or Sampling(), limit)
+    at_once = math.ceil(engine.about.in_flight / len(QUESTIONS))
+    ahead = _Prefetch(folder, names, limit, 1 if at_once else batch or BATCH, decode, stop)
     with Ledger(out, model) as ledger, ahead.of(ledger) as coming:
-        state = Progress(0, len(names), 0, 0.0, 0)
-        started = time.monotonic()
-        for load in coming:
-            for outcome in load.settled:
-                state = replace(state, done=state.done + 1, failed=state.failed + (outcome is not None))
-                if outcome is not None:
-                    ledger.write(outcome)
-                yield replace(state, row=outcome)
-            for row in _rated(engine, load.photos, model, sampling or Sampling(), limit, stop):
-                ledger.write(row)
-                state = Progress(
-                    done=state.done + 1,
-                    total=state.total,
-                    failed=state.failed + (row.error is not None),
-                    seconds=time.monotonic() - started,
-                    asked=state.asked + 1,
-                )
-                yield replace(state, row=row)
+        if at_once:
+            outcomes = _side_by_side(rated, coming, batch or at_once, stop)
+        else:
+            outcomes = _in_batches(rated, coming, stop)
+        with contextlib.closing(outcomes):
+            yield from _written(ledger, outcomes, len(names))
+
+
+def _written(ledger: "Ledger", outcomes: "_Outcomes", total: int) -> Iterator[Progress]:
+    state = Progress(0, total, 0, 0.0, 0)
+    started = time.monotonic()
+    for row, asked in outcomes:
+        if row is not None:
+            ledger.write(row)
+        state = Progress(
+            done=state.done + 1,
+            total=total,
+            failed=state.failed + bool(row and row.error),
+            seconds=time.monotonic() - started if asked else state.seconds,
+            asked=state.asked + asked,
+        )
+        yield replace(state, row=row)
 
 
 def photos_in(folder: Path, out: Path | None = None) -> list[str]:
@@ -305,7 +319,7 @@ class _Photo:
 class _Load:
     """A batch as it comes from the decoder: photos to ask, and what needs no asking.
 
-    A settled entry is None for a photo whose line is kept, else the line to write for it.
+    Either may be empty. A settled entry is None for a photo whose line is kept, else the line to write for it.
     """
 
     photos: list[_Photo]
@@ -351,7 +365,7 @@ class _Prefetch:
             try:
                 load = self._loads.get(timeout=0.1)
             except queue.Empty:
-                continue
+                load = _Load([], [])  # nothing yet; there may be replies to write meanwhile
             if load is None:
                 return
             if isinstance(load, BaseException):
@@ -403,22 +417,67 @@ def _phash(image: Image.Image) -> str:
 
 # --- asking ----------------------------------------------------------------------------------------------
 
+# the line to write, None for one that is kept, and whether the model was asked
+_Outcomes = Generator[tuple[Row | None, bool], None, None]
+_Rated = Callable[[Sequence[_Photo], threading.Event], Iterator[Row]]
+
+
+def _in_batches(rated: _Rated, coming: Iterator[_Load], stop: threading.Event) -> _Outcomes:
+    for load in coming:
+        yield from ((row, False) for row in load.settled)
+        yield from ((row, True) for row in rated(load.photos, stop))
+
+
+def _side_by_side(rated: _Rated, coming: Iterator[_Load], width: int, stop: threading.Event) -> _Outcomes:
+    """Each photo asked on its own, `width` at a time, rows as they come; no photo waits for the slowest."""
+    halt = threading.Event()
+    running: set[Future[list[Row]]] = set()
+    with ThreadPoolExecutor(width, "qinsight-ask") as pool:
+        try:
+            for load in coming:
+                yield from ((row, False) for row in load.settled)
+                for photo in load.photos:
+                    running.add(pool.submit(lambda one: list(rated([one], halt)), photo))
+                    yield from ((row, True) for row in _finished(running, width - 1, stop))
+                yield from ((row, True) for row in _finished(running, len(running), stop))
+            yield from ((row, True) for row in _finished(running, 0, stop))
+        finally:
+            halt.set()
+            pool.shutdown(cancel_futures=True)
+
+
+def _finished(running: set[Future[list[Row]]], most: int, stop: threading.Event) -> Iterator[Row]:
+    """The rows of all that is done; waits until at most `most` are left. What went well comes before a failure."""
+    while True:
+        if stop.is_set():
+            raise Stopped("Stopped.")
+        done, _ = wait(running, 0.1 if len(running) > most else 0, FIRST_COMPLETED)
+        running -= done
+        for future in sorted(done, key=lambda future: future.exception() is not None):
+            yield from future.result()
+        if len(running) <= most:
+            return
+
 
 def _rated(
     engine: Engine,
-    photos: Sequence[_Photo],
     model: str,
     sampling: Sampling,
     limit: int,
+    photos: Sequence[_Photo],
     stop: threading.Event,
 ) -> Iterator[Row]:
     """Rows for a batch asked together; photos whose replies failed are asked once more, one by one."""
     if not photos:
         return
-    requests = [request for photo in photos for request in assessment(photo.image)]
+    requests = [
+        replace(request, odds=request.task is Task.SCORE)  # for the expected rating
+        for photo in photos
+        for request in assessment(photo.image, QUESTIONS)
+    ]
     asked = tuple(Asked(request) for request in requests)
     try:
-        for asked in ask(engine, requests, sampling, max_pixels=limit, stop=stop):  # noqa: B007
+        for asked in ask(engine, requests, sampling, max_pixels=limit, stop=stop, watched=False):  # noqa: B007
             pass
     except RequestFailed as failure:
         if len(photos) == 1:
@@ -428,7 +487,7 @@ def _rated(
         if score.finish and diagnosis.finish:
             yield _rated_row(photo, model, score, diagnosis)
         else:
-            yield from _rated(engine, [photo], model, sampling, limit, stop)
+            yield from _rated(engine, model, sampling, limit, [photo], stop)
 
 
 def _rated_row(photo: _Photo, model: str, score: Asked, diagnosis: Asked) -> Row:

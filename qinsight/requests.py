@@ -14,18 +14,21 @@ from PIL import Image
 from qinsight.prompts import Task
 
 MAX_PIXELS = 1_003_520  # 1,280 image tokens: near the sizes the ratings were learnt at
+NUM_ALTERNATIVES = 20  # the most that OpenAI allows, and vLLM unless told otherwise
 
 
 @dataclass(frozen=True)
 class Request:
     """One question about one, two or three photos (reference, A, B), upright RGB as `load_photo` gives.
 
-    The same photo object in several requests is looked at once.
+    The same photo object in several requests is looked at once. `odds`: whether the chances of other answers
+    are wanted; an engine to which they are a burden is spared them where not.
     """
 
     task: Task
     photos: tuple[Image.Image, ...]
     reference: bool = False
+    odds: bool = True
 
     def __post_init__(self) -> None:
         expected = (3 if self.reference else 2) if self.task is Task.COMPARISON else 1
@@ -99,6 +102,7 @@ class About:
     note: str = ""
     memory_bytes: int = 0
     max_pixels: int = MAX_PIXELS
+    in_flight: int = 0  # requests a server has at a time; 0 where those of one stream are answered together
     details: dict[str, str] = field(default_factory=dict)
 
 
@@ -115,10 +119,12 @@ class Engine(Protocol):
         *,
         max_pixels: int | None = None,
         stop: threading.Event | None = None,
+        watched: bool = True,
     ) -> Iterator[Delta]:
         """Answer all requests together; deltas say which request they belong to.
 
         Closing the iterator stops the model. Setting `stop` does so from another thread, even while
-        photos are being read by the model; the iterator then raises `Stopped`.
+        photos are being read by the model; the iterator then raises `Stopped`. Where nobody has `watched`
+        the words arrive, an engine may give a reply when it is finished.
         """
         ...

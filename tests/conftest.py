@@ -44,6 +44,7 @@ class ScriptedEngine:
         *,
         max_pixels: int | None = None,
         stop: threading.Event | None = None,
+        watched: bool = True,
     ) -> Iterator[Delta]:
         self.asked.append((list(requests), sampling, max_pixels))
         longest = max(len(script) for script in self.scripts)

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ from PIL import Image, ImageChops
 
 from qinsight import endpoint
 from qinsight.answers import Degradation, Distortion, Score, Severity
-from qinsight.assess import ask, assessment, last
+from qinsight.assess import ask, assessment, comparison, last
 from qinsight.endpoint import EndpointEngine, Patience, RequestsFailed, encode
 from qinsight.errors import EngineError, PhotoError, Stopped
+from qinsight.odds import Place
 from qinsight.prompts import DEGRADATION, SCORE, SYSTEM, Order, Task
 from qinsight.requests import MAX_PIXELS, Delta, Finish, Request, Sampling
 from qinsight.views import view
@@ -62,16 +64,30 @@ class Answering:
         await self.writer.drain()
 
     async def word(self, *words: str, finish: str | None = None, **delta: str) -> None:
-        choice: dict[str, Any] = {"delta": delta or {"content": "".join(words)}, "finish_reason": finish}
-        if count := self.body.get("top_logprobs"):
-            other = [{"token": f"other{n}", "logprob": -2.0 - n} for n in range(count - 1)]
-            choice["logprobs"] = {
-                "content": [
-                    {"token": word, "top_logprobs": [{"token": word, "logprob": -2.5}, *other]}
-                    for word in words
-                ]
-            }
-        await self.event({"choices": [choice]})
+        choice = {"delta": delta or {"content": "".join(words)}, "finish_reason": finish}
+        await self.event({"choices": [choice | self.chances(words)]})
+
+    def chances(self, words: Sequence[str]) -> dict[str, Any]:
+        """Alternatives beside each word, as many as were asked for; the word itself comes first."""
+        if not (count := self.body.get("top_logprobs")):
+            return {}
+        other = [{"token": f"other{n}", "logprob": -2.0 - n} for n in range(count - 1)]
+        entries = [
+            {"token": word, "logprob": -2.5, "top_logprobs": [{"token": word, "logprob": -2.5}, *other]}
+            for word in words
+        ]
+        return {"logprobs": {"content": entries}}
+
+    def whole(
+        self, *words: str, finish: str = "stop", end: str = "<|im_end|>", **said: str
+    ) -> dict[str, Any]:
+        """A reply in one piece, as vLLM gives it: the end marker is a token, but no word."""
+        message = {"role": "assistant", "content": "".join(words)} | said
+        choice = {"index": 0, "message": message, **self.chances([*words, end]), "finish_reason": finish}
+        return {"choices": [choice], "usage": {"prompt_tokens": 99, "completion_tokens": len(words) + 1}}
+
+    async def json(self, found: Any, layout: Callable[[Any], str] = json.dumps) -> None:
+        await self.status(200, layout(found), "Content-Type: application/json\r\n")
 
     async def end(self) -> None:
         await self.raw(b"data: [DONE]\n\n")
@@ -85,7 +101,12 @@ class Answering:
 
 
 def says(*words: str, finish: str = "stop") -> Act:
+    """In a stream, a token per event and the end marker in the last, or in one piece, as it is asked."""
+
     async def act(answering: Answering) -> None:
+        if not answering.body["stream"]:
+            await answering.json(answering.whole(*words, finish=finish))
+            return
         await answering.begin()
         for place, word in enumerate(words):
             await answering.word(word, finish=finish if place == len(words) - 1 else None)
@@ -137,10 +158,11 @@ class Server:
         self.bodies: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.hung_up: list[float] = []
-        self.open = self.most_open = 0
+        self.open = self.most_open = self.connections = 0
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         try:
             for _ in range(1000):
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -409,6 +431,200 @@ def test_many_requests_run_side_by_side_but_never_more_than_allowed() -> None:
     assert server.most_open == 8
 
 
+def test_streams_that_run_side_by_side_share_a_thread_and_connections() -> None:
+    held = threading.Event()
+
+    async def waits(answering: Answering) -> None:
+        while not held.is_set():
+            await asyncio.sleep(0.01)
+        await says(*SCORED)(answering)
+
+    def ask_some(_: int) -> dict[int, str]:
+        return texts(engine.stream(score(2), watched=False))
+
+    with running(waits) as server, ThreadPoolExecutor(4) as pool:
+        engine = connect(server)
+        first = [pool.submit(ask_some, number) for number in range(4)]
+        wait_until(lambda: server.open == 8)
+        assert [thread.name for thread in threading.enumerate()].count("qinsight-endpoint") == 1
+        more = pool.submit(ask_some, 4)  # begins when one of the others has finished
+        held.set()
+        assert [one.result() for one in (*first, more)] == [dict.fromkeys(range(2), "".join(SCORED))] * 5
+    assert len(server.bodies) == 10
+    assert server.connections <= 9  # one of them asked for the list of models
+
+
+# --- replies in one piece ------------------------------------------------------------------------------------------
+
+
+def vllms(found: Any) -> str:
+    return json.dumps(found, separators=(",", ":"), ensure_ascii=False)
+
+
+def turned(found: Any) -> str:
+    """With the keys of all objects in another order."""
+    return json.dumps(found, sort_keys=True)[:-1] + ', "a": {}}'
+
+
+THOUGHT = [f" word{number}" for number in range(150)]
+LONG = [*THOUGHT[:3], "<answer>", '{"rating": ', "3", ".", "5", "}", *[" " for _ in range(40)], "</answer>"]
+
+
+@pytest.mark.parametrize("layout", [vllms, json.dumps, lambda found: json.dumps(found, indent=2), turned])
+@pytest.mark.parametrize(
+    "words",
+    [
+        SCORED,
+        ["<think>", *THOUGHT, "</think>", *SCORED[3:]],
+        ["<think>", '"top_logprobs":[{"token"', '{"token":"', *THOUGHT, "</think>", *SCORED[3:]],
+        LONG,
+        ["no", " answer", " at", " all"],
+        [*THOUGHT, " and still no answer"],
+    ],
+)
+def test_a_reply_that_nobody_watches_comes_in_one_piece_and_says_the_same(
+    words: list[str], layout: Callable[[Any], str]
+) -> None:
+    async def act(answering: Answering) -> None:
+        if answering.body["stream"]:
+            await says(*words)(answering)
+        else:
+            await answering.json(answering.whole(*words), layout)
+
+    taken = score()
+    with running(act) as server:
+        engine = connect(server)
+        (watched,), (not_watched,) = (last(ask(engine, taken, watched=seen)) for seen in (True, False))
+        deltas = list(engine.stream(taken, watched=False))
+    assert [body["stream"] for body in server.bodies] == [True, False, False]
+    assert (not_watched.text, not_watched.finish) == (watched.text, watched.finish)
+    end = Place(len(watched.text), 0, not_watched.places[-1].alternatives) if watched.places else None
+    assert not_watched.places == (*watched.places, *([end] if end else []))
+    assert sum(delta.tokens for delta in deltas) == len(words) + 1
+    assert len(deltas) < 10 or words is LONG
+
+
+def test_a_token_that_is_half_a_character_costs_only_what_stands_before_it() -> None:
+    async def act(answering: Answering) -> None:
+        found = answering.whole(
+            "<think>", "\N{REPLACEMENT CHARACTER}", "\N{REPLACEMENT CHARACTER}", *SCORED[3:]
+        )
+        message = found["choices"][0]["message"]
+        message["content"] = message["content"].replace("\N{REPLACEMENT CHARACTER}" * 2, "ñ")
+        await answering.json(found)
+
+    with running(act) as server:
+        asked = last(ask(connect(server), score(), watched=False))[0]
+    assert asked.text == "<think>ñ" + "".join(SCORED[3:])
+    assert [place.length for place in asked.places] == [*(len(word) for word in SCORED[4:]), 0]
+
+
+def test_thinking_that_a_server_cut_out_of_a_whole_reply_is_put_back() -> None:
+    async def act(answering: Answering) -> None:
+        await answering.json(answering.whole(*SCORED[3:], reasoning_content="a bit soft"))
+
+    with running(act) as server:
+        asked = last(ask(connect(server), score(), watched=False))[0]
+    assert asked.text == "<think>a bit soft</think>" + "".join(SCORED[3:])
+
+
+def test_a_whole_reply_without_counts_or_chances_is_read_all_the_same() -> None:
+    async def act(answering: Answering) -> None:
+        message = {"role": "assistant", "content": "".join(SCORED)}
+        await answering.json({"choices": [{"message": message, "finish_reason": "length"}]})
+
+    with running(act) as server:
+        (delta,) = connect(server).stream(score(), watched=False)
+    assert (delta.text, delta.finish) == ("".join(SCORED), Finish.LENGTH)
+
+
+def test_a_server_may_stream_what_was_asked_whole_and_the_other_way_round() -> None:
+    async def streams(answering: Answering) -> None:
+        answering.body["stream"] = True
+        await says(*SCORED)(answering)
+
+    async def is_whole(answering: Answering) -> None:
+        answering.body["stream"] = False
+        await says(*SCORED)(answering)
+
+    with running(streams) as server:
+        assert texts(connect(server).stream(score(), watched=False)) == {0: "".join(SCORED)}
+    with running(is_whole) as server:
+        assert texts(connect(server).stream(score())) == {0: "".join(SCORED)}
+
+
+async def hangs_up(answering: Answering) -> None:
+    answering.writer.close()
+
+
+async def tells_of_an_error(answering: Answering) -> None:
+    await answering.json({"error": {"message": "the engine died", "code": 500}})
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        hangs_up,
+        tells_of_an_error,
+        refuses(504, "gateway timeout"),
+        refuses(200, "{", "Content-Type: application/json\r\n"),
+        refuses(200, "[]", "Content-Type: application/json\r\n"),
+        refuses(200, '{"choices": []}', "Content-Type: application/json\r\n"),
+        refuses(200, '{"choices": [{"message": {}}]}', "Content-Type: application/json\r\n"),
+    ],
+)
+def test_a_whole_reply_that_does_not_come_is_asked_for_in_a_stream(trouble: Act) -> None:
+    """A proxy that hangs up on a connection without a word is content with a word now and then."""
+    with running(trouble, says(*SCORED)) as server:
+        assert texts(connect(server).stream(score(), watched=False)) == {0: "".join(SCORED)}
+    assert [body["stream"] for body in server.bodies] == [False, True]
+
+
+def test_fewer_alternatives_are_asked_for_where_a_server_tells_of_its_limit_in_a_whole_reply() -> None:
+    async def act(answering: Answering) -> None:
+        if answering.body["top_logprobs"] > 5:
+            words = "Requested sample logprobs of 20, which is greater than max allowed: 5"
+            await answering.json({"error": {"message": words, "code": 400}})
+        else:
+            await says(*SCORED)(answering)
+
+    with running(act) as server:
+        assert texts(connect(server).stream(score(), watched=False)) == {0: "".join(SCORED)}
+    assert [body["stream"] for body in server.bodies] == [False, False]
+
+
+def test_a_whole_reply_has_its_time() -> None:
+    patience = Patience(first_token=0.01, between_tokens=0.01, whole_reply=0.3)
+    with (
+        running(hangs_after()) as server,
+        pytest.raises(RequestsFailed, match=r"longer than 0\.3 seconds to answer"),
+    ):
+        texts(connect(server, patience=patience).stream(score(), watched=False))
+
+
+def test_a_reply_of_too_many_bytes_is_not_collected_forever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "LONGEST_REPLY", 1000)
+
+    async def act(answering: Answering) -> None:
+        await answering.json(answering.whole("x" * 500_000))
+
+    with running(act) as server, pytest.raises(RequestsFailed, match="no JSON"):
+        texts(connect(server).stream(score(), watched=False))
+
+
+def test_chances_are_asked_for_only_where_they_are_wanted() -> None:
+    one = photo()
+    requests = [
+        Request(Task.SCORE, (one,)),
+        Request(Task.DEGRADATION, (one,), odds=False),
+        *comparison(one, one),
+    ]
+    with running(says(*SCORED)) as server:
+        list(connect(server, concurrency=1).stream(requests))
+    assert [body.get("top_logprobs") for body in server.bodies] == [20, None, None, None]
+    assert [body.get("logprobs") for body in server.bodies] == [True, None, None, None]
+
+
 # --- fields a server does not take --------------------------------------------------------------------------------
 
 
@@ -624,14 +840,14 @@ def test_a_photo_that_cannot_be_shown_is_refused_before_anything_is_sent() -> No
 # --- stopping -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", [(), ("<think>",)])
-def test_stop_frees_the_server_even_while_it_has_not_said_a_word(words: Sequence[str]) -> None:
+@pytest.mark.parametrize(("words", "watched"), [((), True), (("<think>",), True), ((), False)])
+def test_stop_frees_the_server_even_while_it_has_not_said_a_word(words: Sequence[str], watched: bool) -> None:
     stop = threading.Event()
     with running(hangs_after(*words)) as server:
         stopper = threading.Thread(target=lambda: (wait_until(lambda: len(server.bodies) == 10), stop.set()))
         stopper.start()
         with pytest.raises(Stopped):
-            texts(connect(server).stream(score(10), stop=stop))
+            texts(connect(server).stream(score(10), stop=stop, watched=watched))
         stopped = time.monotonic()
         stopper.join()
         wait_until(lambda: len(server.hung_up) == 10)
@@ -659,6 +875,31 @@ def test_closing_the_stream_frees_the_server() -> None:
         stream.close()  # type: ignore[attr-defined]
         assert time.monotonic() - started < PROMPT
         wait_until(lambda: len(server.hung_up) == 10)
+
+
+def test_closing_one_stream_frees_the_server_of_it_while_another_goes_on() -> None:
+    go_on = threading.Event()
+
+    async def act(answering: Answering) -> None:
+        await answering.begin()
+        await answering.word("<think>")
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            if go_on.is_set():
+                await answering.word("</think>", finish="stop")
+                return await answering.end()
+            if answering.reader.at_eof():
+                raise ConnectionResetError
+
+    with running(act) as server:
+        engine = connect(server)
+        one, other = engine.stream(score(3)), engine.stream(score(2))
+        assert next(one).text == next(other).text == "<think>"
+        wait_until(lambda: server.open == 5)
+        one.close()  # type: ignore[attr-defined]
+        wait_until(lambda: server.open == 2)
+        go_on.set()
+        assert sorted(texts(other).values()) == ["</think>", "<think></think>"]
 
 
 def wait_until(true: Callable[[], bool]) -> None:

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ScriptedEngine
@@ -17,18 +19,24 @@ from PIL import Image, ImageFilter
 
 from qinsight.errors import EngineError, QInsightError, RequestFailed, Stopped
 from qinsight.folder import Progress, photos_in, rank_folder, ranking
+from qinsight.photos import Photo, read_photo
 from qinsight.prompts import Task
-from qinsight.requests import Delta, Finish, Request, Sampling
+from qinsight.requests import About, Delta, Finish, Request, Sampling
 from qinsight.rows import Row
 
 
 class PixelEngine(ScriptedEngine):
     """Rates a photo by its brightness, so that each answer belongs to its photo and to no other."""
 
-    def __init__(self, *, refuse: str = "", mumble: int = -1) -> None:
+    def __init__(self, *, refuse: str = "", mumble: int = -1, in_flight: int = 0) -> None:
         super().__init__([])
-        self.refuse, self.mumble = refuse, mumble
+        self.refuse, self.mumble, self.in_flight = refuse, mumble, in_flight
         self.photos = 0
+        self.watched: list[bool] = []
+
+    @property
+    def about(self) -> About:
+        return replace(super().about, in_flight=self.in_flight)
 
     def stream(
         self,
@@ -37,8 +45,10 @@ class PixelEngine(ScriptedEngine):
         *,
         max_pixels: int | None = None,
         stop: threading.Event | None = None,
+        watched: bool = True,
     ) -> Iterator[Delta]:
         self.asked.append((list(requests), sampling, max_pixels))
+        self.watched.append(watched)
         if self.refuse == "always":
             raise EngineError("The model is gone.")
         if self.refuse == "batches" and len(requests) > 2:
@@ -287,6 +297,153 @@ def test_frames_of_a_burst_share_a_group_and_the_best_is_marked(tmp_path: Path) 
     assert [name for name in rows if rows[name].best] == ["burst_1.png"]
 
 
+# --- a server, asked about many photos side by side ---------------------------------------------------------------
+
+
+class Server(PixelEngine):
+    """A server that is asked about at most `in_flight` // 2 photos at a time, and holds back the dark ones."""
+
+    def __init__(self, in_flight: int, held: int = -1, **how: str) -> None:
+        super().__init__(in_flight=in_flight, **how)
+        self.held = held  # up to this brightness
+        self.released = threading.Event()
+        self.now = self.most = 0
+        self.lock = threading.Lock()
+
+    def stream(self, requests: Sequence[Request], *rest: Any, **options: Any) -> Iterator[Delta]:
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        try:
+            if requests[0].photos[0].getpixel((0, 0))[0] <= self.held:
+                while not self.released.wait(0.01):
+                    if options["stop"].is_set():
+                        raise Stopped("Stopped.")
+            yield from super().stream(requests, *rest, **options)
+        finally:
+            with self.lock:
+                self.now -= 1
+
+
+def no_thread_is_left() -> bool:
+    return not any(thread.name.startswith("qinsight") for thread in threading.enumerate())
+
+
+def test_a_server_is_asked_about_each_photo_alone_and_about_many_at_a_time(tmp_path: Path) -> None:
+    folder, engine = shoot(tmp_path / "shoot", 40), Server(8, held=3)
+    going = rank_folder(engine, folder, tmp_path / "out")
+    done = 0
+    while engine.most < 4:
+        done += 1
+        next(going)
+    engine.released.set()
+    assert done + len(list(going)) == 40
+    assert engine.most == 4
+    assert [len(requests) for requests, _, _ in engine.asked] == [2] * 40
+    assert sorted(row.photo for row in ranking(tmp_path / "out")) == photos_in(folder)
+    other = tmp_path / "other"
+    run(Server(8), folder, other)
+    facts = [
+        {(r.photo, r.rating, r.expected_rating) for r in ranking(place)}
+        for place in (tmp_path / "out", other)
+    ]
+    assert facts[0] == facts[1]
+    assert no_thread_is_left()
+
+
+def test_no_photo_waits_for_the_slowest_reply_of_a_server(tmp_path: Path) -> None:
+    out, engine = tmp_path / "out", Server(8, held=0)
+    going = rank_folder(engine, shoot(tmp_path / "shoot", 40), out)
+    rows = [next(going).row for _ in range(39)]
+    assert "IMG_000.png" not in [row.photo for row in rows if row]
+    assert len(lines(out)) == 39
+    engine.released.set()
+    assert [state.row.photo for state in going if state.row] == ["IMG_000.png"]
+
+
+def test_a_photo_that_is_long_in_decoding_holds_back_no_reply(tmp_path: Path) -> None:
+    decoded = threading.Event()
+
+    def decode(path: Path, content: bytes) -> Photo:
+        assert path.name != "IMG_004.png" or decoded.wait(10)
+        return read_photo(content)
+
+    out = tmp_path / "out"
+    going = rank_folder(Server(32), shoot(tmp_path / "shoot", 8), out, decode=decode)
+    rows = [next(going).row for _ in range(3)]
+    assert {row.photo for row in rows if row} == {"IMG_000.png", "IMG_001.png", "IMG_003.png"}
+    decoded.set()
+    assert len(list(going)) == 5
+
+
+def test_no_more_photos_are_held_than_are_asked_about(tmp_path: Path) -> None:
+    decoded = []
+
+    def decode(path: Path, content: bytes) -> Photo:
+        decoded.append(path)
+        return read_photo(content)
+
+    engine = Server(8, held=255)
+    stop = threading.Event()
+    going = rank_folder(engine, shoot(tmp_path / "shoot", 60), tmp_path / "out", decode=decode, stop=stop)
+    threading.Timer(0.7, stop.set).start()
+    with pytest.raises(Stopped):
+        next(going)
+    assert 4 <= len(decoded) <= 4 + 4  # two wait in the queue, one for a place in it, one for a server
+    assert no_thread_is_left()
+
+
+def test_a_batch_is_how_many_photos_a_server_has_at_a_time(tmp_path: Path) -> None:
+    engine = Server(8, held=255)
+    going = rank_folder(engine, shoot(tmp_path / "shoot", 60), tmp_path / "out", batch=9)
+    threading.Timer(0.7, engine.released.set).start()
+    list(going)
+    assert engine.most == 9
+
+
+def test_a_photo_that_a_server_cannot_answer_is_a_row_with_its_reason(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(Server(8, refuse="dark photos"), shoot(tmp_path / "shoot", 12), out)
+    assert {row.photo: row.error for row in ranking(out) if row.error} == {
+        "IMG_000.png": "The model ran out of memory."
+    }
+    assert len(lines(out)) == 12
+
+
+def test_a_server_that_is_gone_ends_the_run_and_what_was_finished_stays(tmp_path: Path) -> None:
+    folder, out = shoot(tmp_path / "shoot", 30), tmp_path / "out"
+    engine = Server(8)
+    going = rank_folder(engine, folder, out)
+    done = [next(going).row for _ in range(6)]
+    engine.refuse = "always"
+    with pytest.raises(EngineError, match="is gone"):
+        done += [state.row for state in going]
+    assert {row.photo for row in done if row} <= {str(row["photo"]) for row in lines(out)}
+    assert no_thread_is_left()
+    run(Server(8), folder, out)
+    assert sorted(str(row["photo"]) for row in lines(out)) == photos_in(folder)
+
+
+def test_a_run_with_a_server_that_is_dropped_stops_its_questions(tmp_path: Path) -> None:
+    engine = Server(8, held=2)
+    going = rank_folder(engine, shoot(tmp_path / "shoot", 30), tmp_path / "out")
+    next(going)
+    going.close()
+    assert engine.now == 0
+    assert no_thread_is_left()
+
+
+@pytest.mark.parametrize("in_flight", [0, 8])
+def test_nobody_watches_the_words_of_a_folder_and_only_ratings_have_odds(
+    tmp_path: Path, in_flight: int
+) -> None:
+    engine = PixelEngine(in_flight=in_flight)
+    run(engine, shoot(tmp_path / "shoot", 5), tmp_path / "out")
+    assert set(engine.watched) == {False}
+    wanted = {(request.task, request.odds) for requests, _, _ in engine.asked for request in requests}
+    assert wanted == {(Task.SCORE, True), (Task.DEGRADATION, False)}
+
+
 CHILD = """
 import sys, time
 sys.path[:0] = [{tests!r}, {root!r}]
@@ -294,17 +451,22 @@ from pathlib import Path
 from test_folder import PixelEngine
 from qinsight.folder import rank_folder
 print("ready", flush=True)
-for state in rank_folder(PixelEngine(), Path({folder!r}), Path({out!r}), batch=4):
+for state in rank_folder(PixelEngine(in_flight={in_flight}), Path({folder!r}), Path({out!r}), batch=4):
     time.sleep(0.002)
 """
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there is no kill -9 here")
-def test_killed_twenty_times_at_random_moments_every_photo_is_there_exactly_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_flight", [0, 16])
+def test_killed_twenty_times_at_random_moments_every_photo_is_there_exactly_once(
+    tmp_path: Path, in_flight: int
+) -> None:
     folder, out, straight = shoot(tmp_path / "shoot", 200), tmp_path / "out", tmp_path / "straight"
     run(PixelEngine(), folder, straight)
     tests = Path(__file__).parent
-    program = CHILD.format(tests=str(tests), root=str(tests.parent), folder=str(folder), out=str(out))
+    program = CHILD.format(
+        tests=str(tests), root=str(tests.parent), folder=str(folder), out=str(out), in_flight=in_flight
+    )
     generator, kills, kept = random.Random(7), 0, set()
     for _ in range(20):
         child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
@@ -336,7 +498,7 @@ def test_a_full_disk_is_one_sentence_and_what_was_finished_stays(tmp_path: Path)
     folder, out = shoot(tmp_path / "shoot", 60), tmp_path / "out"
     tests = Path(__file__).parent
     program = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n" + CHILD.format(
-        tests=str(tests), root=str(tests.parent), folder=str(folder), out=str(out)
+        tests=str(tests), root=str(tests.parent), folder=str(folder), out=str(out), in_flight=0
     )
     result = subprocess.run(
         ["bash", "-c", f'ulimit -f 8; exec {sys.executable} -c "$PROGRAM"'],

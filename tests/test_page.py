@@ -52,6 +52,7 @@ class PatientEngine(ScriptedEngine):
         *,
         max_pixels: int | None = None,
         stop: threading.Event | None = None,
+        watched: bool = True,
     ) -> Iterator[Delta]:
         script = self.scripts[min(len(self.asked), len(self.scripts) - 1)]
         self.asked.append((list(requests), sampling, max_pixels))

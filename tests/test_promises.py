@@ -17,7 +17,7 @@ MAY_BE_HEAVY = {"engine", "weights"}
 ORDER = [
     ["__init__", "errors", "prompts", "photo_child", "photo_files", "photo_raw", "photos"],
     ["requests", "views", "answers", "rows"],
-    ["odds", "checkpoint"],
+    ["odds", "checkpoint", "png", "endpoint_dialect", "endpoint_reply"],
     ["weights"],
     ["engine", "endpoint"],
     ["assess"],
