@@ -122,7 +122,7 @@ class EndpointEngine:
         engine = cls(
             _address(url), "", _key(api_key), concurrency, patience, order, max_pixels, repetition_penalty
         )
-        engine.model = _choose(engine._served(), model, engine.host)
+        engine.model = _choose(engine._served(model is not None), model, engine.host)
         return engine
 
     @property
@@ -201,8 +201,8 @@ class EndpointEngine:
             "trust_env": not _is_here(self.address.host),
         }
 
-    def _served(self) -> list[str]:
-        """The names of the models the server has."""
+    def _served(self, named: bool) -> list[str]:
+        """The names of the models the server tells of, which may be none where we have a name already."""
         patience = self.patience
         deadline = time.monotonic() + patience.between_tokens
         connection = self.connection() | {
@@ -224,6 +224,8 @@ class EndpointEngine:
             raise EngineError(
                 f"The server at {self.host} did not say which models it has ({_cause(error)})."
             ) from error
+        if named and answer.status_code >= 500:
+            return []  # `transformers serve` lists what was ever downloaded, and breaks where nothing was
         if answer.status_code != 200:
             raise self.refusal(answer.status_code, found)
         try:
@@ -610,12 +612,13 @@ def _key(api_key: str | None) -> str | None:
 
 
 def _choose(served: list[str], model: str | None, host: str) -> str:
+    """The one model to ask. A server that lists none, as `transformers serve` may, is asked for it by name."""
     names = ", ".join(served[:10]) + (f" and {len(served) - 10} more" if len(served) > 10 else "")
-    if not served:
-        raise EngineError(f"The server at {host} has no model loaded.")
+    if model is None and not served:
+        raise EngineError(f"The server at {host} lists no model; say which one to ask with --model.")
     if model is None and len(served) > 1:
         raise EngineError(f"The server at {host} has several models, say which with --model: {names}.")
-    if model is not None and model not in served:
+    if model is not None and served and model not in served:
         raise EngineError(f"The server at {host} has no model {model}; it has {names}.")
     return model or served[0]
 

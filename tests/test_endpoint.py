@@ -922,7 +922,7 @@ def models(*names: str) -> Act:
         (models("a", "b"), None, r"several models, say which with --model: a, b\."),
         (models("a"), "b", r"has no model b; it has a\."),
         (models(*map(str, range(40))), None, r"7, 8, 9 and 30 more\."),
-        (models(), None, "has no model loaded"),
+        (models(), None, "lists no model; say which one to ask with --model"),
         (refuses(401, "who are you"), None, "wants another API key .* set QINSIGHT_API_KEY"),
         (refuses(404, "<html>no</html>"), None, "expected an address like http://host:8000/v1"),
         (refuses(200, "<html>hello</html>"), None, "no OpenAI-compatible server"),
@@ -939,6 +939,16 @@ def test_a_server_that_is_not_the_one_we_want_is_refused_in_a_sentence(
         with pytest.raises(EngineError, match=sentence) as refused:
             connect(server, model=model)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("listing", [models(), refuses(500, "Internal Server Error")])
+def test_a_server_that_cannot_list_its_models_is_asked_for_one_by_its_name(listing: Act) -> None:
+    """`transformers serve` lists what was ever downloaded, not what it serves, and breaks where nothing was."""
+    with running(says(*SCORED)) as server:
+        server.models = listing
+        engine = connect(server, model="a/folder")
+        assert texts(engine.stream(score())) == {0: "".join(SCORED)}
+    assert server.bodies[0]["model"] == engine.about.name == "a/folder"
 
 
 def test_a_list_of_models_without_an_end_is_not_read_to_it() -> None:
@@ -1003,7 +1013,8 @@ def test_greedy_replies_of_a_real_server_are_the_local_engines(
     requests += [Request(Task.COMPARISON, (picture("a"), picture("b")))]
     sampling = Sampling(max_new_tokens=48 if folder.endswith("score_degradation") else 250)
     here, there = (last(ask(engine, requests, sampling)) for engine in (local, server))
-    for one, other in zip(here, there, strict=True):
+    whole = last(ask(server, requests, sampling, watched=False))
+    for one, other in [*zip(here, there, strict=True), *zip(here, whole, strict=True)]:
         print(f"{one.request.task}: {other.tokens} tokens, {other.finish}: {other.text!r}")  # noqa: T201
         assert (other.text, other.tokens, other.finish) == (one.text, one.tokens, one.finish)
         assert [(p.offset, p.length) for p in other.places] == [(p.offset, p.length) for p in one.places]
