@@ -26,7 +26,7 @@ from qinsight.prompts import Task
 from qinsight.weights import load_processor, nf4_config
 from training.greedy import Greedy
 from training.labels import Example, raise_all, read_examples, refuse_leaks
-from training.photo_check import check_photos
+from training.photo_check import read_photos, record_of, refuse_copies
 from training.questions import Asking, as_dataset, prompt_lengths
 from training.recipe import Adapt, Recipe, RecipeError, Settings, parse, told, under_deepspeed
 from training.rewards import reward_functions
@@ -89,8 +89,10 @@ def read_data(recipe: Recipe) -> tuple[list[Example], list[Example]]:
     )
     refuse_leaks(train, test)
     if int(os.environ.get("RANK", "0")) == 0:
+        digests: dict[Path, str] = {}
         for file, examples in files:
-            check_photos(examples, file.with_name(f"{file.name}.checked.json"))
+            digests |= read_photos(examples, record_of(file))
+        refuse_copies(train, test, digests)
     return train, test
 
 

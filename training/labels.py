@@ -100,10 +100,13 @@ def write_examples(file: Path, examples: Iterable[Example], root: Path | None = 
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}.new")
     count = 0
-    with open(draft, "w", encoding="utf-8") as out:
-        for count, example in enumerate(examples, 1):  # noqa: B007
-            out.write(json.dumps(as_json(example, below), ensure_ascii=False) + "\n")
-    os.replace(draft, file)
+    try:
+        with open(draft, "w", encoding="utf-8") as out:
+            for count, example in enumerate(examples, 1):  # noqa: B007
+                out.write(json.dumps(as_json(example, below), ensure_ascii=False) + "\n")
+        os.replace(draft, file)
+    finally:
+        draft.unlink(missing_ok=True)
     return count
 
 
@@ -135,14 +138,14 @@ def target_json(target: Target) -> dict[str, Any]:
 def read_target(task: Task, line: dict[str, Any]) -> Target:
     """The answer in a line; `ValueError` says which field was expected and what came."""
     if task is Task.SCORE:
-        mos = _number(line, "mos")
+        mos = number_of(line, "mos")
         if not 1 <= mos <= 5:
             raise ValueError(f'expected "mos" from 1 to 5, got {mos:g}')
-        return Rated(mos, _number(line, "label") if "label" in line else mos)
+        return Rated(mos, number_of(line, "label") if "label" in line else mos)
     if task is Task.COMPARISON:
-        return Comparison(Winner(_word(line, "winner", [str(winner) for winner in Winner])))
-    kind = _word(line, "distortion_class", [*map(str, Distortion), NULL])
-    level = _word(line, "severity", [*map(str, Severity), NULL])
+        return Comparison(Winner(word_of(line, "winner", [str(winner) for winner in Winner])))
+    kind = word_of(line, "distortion_class", [*map(str, Distortion), NULL])
+    level = word_of(line, "severity", [*map(str, Severity), NULL])
     if (kind == NULL) != (level == NULL):
         raise ValueError(f'expected a class with its severity or "null" for both, got "{kind}", "{level}"')
     return Clean() if kind == NULL else Degradation(Distortion(kind), Severity(level))
@@ -157,11 +160,11 @@ def raise_all(problems: list[str]) -> None:
 
 def refuse_leaks(train: list[Example], test: list[Example]) -> None:
     """`LabelError` where a photo of `test`, or another photo made from the same source, is trained on."""
-    trained = dict(_origins(train))
+    trained = dict(origins(train))
     problems = [
         f'"{example.id}" is tested on {what}, and "{trained[key]}" is trained on it'
         for example in test
-        for key, what in ((key, str(key)) for key, _ in _origins([example]))
+        for key, what in ((key, str(key)) for key, _ in origins([example]))
         if key in trained
     ]
     if problems:
@@ -169,7 +172,8 @@ def refuse_leaks(train: list[Example], test: list[Example]) -> None:
     raise_all(problems)
 
 
-def _origins(examples: list[Example]) -> Iterator[tuple[str | Path, str]]:
+def origins(examples: Iterable[Example]) -> Iterator[tuple[str | Path, str]]:
+    """All that an example was made from, its photos and their source, each with the example's id."""
     for example in examples:
         if example.source is not None:
             yield f"{example.set}:{example.source}", example.id
@@ -188,25 +192,28 @@ def _object(line: str) -> dict[str, Any]:
 
 
 def _example(line: dict[str, Any], root: Path) -> Example:
-    task = Task(_word(line, "task", [str(task) for task in Task]))
+    task = Task(word_of(line, "task", [str(task) for task in Task]))
     photos = line.get("photos")
     if not isinstance(photos, list) or not all(isinstance(photo, str) and photo for photo in photos):
         raise ValueError(f'expected "photos" as a list of paths, got {json.dumps(photos)}')
     wanted = (2, 3) if task is Task.COMPARISON else (1,)
     if len(photos) not in wanted:
         raise ValueError(
-            f"expected {' or '.join(map(str, wanted))} photos for {task}, got {len(photos)}: "
+            f"expected {' or '.join(map(str, wanted))} photo(s) for {task}, got {len(photos)}: "
             + ("A, B, or reference, A, B" if task is Task.COMPARISON else "the photo")
         )
+    target = read_target(task, line)
+    if len(photos) == 2 and target == Comparison(Winner.SIMILAR):
+        raise ValueError("expected Image A or Image B: without a reference, the question offers no Similar")
     source = line.get("source")
     if source is not None and not isinstance(source, str):
         raise ValueError(f'expected "source" as text, got {json.dumps(source)}')
     return Example(
-        id=_text(line, "id"),
-        set=_text(line, "set"),
+        id=text_of(line, "id"),
+        set=text_of(line, "set"),
         task=task,
         photos=tuple(Path(os.path.normpath(root / photo)) for photo in photos),
-        target=read_target(task, line),
+        target=target,
         source=source,
     )
 
@@ -215,14 +222,16 @@ def _relative(photo: Path, root: Path) -> str:
     return photo.relative_to(root).as_posix() if photo.is_relative_to(root) else photo.as_posix()
 
 
-def _text(line: dict[str, Any], name: str) -> str:
+def text_of(line: dict[str, Any], name: str) -> str:
+    """A field that must be words; `ValueError` says what came."""
     value = line.get(name)
     if not isinstance(value, str) or not value:
         raise ValueError(f'expected "{name}" as text, got {json.dumps(value) if name in line else "nothing"}')
     return value
 
 
-def _word(line: dict[str, Any], name: str, known: list[str]) -> str:
+def word_of(line: dict[str, Any], name: str, known: list[str]) -> str:
+    """A field that must be one of `known`."""
     value = line.get(name)
     if value not in known:
         came = json.dumps(value) if name in line else "nothing"
@@ -230,7 +239,8 @@ def _word(line: dict[str, Any], name: str, known: list[str]) -> str:
     return str(value)
 
 
-def _number(line: dict[str, Any], name: str) -> float:
+def number_of(line: dict[str, Any], name: str) -> float:
+    """A field that must be a finite number."""
     value = line.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
         came = json.dumps(value) if name in line else "nothing"

@@ -132,7 +132,7 @@ def distinct(patches: Tensor, grids: Tensor) -> tuple[list[int], list[int]]:
     sizes = grids.prod(-1)
     ends = sizes.cumsum(0)
     running = patches.sum(-1, dtype=torch.float64).cumsum(0)[ends - 1]
-    marks = torch.stack([sizes.double(), running.diff(prepend=running.new_zeros(1)).round(decimals=3)], 1)
+    marks = torch.cat([grids, running.diff(prepend=running.new_zeros(1)).round(decimals=3)[:, None]], 1)
     pieces = patches.split(sizes.tolist())
     known: dict[tuple[float, ...], list[int]] = {}
     first: list[int] = []
