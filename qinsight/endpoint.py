@@ -165,10 +165,11 @@ class EndpointEngine:
             conversation = _Conversation(self, line, requests, sampling, limit, stop, watched)
             conversation.start()
             try:
-                while (delta := conversation.next_delta()) is not None:
-                    if stop.is_set():
-                        raise Stopped("Stopped.")
-                    yield delta
+                while (deltas := conversation.next_deltas()) is not None:
+                    for delta in deltas:
+                        if stop.is_set():
+                            raise Stopped("Stopped.")
+                        yield delta
             finally:
                 conversation.close()
         if stop.is_set():
@@ -332,7 +333,7 @@ class _Line:
 
 
 class _Conversation:
-    """All requests of one stream, answered on a line; `next_delta` ends with None."""
+    """All requests of one stream, answered on a line; `next_deltas` ends with None."""
 
     task: asyncio.Task[None]
 
@@ -353,7 +354,7 @@ class _Conversation:
         self.max_pixels = max_pixels
         self.stop = stop
         self.watched = watched
-        self.deltas: queue.SimpleQueue[Delta | None] = queue.SimpleQueue()
+        self.deltas: queue.SimpleQueue[list[Delta] | None] = queue.SimpleQueue()
         self.failures: dict[int, EngineError] = {}
         self.photos: dict[int, asyncio.Future[bytes]] = {}  # by id: the same photo object is sent as it was
         self.waiting = Counter(id(photo) for request in requests for photo in request.photos)
@@ -361,7 +362,7 @@ class _Conversation:
     def start(self) -> None:
         self.line.loop.call_soon_threadsafe(self._begin)
 
-    def next_delta(self) -> Delta | None:
+    def next_deltas(self) -> list[Delta] | None:
         while True:  # a wait without an end would not hear Ctrl-C on Windows
             with contextlib.suppress(queue.Empty):
                 return self.deltas.get(timeout=0.5)
@@ -452,14 +453,13 @@ class _Conversation:
                 if "text/html" in kind:
                     raise engine.not_a_server()
                 if "application/json" in kind:  # in one piece, whatever we asked for
-                    for delta in reply.take_whole(await _read(answer, LONGEST_REPLY)):
-                        self.deltas.put(delta)
+                    self.deltas.put(reply.take_whole(await _read(answer, LONGEST_REPLY)))
                     return
                 async for event in events(answer.aiter_bytes()):
                     if reply.finished:
                         continue  # read to the end, so that the connection can be used again
-                    for delta in reply.take(event):
-                        self.deltas.put(delta)
+                    if deltas := reply.take(event):
+                        self.deltas.put(deltas)
                     if reply.tokens > self.sampling.max_new_tokens:
                         break  # hang up on a server that does not stop
                     if reply.begun:

@@ -13,7 +13,7 @@ from qinsight.requests import NUM_ALTERNATIVES, Delta, Finish
 LONGEST_EVENT = 2**20  # bytes; a token with 20 alternatives takes 2,000
 LONGEST_REPLY = 2**25  # bytes of one that comes in one piece
 ANSWER = "<answer>"
-TOKENS_OF_AN_ANSWER = 32  # a rating takes 15 to 20; longer answers are read, too, for a few milliseconds more
+TOKENS_OF_AN_ANSWER = 20  # a rating takes 14; a longer answer is read, too, for a few milliseconds more
 
 _Token = tuple[str, int, list[dict[str, Any]]]  # text, how many tokens it is, alternatives
 
@@ -153,7 +153,7 @@ async def events(pieces: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
 def _readings(body: bytes) -> Iterator[tuple[dict[str, Any], bool]]:
     """The JSON of a whole reply, and whether it is complete: once with its last tokens only, which most often
     are all of the answer, then complete. To read 20 alternatives beside each of 150 tokens takes 5 ms, beside
-    the last 32 one. What looks like a key is one: inside a JSON string its quotes would be escaped.
+    the last 20 less than one. What looks like a key is one: inside a JSON string its quotes would be escaped.
     """
     keys = [key.start() for key in re.finditer(rb'"top_logprobs"\s*:', body)]
     tokens = re.search(rb'"content"\s*:\s*\[\s*', body)
