@@ -24,7 +24,7 @@ from qinsight.views import MIN_PIXELS
 from training.rewards import Layout, ScoreReward
 
 BASE = "Qwen/Qwen2.5-VL-7B-Instruct"
-KONIQ_PIXELS = 512 * 384  # the smaller of the two sizes that KonIQ-10k is published in
+KONIQ_PIXELS = 504 * 392  # what 512 x 384, the smaller size of KonIQ-10k, becomes in multiples of 28
 
 
 class RecipeError(QInsightError):
