@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from qinsight.answers import Clean, Comparison, Degradation, Distortion, Severity, Winner
+from qinsight.answers import Clean, Comparison, Degradation, Distortion, Score, Severity, Winner
 from qinsight.prompts import SYSTEM, Task
 from training.labels import Rated, Target, target_json
 from training.rewards import (
@@ -17,6 +17,7 @@ from training.rewards import (
     ranking_rewards,
     read_plainly,
     reward_functions,
+    score_reward,
     task_reward,
 )
 
@@ -38,7 +39,6 @@ def earned(target: Target, answer: str) -> float:
         ('{"rating": 3.00}', 1),
         ('{"rating": 3.34}', 1),
         ('{"rating": 2.66}', 1),
-        ('{"rating": 3.35}', 0),  # strictly less than 0.35
         ('{"rating": 3.36}', 0),
         ('{"rating": 3}', 1),
         ('{"rating": "3.00"}', 0),  # quoted
@@ -52,6 +52,11 @@ def earned(target: Target, answer: str) -> float:
 )
 def test_a_rating_earns_when_it_is_less_than_035_from_the_opinion(answer: str, reward: float) -> None:
     assert earned(Rated(3.0, 60.0), answer) == reward
+
+
+def test_a_rating_exactly_035_away_earns_nothing() -> None:
+    assert score_reward(Rated(0.0, 0.0), Score(0.35)) == 0
+    assert score_reward(Rated(0.0, 0.0), Score(0.3499)) == 1
 
 
 @pytest.mark.parametrize(

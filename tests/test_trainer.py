@@ -128,6 +128,8 @@ def test_the_gradient_is_that_of_the_published_loss(command: Any, official: Path
     rows = [row for place in range(6) for row in [trainer.train_dataset[place * 9 % 10]] * 4]
     batch = trainer._prepare_inputs(rows)
     batch["advantages"] = torch.linspace(-1.5, 1.5, 24, dtype=torch.float64)  # a random model earns nothing
+    batch["completion_mask"][::3, 2:] = 0  # replies of different lengths, as real ones are
+    batch["num_items_in_batch"] = batch["completion_mask"].sum()
     trainer.current_gradient_accumulation_steps = 1
     trainer.compute_loss(trainer.model, batch).backward()
     ours = gradients(trainer.model)
@@ -169,6 +171,7 @@ def test_a_photo_is_opened_and_cut_once_for_all_its_rollouts(
     monkeypatch.setattr(trainer_module, "load_photo", counted)
     reader = PhotoReader.around(load_processor(official / "score_degradation").image_processor, 100 * 784)
     paths = [str(official / "images" / name) for name in ("a.png", "b.png")] * 8
+    reader.views.size = reader.patches.size = 1  # as for a batch of more photos than are remembered
     for _ in range(2):  # TRL asks twice
         found = reader(reader.fetch_images([[path] for path in paths]), return_tensors="pt")
     assert sorted(path.name for path in opened) == ["a.png", "b.png"]
