@@ -1,6 +1,7 @@
 """A run as it is described: the paper's values without a word, and mistakes refused with their line."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +117,15 @@ def test_a_mistake_in_a_recipe_is_refused_with_file_and_line(
         (("--max_pixels", "100"), "Expected max_pixels of at least 3136"),
         (("--score_reward", "ranking", "--total_batch", "8"), "at least two whole groups of 8 rollouts"),
         (("--steps_per_generation", "32", "--save_steps", "25"), "Expected save_steps as a multiple of 2"),
+        (("--report_to", "trackio"), "pip install trackio"),
         (("--learning_rat", "1"), "--learning_rat"),
         (("--bet", "1"), "--bet"),  # no abbreviations: a typo must not set something else
     ],
 )
-def test_what_would_learn_nothing_or_something_else_is_refused(words: tuple[str, ...], part: str) -> None:
+def test_what_would_learn_nothing_or_something_else_is_refused(
+    words: tuple[str, ...], part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "trackio", None)  # as where it is not installed
     assert part in refused(*PATHS, *words)
 
 

@@ -34,7 +34,9 @@ class Greedy:
     ) -> None:
         self.examples = spread(examples, recipe.eval_photos)
         self.processor = processor
-        self.image_processor = copy(processor.image_processor)  # the engine keeps a table in it; ours is saved
+        self.image_processor = copy(
+            processor.image_processor
+        )  # the engine keeps a table in it; ours is saved
         self.checkpoint = replace(
             checkpoint, tasks=frozenset(Task), order=recipe.order, max_pixels=recipe.max_pixels
         )

@@ -6,7 +6,9 @@ Beside the names below, every setting of TRL's `GRPOConfig` can be set.
 """
 
 import difflib
+import importlib.util
 import os
+import warnings
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -253,7 +255,9 @@ def parse(arguments: list[str]) -> tuple[Recipe, Settings]:
             )
         _check_yaml(Path(arguments[place]), parser)
     try:
-        recipe, settings = parser.parse_args_and_config(arguments)
+        with warnings.catch_warnings():  # names of TRL's settings that transformers will rename
+            warnings.simplefilter("ignore", FutureWarning)
+            recipe, settings = parser.parse_args_and_config(arguments)
     except ValueError as error:  # a flag nobody knows, a batch that TRL refuses
         raise RecipeError(str(error)) from error
     check(recipe, settings)
@@ -289,6 +293,9 @@ def check(recipe: Recipe, settings: Settings) -> None:
             f"Expected save_steps as a multiple of {updates}, the updates that share one generation; got "
             f"{settings.save_steps:g}. A run resumed between them would skip rollouts."
         )
+    for name in settings.report_to:
+        if name in ("tensorboard", "trackio", "wandb") and importlib.util.find_spec(name) is None:
+            raise RecipeError(f"Expected {name} to be installed for --report_to {name}: pip install {name}")
     if torch.cuda.device_count() > 1 and "LOCAL_RANK" not in os.environ:
         raise RecipeError(
             f"Expected one process per GPU; this one sees {torch.cuda.device_count()}. Start it with "
