@@ -5,28 +5,23 @@ import json
 import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from qinsight.assess import Asked, ask, assessment, comparison, described, summary, verdict
+from qinsight.assess import Asked, ask, assessment, comparison
 from qinsight.checkpoint import Device
 from qinsight.errors import PhotoError, QInsightError
 from qinsight.flags import add_model_flags, open_engine, positive
 from qinsight.folder import BATCH, Progress, photos_in, rank_folder, ranking
 from qinsight.photos import load_photo
 from qinsight.prompts import Task
+from qinsight.report import report
 from qinsight.requests import Engine, Sampling
 
 ANSWERED, FAILED, MISUSED, UNREADABLE_ANSWER, UNREADABLE_PHOTO = 0, 1, 2, 3, 4
 STARS = (1.8, 2.6, 3.4, 4.2)
-FIELDS = {
-    Task.SCORE: ("rating",),
-    Task.DEGRADATION: ("distortion_class", "severity"),
-    Task.COMPARISON: ("winner",),
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -285,79 +280,18 @@ def _report(
     error: str | None = None,
 ) -> bool:
     """Print what came, as a line of JSON or of words; True where there is an answer."""
-    result = _result(task, asked)
-    error = error or result.pop("error", None)
-    if not options.json:
-        _print_words(task, names, result, error)
-        return error is None
-    line: dict[str, Any] = {**names, "task": str(task), **dict.fromkeys(FIELDS[task])}
-    line |= {"thinking": None, "reply": None, "tokens": 0, "seconds": 0.0}
-    line["model"] = engine.about.name if engine else None
-    line |= result | {"error": error}
-    if error:
-        line |= dict.fromkeys(FIELDS[task])
-    _print(json.dumps(line, ensure_ascii=False), json.dumps(line))
-    return error is None
+    line = report(task, names, asked, engine.about.name if engine else None, error)
+    if options.json:
+        _print(json.dumps(line, ensure_ascii=False), json.dumps(line))
+    else:
+        _print_words(task, names, line)
+    return line["error"] is None
 
 
-def _result(task: Task, asked: Sequence[Asked]) -> dict[str, Any]:
-    """The answer's fields and what stands beside them."""
-    if not asked:
-        return {}
-    first = asked[0]
-    fields: dict[str, Any] = {
-        "thinking": first.reply.thinking,
-        "reply": first.text,
-        "tokens": sum(one.tokens for one in asked),
-        "seconds": round(max(one.seconds for one in asked), 3),
-    }
-    error = next((one.error for one in asked if one.error), None)
-    if task is Task.COMPARISON:
-        return fields | _compared(asked, error)
-    if len(asked) > 1:
-        return fields | _sampled(asked)
-    if first.severity_odds and task is Task.DEGRADATION:
-        fields["severity_odds"] = {level: round(odds, 4) for level, odds in first.severity_odds.items()}
-    if first.answer is not None and first.answer.repairs:
-        fields["repairs"] = list(first.answer.repairs)
-    return fields | described(first.answer) | {"error": error}
-
-
-def _sampled(asked: Sequence[Asked]) -> dict[str, Any]:
-    found = summary(asked)
-    fields: dict[str, Any] = {
-        "samples": [{"reply": one.text, **described(one.answer), "error": one.error} for one in asked],
-        "readable": found.readable,
-        "error": None if found.readable else asked[0].error,
-    }
-    if found.rating is not None:
-        return fields | {"rating": round(found.rating, 4), "spread": round(found.spread or 0.0, 4)}
-    return fields | described(found.answer) | {"agreement": found.agreement}
-
-
-def _compared(asked: Sequence[Asked], error: str | None) -> dict[str, Any]:
-    """One request with a reference; pairs of both orders without; each pair one sample."""
-    size = 1 if asked[0].request.reference else 2
-    groups = [asked[start : start + size] for start in range(0, len(asked), size)]
-    verdicts = [verdict(group) for group in groups]
-    fields: dict[str, Any] = {"replies": [one.text for one in asked]} if len(asked) > 1 else {}
-    readable = [found for found in verdicts if found is not None]
-    if not readable:
-        return fields | {"error": error}
-    winners = [found.winner for found in readable]
-    most = Counter(winners).most_common(2)
-    winner = None if len(most) > 1 and most[0][1] == most[1][1] else most[0][0]  # a tie is no verdict
-    fields |= {"winner": str(winner) if winner else "undecided", "verdict": readable[0].sentence}
-    if len(groups) > 1:
-        fields |= {"readable": len(readable), "agreement": most[0][1] / len(winners)}
-        del fields["verdict"]
-    return fields | {"error": None}
-
-
-def _print_words(task: Task, names: dict[str, str], result: dict[str, Any], error: str | None) -> None:
+def _print_words(task: Task, names: dict[str, str], result: dict[str, Any]) -> None:
     name = " | ".join(names.values())
-    if error:
-        _say(f"{name}: {error}")
+    if result["error"]:
+        _say(f"{name}: {result['error']}")
         return
     if task is Task.SCORE:
         words = f"{result['rating']:.2f}"

@@ -21,7 +21,7 @@ ORDER = [
     ["weights"],
     ["engine", "endpoint"],
     ["assess"],
-    ["folder"],
+    ["folder", "report"],
     ["export", "contact_sheet", "sidecars", "flags"],
     ["__main__"],
 ]

@@ -1,0 +1,89 @@
+"""A question's outcome as one JSON object: what the command line prints and the page's API gives."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qinsight.assess import Asked, described, summary, verdict
+from qinsight.prompts import Task
+
+FIELDS = {
+    Task.SCORE: ("rating",),
+    Task.DEGRADATION: ("distortion_class", "severity"),
+    Task.COMPARISON: ("winner",),
+}
+
+
+def report(
+    task: Task,
+    names: Mapping[str, str],
+    asked: Sequence[Asked],
+    model: str | None,
+    error: str | None = None,
+) -> dict[str, Any]:
+    """The line of one photo, or of the two that were compared, by their names.
+
+    Where there is an `error` (given, or found in the replies) the answer's fields are None.
+    """
+    result = _result(task, asked)
+    error = error or result.pop("error", None)
+    line: dict[str, Any] = {**names, "task": str(task), **dict.fromkeys(FIELDS[task])}
+    line |= {"thinking": None, "reply": None, "tokens": 0, "seconds": 0.0, "model": model}
+    line |= result | {"error": error}
+    if error:
+        line |= dict.fromkeys(FIELDS[task])
+    return line
+
+
+def _result(task: Task, asked: Sequence[Asked]) -> dict[str, Any]:
+    """The answer's fields and what stands beside them."""
+    if not asked:
+        return {}
+    first = asked[0]
+    fields: dict[str, Any] = {
+        "thinking": first.reply.thinking,
+        "reply": first.text,
+        "tokens": sum(one.tokens for one in asked),
+        "seconds": round(max(one.seconds for one in asked), 3),
+    }
+    error = next((one.error for one in asked if one.error), None)
+    if task is Task.COMPARISON:
+        return fields | _compared(asked, error)
+    if len(asked) > 1:
+        return fields | _sampled(asked)
+    if first.severity_odds and task is Task.DEGRADATION:
+        fields["severity_odds"] = {level: round(odds, 4) for level, odds in first.severity_odds.items()}
+    if first.answer is not None and first.answer.repairs:
+        fields["repairs"] = list(first.answer.repairs)
+    return fields | described(first.answer) | {"error": error}
+
+
+def _sampled(asked: Sequence[Asked]) -> dict[str, Any]:
+    found = summary(asked)
+    fields: dict[str, Any] = {
+        "samples": [{"reply": one.text, **described(one.answer), "error": one.error} for one in asked],
+        "readable": found.readable,
+        "error": None if found.readable else asked[0].error,
+    }
+    if found.rating is not None:
+        return fields | {"rating": round(found.rating, 4), "spread": round(found.spread or 0.0, 4)}
+    return fields | described(found.answer) | {"agreement": found.agreement}
+
+
+def _compared(asked: Sequence[Asked], error: str | None) -> dict[str, Any]:
+    """One request with a reference; pairs of both orders without; each pair one sample."""
+    size = 1 if asked[0].request.reference else 2
+    groups = [asked[start : start + size] for start in range(0, len(asked), size)]
+    verdicts = [verdict(group) for group in groups]
+    fields: dict[str, Any] = {"replies": [one.text for one in asked]} if len(asked) > 1 else {}
+    readable = [found for found in verdicts if found is not None]
+    if not readable:
+        return fields | {"error": error}
+    winners = [found.winner for found in readable]
+    most = Counter(winners).most_common(2)
+    winner = None if len(most) > 1 and most[0][1] == most[1][1] else most[0][0]  # a tie is no verdict
+    fields |= {"winner": str(winner) if winner else "undecided", "verdict": readable[0].sentence}
+    if len(groups) > 1:
+        fields |= {"readable": len(readable), "agreement": most[0][1] / len(winners)}
+        del fields["verdict"]
+    return fields | {"error": None}
