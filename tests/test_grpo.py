@@ -368,3 +368,16 @@ def test_two_processes_go_on_with_the_data_they_would_have_had(
         assert broken[f"seen-{process}-checkpoint-5"] == expected
     first_epoch = [ids for _, ids in whole["seen-0-new"][:4]]
     assert first_epoch != [ids for _, ids in whole["seen-0-new"][4:]], "each epoch has an order of its own"
+
+
+def test_the_smoke_recipe_raises_a_dense_reward(official: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """The shipped recipe and data, a tiny random model, and a reward that has a slope everywhere."""
+    monkeypatch.chdir(RECIPES.parents[1])
+    words = f"--model {official / 'score_degradation'} --output_dir {tmp_path / 'run'} --disable_tqdm true"
+    faster = "--learning_rate 2e-3 --max_completion_length 24 --max_steps 12 --total_batch 64 --beta 0"
+    given = ["--config", str(RECIPES / "smoke.yaml"), *words.split(), *faster.split()]
+    recipe, settings = parse(given)
+    trainer = grpo.run(recipe, settings)
+    earned = [line["reward"] for line in trainer.state.log_history if "reward" in line]
+    assert len(earned) == 12
+    assert np.mean(earned[-3:]) > 1.1 * np.mean(earned[:3]), earned
