@@ -462,8 +462,11 @@ def vllms(found: Any) -> str:
 
 
 def turned(found: Any) -> str:
-    """With the keys of all objects in another order."""
-    return json.dumps(found, sort_keys=True)[:-1] + ', "a": {}}'
+    """With the alternatives before the token they stand beside."""
+    choice = found["choices"][0]
+    entries = choice.get("logprobs", {}).get("content", [])
+    first = [{"top_logprobs": entry["top_logprobs"]} | entry for entry in entries]
+    return json.dumps(found | {"choices": [choice | {"logprobs": {"content": first}}]})
 
 
 THOUGHT = [f" word{number}" for number in range(150)]
@@ -504,18 +507,20 @@ def test_a_reply_that_nobody_watches_comes_in_one_piece_and_says_the_same(
     assert len(deltas) < 10 or words is LONG
 
 
-def test_a_token_that_is_half_a_character_costs_only_what_stands_before_it() -> None:
+@pytest.mark.parametrize("place", [1, 2])
+def test_a_token_that_is_half_a_character_costs_only_what_stands_before_it(place: int) -> None:
+    half = "\N{REPLACEMENT CHARACTER}"
+    tokens = ["<think>", *SCORED[3:]]
+    tokens[place:place] = [half, half]
+
     async def act(answering: Answering) -> None:
-        found = answering.whole(
-            "<think>", "\N{REPLACEMENT CHARACTER}", "\N{REPLACEMENT CHARACTER}", *SCORED[3:]
-        )
-        message = found["choices"][0]["message"]
-        message["content"] = message["content"].replace("\N{REPLACEMENT CHARACTER}" * 2, "ñ")
+        found = answering.whole(*tokens)
+        found["choices"][0]["message"]["content"] = "".join(tokens).replace(half + half, "ñ")
         await answering.json(found)
 
     with running(act) as server:
         asked = last(ask(connect(server), score(), watched=False))[0]
-    assert asked.text == "<think>ñ" + "".join(SCORED[3:])
+    assert asked.text == "".join(tokens).replace(half + half, "ñ")
     assert [place.length for place in asked.places] == [*(len(word) for word in SCORED[4:]), 0]
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from conftest import ScriptedEngine
 from PIL import Image, ImageFilter
 
 from qinsight.errors import EngineError, QInsightError, RequestFailed, Stopped
-from qinsight.folder import Progress, photos_in, rank_folder, ranking
+from qinsight.folder import Progress, _finished, photos_in, rank_folder, ranking
 from qinsight.photos import Photo, read_photo
 from qinsight.prompts import Task
 from qinsight.requests import About, Delta, Finish, Request, Sampling
@@ -368,8 +369,9 @@ def test_a_photo_that_is_long_in_decoding_holds_back_no_reply(tmp_path: Path) ->
         assert path.name != "IMG_004.png" or decoded.wait(10)
         return read_photo(content)
 
-    out = tmp_path / "out"
-    going = rank_folder(Server(32), shoot(tmp_path / "shoot", 8), out, decode=decode)
+    out, engine = tmp_path / "out", Server(32, held=255)
+    going = rank_folder(engine, shoot(tmp_path / "shoot", 8), out, decode=decode)
+    threading.Timer(0.3, engine.released.set).start()
     rows = [next(going).row for _ in range(3)]
     assert {row.photo for row in rows if row} == {"IMG_000.png", "IMG_001.png", "IMG_003.png"}
     decoded.set()
@@ -422,6 +424,17 @@ def test_a_server_that_is_gone_ends_the_run_and_what_was_finished_stays(tmp_path
     assert no_thread_is_left()
     run(Server(8), folder, out)
     assert sorted(str(row["photo"]) for row in lines(out)) == photos_in(folder)
+
+
+def test_what_went_well_is_written_before_a_failure_is_told() -> None:
+    good, bad = Future(), Future()
+    good.set_result([Row("good.png", "", "")])
+    bad.set_exception(EngineError("The model is gone."))
+    for running in ({good, bad}, {bad, good}):
+        rows = _finished(running, 0, threading.Event())
+        assert next(rows).photo == "good.png"
+        with pytest.raises(EngineError, match="is gone"):
+            next(rows)
 
 
 def test_a_run_with_a_server_that_is_dropped_stops_its_questions(tmp_path: Path) -> None:
