@@ -23,6 +23,7 @@ from qinsight.errors import EngineError, Stopped
 from qinsight.page import build_page, launch
 from qinsight.page.background import Visits, in_background
 from qinsight.page.host import Host
+from qinsight.page.line import Job
 from qinsight.page.uploads import Darkroom, PhotoInput
 from qinsight.photos import Photo
 from qinsight.requests import Delta, Engine, Finish, Request, Sampling
@@ -516,7 +517,7 @@ def test_a_forged_path_sent_to_the_server_is_never_decoded(tmp_path: Path) -> No
 
 
 def test_background_work_is_stopped_when_its_reader_goes_and_leaves_no_thread() -> None:
-    stop, ended = threading.Event(), threading.Event()
+    job, ended = Job(), threading.Event()
 
     def work(stop: threading.Event) -> Iterator[int]:
         number = 0
@@ -524,7 +525,7 @@ def test_background_work_is_stopped_when_its_reader_goes_and_leaves_no_thread() 
             yield (number := number + 1)
         ended.set()
 
-    states = in_background(work, stop)
+    states = in_background(work, job)
     assert next(states) is not None
     states.close()
     assert ended.wait(2)
@@ -538,7 +539,7 @@ def test_what_background_work_raises_reaches_its_reader_after_its_last_state() -
 
     seen = []
     with pytest.raises(EngineError, match="The model broke"):
-        seen.extend(in_background(work, threading.Event()))
+        seen.extend(in_background(work, Job()))
     assert seen[-1] == "half"
 
 
@@ -549,7 +550,7 @@ def test_silent_background_work_gives_a_heartbeat() -> None:
         go.wait(5)
         yield "late"
 
-    states = in_background(work, threading.Event())
+    states = in_background(work, Job())
     assert next(states) is None
     go.set()
     assert "late" in [*states]
@@ -573,7 +574,7 @@ def test_a_model_that_cannot_be_loaded_is_explained_to_every_visitor_and_on_the_
     host = Host(broken)
     host.start()
     with pytest.raises(EngineError, match="Expected a folder"):
-        list(host.wait(threading.Event()))
+        list(host.wait(Job()))
     assert host.status == "Expected a folder with a checkpoint."
     assert "Expected a folder with a checkpoint." in capsys.readouterr().err
 
@@ -601,13 +602,13 @@ def test_visitors_see_how_far_the_model_has_loaded_and_may_leave() -> None:
 
     host = Host(slow)
     host.start()
-    stop = threading.Event()
-    waiting = host.wait(stop)
+    job = Job()
+    waiting = host.wait(job)
     seen = [next(waiting), next(waiting)]
     assert "Downloading (16.6 GB, once), 25%" in seen[-1]
-    stop.set()
+    job.set()
     with pytest.raises(Stopped):
         list(waiting)
     go.set()
-    list(host.wait(threading.Event()))
+    list(host.wait(Job()))
     assert host.engine is not None

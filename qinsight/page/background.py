@@ -1,66 +1,93 @@
 """Slow work in a thread of its own, watched from the generator that feeds the page."""
 
+import ipaddress
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import TypeVar
+
+import gradio as gr
+
+from qinsight.page.line import Job, place_words
 
 State = TypeVar("State")
 
-HEARTBEAT = 0.2  # seconds without news after which the page may notice that its visitor left
+HEARTBEAT = 5.0  # seconds without news after which Gradio may notice that a visitor left of whom nobody told
+NEAR = 5  # places in line from which on each step forward is told at once; further back, once a heartbeat
 PACE = 0.07  # seconds between two updates: every one costs the server and the browser milliseconds
 
 
-def in_background(
-    work: Callable[[threading.Event], Iterator[State]], stop: threading.Event
-) -> Iterator[State | None]:
-    """The newest state of `work(stop)`, about 14 times a second; None where nothing is new.
+def in_background(work: Callable[[Job], Iterator[State]], job: Job) -> Iterator[State | None]:
+    """The newest state of `work(job)`, about 14 times a second; None where nothing is new for long.
 
-    What `work` raises is raised here. Closing this iterator sets `stop` and returns at once: Gradio
-    closes it on its event loop, where waiting for the thread would freeze every other visitor.
+    While the job waits in line, the `status` of the state says how many are before it. What `work` raises is
+    raised here. Closing this iterator sets `job` and returns at once: Gradio closes it on its event loop, where
+    waiting for the thread would freeze every other visitor.
     """
     states: list[State] = []
     news = threading.Event()
     outcome: Future[None] = Future()
     ended = threading.Event()  # the last state does not wait for its turn
+    job.watch(news.set)
 
     def produce() -> None:
         try:
-            for state in work(stop):
+            for state in work(job):
                 states.append(state)
                 news.set()
         except BaseException as error:  # noqa: BLE001 - carried over to the reader, whatever it is
             outcome.set_exception(error)
         else:
             outcome.set_result(None)
+        job.over()
         ended.set()
         news.set()
 
     threading.Thread(target=produce, name="qinsight-work", daemon=True).start()
+    shown: tuple[State | None, int | None] = (None, None)
+    shown_at = 0.0
     try:
         while True:
-            if not news.wait(HEARTBEAT):
-                yield None
-                continue
+            fresh = news.wait(HEARTBEAT)
             news.clear()
             done = outcome.done()
-            if states:
-                newest = states[-1]
-                states[:-1] = []
-                yield newest
+            newest, before = states[-1] if states else None, None if done else job.before
+            states[:-1] = []
+            far = before is not None and before > NEAR and time.monotonic() - shown_at < HEARTBEAT
+            if newest is not None and not far and not (newest is shown[0] and before == shown[1]):
+                shown, shown_at = (newest, before), time.monotonic()
+                yield newest if before is None else _in_line(newest, before)
+            elif not fresh:
+                yield None
             if done:
                 outcome.result()
                 return
             ended.wait(PACE)
     finally:
-        stop.set()
+        job.set()
+
+
+def _in_line(state: State, before: int) -> State:
+    """The state with the place in line as its status."""
+    return replace(state, status=place_words(before))  # type: ignore[type-var]
+
+
+def address_of(request: gr.Request) -> str:
+    """Where a visitor comes from; empty for this computer, on which all visitors of a proxy seem to sit."""
+    host = request.client.host if request.client else ""
+    try:
+        return "" if ipaddress.ip_address(host).is_loopback else host
+    except ValueError:
+        return ""
 
 
 class Visits:
     """What each visitor looks at, and the question that runs about it; a new subject ends the old question."""
 
     def __init__(self) -> None:
-        self._running: dict[str, threading.Event] = {}
+        self._running: dict[str, Job] = {}
         self._subject: dict[str, object] = {}
 
     def turn_to(self, session: str | None, subject: object) -> None:
@@ -72,12 +99,11 @@ class Visits:
         """Whether a question that waited in line is still about what the visitor looks at."""
         return self._subject.get(session or "") == subject
 
-    def begin(self, session: str | None) -> threading.Event:
-        """End the visitor's running question; returns the stop event for the next one."""
+    def begin(self, session: str | None, address: str = "") -> Job:
+        """End the visitor's running question; returns the next one, to be stopped through it."""
         self.end(session)
-        stop = threading.Event()
-        self._running[session or ""] = stop
-        return stop
+        job = self._running[session or ""] = Job(session or "", address)
+        return job
 
     def end(self, session: str | None) -> None:
         """Stop what the visitor asked, if anything runs."""

@@ -1,32 +1,46 @@
-"""The model behind the page: loaded while the page already shows, asked by one visitor at a time."""
+"""The model behind the page: loaded while the page already shows, asked by one visitor after the other."""
 
+import gc
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 
 from qinsight.checkpoint import Progress
-from qinsight.errors import EngineError, QInsightError, Stopped
-from qinsight.requests import Engine
+from qinsight.errors import EngineError, QInsightError, RequestFailed, Stopped
+from qinsight.page.line import Job, Line
+from qinsight.requests import About, Delta, Engine, Request, Sampling
+
+GREEDY = Sampling()
+RELOAD_AFTER = 600  # seconds after a reload in which a crash does not lead to another
 
 
 class Host:
-    """Loads an engine in the background and lets visitors wait for it."""
+    """Loads an engine in the background, lets visitors wait for it, and stands them in line."""
 
-    def __init__(self, open_engine: Callable[[Progress], Engine]) -> None:
+    def __init__(self, open_engine: Callable[[Progress], Engine], line: Line | None = None) -> None:
         self._open = open_engine
+        self.line = line or Line()
         self._ready = threading.Event()
         self._engine: Engine | None = None
+        self._shared = _Shared(self)
         self._error: str | None = None
+        self._reloaded = -float(RELOAD_AFTER)
+        self._crashes = threading.Lock()
         self.words = "Looking for the model"
         self.done: float | None = None
 
     def start(self) -> None:
         """Begin to load; returns at once."""
-        threading.Thread(target=self._load, name="qinsight-load", daemon=True).start()
+        threading.Thread(target=self.load, name="qinsight-load", daemon=True).start()
 
-    def _load(self) -> None:
+    def load(self) -> None:
+        """Load the model; visitors wait meanwhile."""
         try:
-            self._engine = self._open(self._progress)
+            engine = self._open(self._progress)
+            self.line.at_once = max(1, engine.about.in_flight // 2)  # a photo is two questions
+            self._engine = engine
         except QInsightError as error:
             self._error = str(error)
             print(f"The model cannot answer: {error}", file=sys.stderr, flush=True)  # noqa: T201
@@ -54,14 +68,91 @@ class Host:
 
     @property
     def engine(self) -> Engine | None:
-        """The engine, once it is there."""
-        return self._engine
+        """The engine, once it is there; asked with a `Job` as its stop event, it waits for that job's turn."""
+        return self._shared if self._engine else None
 
-    def wait(self, stop: threading.Event) -> Iterator[str]:
-        """Yields the status until the engine is ready; `EngineError` if it could not be loaded."""
+    def wait(self, job: Job) -> Iterator[str]:
+        """Take the job on, and yield the status until the engine is ready.
+
+        `LineFull` or `TooMany` if there is no room for the job, `EngineError` if there is no model.
+        """
+        self.line.enter(job)
         while not self._ready.wait(0.1):
-            if stop.is_set():
+            if job.is_set():
                 raise Stopped("Stopped.")
             yield self.status
+        self.loaded(job)
+
+    def loaded(self, job: Job) -> Engine:
+        """The engine itself, waited for if it is being loaded; `EngineError` if there is none."""
+        while not self._ready.wait(0.1):
+            if job.is_set():
+                raise Stopped("Stopped.")
         if self._engine is None:
             raise EngineError(self._error or "The model could not be loaded.")
+        return self._engine
+
+    def crashed(self, broken: Engine, error: Exception) -> EngineError:
+        """Report a crash of the model and load it again, once in a while; returns what to tell the visitor."""
+        print(f"The model crashed ({type(error).__name__}):", file=sys.stderr)  # noqa: T201
+        # Without the message, which may hold words about a visitor's photo.
+        traceback.print_tb(error.__traceback__)
+        with self._crashes:
+            if self._engine is broken and time.monotonic() - self._reloaded >= RELOAD_AFTER:
+                self._reloaded = time.monotonic()
+                self.words, self.done = "The model crashed and is being loaded again", None
+                self._engine = None
+                self._ready.clear()
+                threading.Thread(target=self._reload, name="qinsight-load", daemon=True).start()
+        if self.loading:
+            return EngineError(
+                "The model crashed on this question and is being loaded again. Ask again in a minute."
+            )
+        return EngineError("The model crashed on this question. Try another photo, or a smaller copy.")
+
+    def _reload(self) -> None:
+        gc.collect()  # the broken one's memory, before the next needs it
+        self.load()
+
+
+class _Shared:
+    """The host's engine as its visitors have it: one stream at a time, in the order of the line."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    @property
+    def about(self) -> About:
+        engine = self._host._engine
+        if engine is None:  # being loaded again
+            raise EngineError(self._host.status)
+        return engine.about
+
+    def stream(
+        self,
+        requests: Sequence[Request],
+        sampling: Sampling = GREEDY,
+        *,
+        max_pixels: int | None = None,
+        stop: threading.Event | None = None,
+        watched: bool = True,
+    ) -> Iterator[Delta]:
+        """See `qinsight.requests.Engine.stream`."""
+        job = stop if isinstance(stop, Job) else Job()
+        with self._host.line.turn(job):
+            engine = self._host.loaded(job)
+            try:
+                yield from engine.stream(
+                    requests, sampling, max_pixels=max_pixels, stop=stop, watched=watched
+                )
+            except QInsightError:
+                raise
+            except MemoryError as error:
+                raise RequestFailed(
+                    "The model ran out of memory on this photo. Try a smaller copy."
+                ) from error
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next visitor is to be served
+                problem = self._host.crashed(engine, error)
+            else:
+                return
+        raise problem  # outside the except clause: the old traceback would keep the broken model in memory

@@ -1,0 +1,181 @@
+"""The line before the model: fair between visitors, bounded, and everyone knows their place."""
+
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from qinsight.errors import QInsightError, Stopped
+
+LONGEST = 50  # questions, those being answered included
+EACH = 3  # questions of one visitor: a page has three tabs
+SHARE = 8  # turns in a round for all visitors of one network address, and its part of the line is one half
+
+
+class LineFull(QInsightError):
+    """Too many wait already."""
+
+
+class TooMany(QInsightError):
+    """This visitor has too many questions waiting."""
+
+
+class Job(threading.Event):
+    """One visitor's question; setting it stops it.
+
+    `visitor` is whose it is, `address` where it comes from (empty: not known, or this computer), `event` what
+    Gradio calls it. `before` says how many are asked before it while it waits in line, else it is None.
+    """
+
+    def __init__(self, visitor: str = "", address: str = "", event: str | None = None) -> None:
+        super().__init__()
+        self.visitor, self.address, self.event = visitor, address, event
+        self.before: int | None = None
+        self._watchers: list[Callable[[], None]] = []
+        self._ends: list[Callable[[], None]] = []
+
+    def set(self) -> None:
+        super().set()
+        self.tell()
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Have `watcher` called, from any thread, when the job is stopped or its place changes."""
+        self._watchers.append(watcher)
+
+    def tell(self) -> None:
+        for watcher in [*self._watchers]:
+            watcher()
+
+    def at_end(self, then: Callable[[], None]) -> None:
+        """Have `then` called when the job is over, however it ends."""
+        self._ends.append(then)
+
+    def over(self) -> None:
+        while self._ends:
+            self._ends.pop()()
+
+
+@dataclass(eq=False)
+class _Ticket:
+    """One wish for the model, asked for in `start`, a round of turns; lower standings go first."""
+
+    job: Job
+    start: float
+    standing: float
+    news: threading.Event = field(default_factory=threading.Event)
+    called: bool = False
+
+
+class Line:
+    """Who may ask the model next: visitors take turns, each turn counting the same, and nobody waits for ever."""
+
+    def __init__(self, longest: int = LONGEST, each: int = EACH) -> None:
+        self.longest, self.each = longest, each
+        self.at_once = 1  # more where a server answers
+        self._lock = threading.Lock()
+        self._jobs: set[Job] = set()
+        self._waiting: list[_Ticket] = []
+        self._running = 0
+        self._round = 0.0
+        self._due: dict[str, float] = {}  # visitor or address -> the first round in which it is served again
+        self._tickets = 0
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def refusal(self, job: Job) -> QInsightError | None:
+        """Why this job could not be taken on now, in a sentence, or None."""
+        visitors = Counter(one.visitor for one in self._jobs)
+        if visitors[job.visitor] >= self.each and job.visitor:
+            return TooMany(
+                f"Expected at most {self.each} questions at a time from one visitor. Wait for one of yours to end."
+            )
+        addresses = Counter(one.address for one in self._jobs)
+        crowded = bool(job.address) and addresses[job.address] >= max(1, self.longest // 2)
+        if len(self._jobs) >= self.longest or crowded:
+            return LineFull(f"{len(self._jobs)} questions are waiting already. Please try again in a minute.")
+        return None
+
+    def enter(self, job: Job) -> None:
+        """Take the job on until it is over; `LineFull` or `TooMany` if there is no room for it."""
+        with self._lock:
+            if (refusal := self.refusal(job)) is not None:
+                raise refusal
+            self._jobs.add(job)
+        job.at_end(lambda: self._leave(job))
+
+    def _leave(self, job: Job) -> None:
+        with self._lock:
+            self._jobs.discard(job)
+
+    def drop(self, visitor: str, event: str | None = None) -> None:
+        """Stop the jobs of a visitor who left, or the one that is named."""
+        with self._lock:
+            gone = [job for job in self._jobs if job.visitor == visitor or (event and job.event == event)]
+        for job in gone:
+            if event is None or job.event in (None, event):
+                job.set()
+
+    @contextlib.contextmanager
+    def turn(self, job: Job) -> Iterator[None]:
+        """The model is this job's while the context lasts; waits until it is, or raises `Stopped`."""
+        ticket = self._join(job)
+        try:
+            while not ticket.called:
+                if job.is_set():
+                    raise Stopped("Stopped.")
+                ticket.news.wait()
+                ticket.news.clear()
+            yield
+        finally:
+            self._give_up(ticket)
+
+    def _join(self, job: Job) -> _Ticket:
+        with self._lock:
+            known = [name for name in (job.visitor, job.address) if name]
+            start = max([self._round, *(self._due.get(name, 0.0) for name in known)])
+            # A visitor's later questions let others go first, but no more than a full line of them.
+            ticket = _Ticket(job, start, self._tickets + LONGEST * (start - self._round))
+            self._tickets += 1
+            self._charge(job, +1)
+            job.watch(ticket.news.set)
+            self._waiting.append(ticket)
+            self._call_next()
+        return ticket
+
+    def _give_up(self, ticket: _Ticket) -> None:
+        with self._lock:
+            ticket.job.before = None
+            if ticket.called:
+                self._running -= 1
+            else:
+                self._waiting.remove(ticket)
+                self._charge(ticket.job, -1)  # a question taken back costs nothing
+            self._call_next()
+
+    def _charge(self, job: Job, turns: int) -> None:
+        for name, price in ((job.visitor, 1.0), (job.address, 1 / SHARE)):
+            if name:
+                self._due[name] = max(self._round, self._due.get(name, 0.0)) + turns * price
+        if len(self._due) > 1000:
+            self._due = {name: due for name, due in self._due.items() if due > self._round}
+
+    def _call_next(self) -> None:
+        self._waiting.sort(key=lambda ticket: ticket.standing)
+        while self._waiting and self._running < self.at_once:
+            ticket = self._waiting.pop(0)
+            self._round = max(self._round, ticket.start)
+            self._running += 1
+            ticket.called, ticket.job.before = True, None
+            ticket.job.tell()
+        for place, ticket in enumerate(self._waiting):
+            before = place + self._running
+            if ticket.job.before != before:
+                ticket.job.before = before
+                ticket.job.tell()
+
+
+def place_words(before: int) -> str:
+    """What to tell someone who waits in line."""
+    return f"In line for the model: {before} before you."
