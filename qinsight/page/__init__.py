@@ -1,19 +1,25 @@
 """The Gradio page: tabs around one model."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from qinsight.page.about_tab import about_text, headline
+from qinsight.page.api import Api
 from qinsight.page.assess_tab import AssessTab
+from qinsight.page.background import loopback
 from qinsight.page.compare_tab import CompareTab
+from qinsight.page.gate import Gate
 from qinsight.page.host import Host
+from qinsight.page.line import LONGEST
 from qinsight.page.pictures import CSS, line
 from qinsight.page.rank_tab import RankTab
 from qinsight.page.tab import Tab
-from qinsight.page.uploads import Darkroom
+from qinsight.page.uploads import Darkroom, Janitor
 from qinsight.requests import Sampling
 
 UPLOADS_LIVE = 3600  # seconds
@@ -33,6 +39,7 @@ def build_page(
     `local`: the visitor sits at this computer, and may have its folders ranked where they are.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")  # or pandas sums up thousands after each event
     sampling, darkroom = sampling or Sampling(), darkroom or Darkroom()
     with gr.Blocks(
         title="Q-Insight", analytics_enabled=False, delete_cache=(600, UPLOADS_LIVE), fill_width=True
@@ -63,12 +70,21 @@ def build_page(
             )
         for tab in tabs:
             page.unload(tab.left)
-    page.queue(max_size=32, default_concurrency_limit=4, api_open=False)
+        Api(host, darkroom, sampling, max_pixels).publish()
+    page.queue(max_size=4 * LONGEST, default_concurrency_limit=4, api_open=False)
+    page.model_host = host
     return page
 
 
-def launch(page: gr.Blocks, **where: Any) -> tuple[Any, str, str]:
-    """Serve the page; `where` are `gr.Blocks.launch`'s host, port and the like. Returns what it returns."""
+def launch(page: gr.Blocks, hosts: Iterable[str] = (), **where: Any) -> tuple[Any, str, str]:
+    """Serve the page; `where` are `gr.Blocks.launch`'s host, port and the like. Returns what it returns.
+
+    A page that listens on this computer only answers to this computer's names and to `hosts`.
+    """
+    only_here = loopback(where.get("server_name") or "127.0.0.1") and not where.get("share")
+    allowed = {*hosts} if hosts or only_here else None
+    gate = Middleware(Gate, page=page, line=page.model_host.line, hosts=allowed)
+    Janitor(page, UPLOADS_LIVE).start()
     launched: tuple[Any, str, str] = page.launch(
         theme=gr.themes.Default(),  # bundled fonts, and the fewest contrast faults of the built-in themes
         css=CSS,
@@ -79,6 +95,8 @@ def launch(page: gr.Blocks, **where: Any) -> tuple[Any, str, str]:
         footer_links=["settings"],
         max_file_size="300mb",
         state_session_capacity=200,
+        max_threads=2 * LONGEST + 40,  # everyone in line holds one
+        app_kwargs={"middleware": [gate]},
         **where,
     )
     return launched

@@ -77,10 +77,15 @@ def _in_line(state: State, before: int) -> State:
 def address_of(request: gr.Request) -> str:
     """Where a visitor comes from; empty for this computer, on which all visitors of a proxy seem to sit."""
     host = request.client.host if request.client else ""
+    return "" if loopback(host) else host
+
+
+def loopback(host: str) -> bool:
+    """Whether the name or address of a host is this computer's own."""
     try:
-        return "" if ipaddress.ip_address(host).is_loopback else host
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return ""
+        return host == "localhost" or host.endswith(".localhost")
 
 
 class Visits:

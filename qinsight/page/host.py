@@ -21,7 +21,7 @@ class Host:
 
     def __init__(self, open_engine: Callable[[Progress], Engine], line: Line | None = None) -> None:
         self._open = open_engine
-        self.line = line or Line()
+        self.line = Line() if line is None else line
         self._ready = threading.Event()
         self._engine: Engine | None = None
         self._shared = _Shared(self)

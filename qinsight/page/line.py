@@ -3,7 +3,7 @@
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from qinsight.errors import QInsightError, Stopped
@@ -24,13 +24,14 @@ class TooMany(QInsightError):
 class Job(threading.Event):
     """One visitor's question; setting it stops it.
 
-    `visitor` is whose it is, `address` where it comes from (empty: not known, or this computer), `event` what
-    Gradio calls it. `before` says how many are asked before it while it waits in line, else it is None.
+    `visitor` is whose it is, `address` where it comes from (empty: not known, or this computer), `names` by
+    which it can be stopped: Gradio's of the session or the event. `before` says how many are asked before it
+    while it waits in line, else it is None.
     """
 
-    def __init__(self, visitor: str = "", address: str = "", event: str | None = None) -> None:
+    def __init__(self, visitor: str = "", address: str = "", names: Iterable[str] = ()) -> None:
         super().__init__()
-        self.visitor, self.address, self.event = visitor, address, event
+        self.visitor, self.address, self.names = visitor, address, {visitor, *names}
         self.before: int | None = None
         self._watchers: list[Callable[[], None]] = []
         self._ends: list[Callable[[], None]] = []
@@ -109,13 +110,12 @@ class Line:
         with self._lock:
             self._jobs.discard(job)
 
-    def drop(self, visitor: str, event: str | None = None) -> None:
-        """Stop the jobs of a visitor who left, or the one that is named."""
+    def drop(self, name: str) -> None:
+        """Stop the jobs of that name: their visitor left."""
         with self._lock:
-            gone = [job for job in self._jobs if job.visitor == visitor or (event and job.event == event)]
+            gone = [job for job in self._jobs if name in job.names]
         for job in gone:
-            if event is None or job.event in (None, event):
-                job.set()
+            job.set()
 
     @contextlib.contextmanager
     def turn(self, job: Job) -> Iterator[None]:

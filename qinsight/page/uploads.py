@@ -1,11 +1,13 @@
 """From what a visitor uploads to a decoded photo: the bytes as they came, read in a process of their own."""
 
+import contextlib
 import os
 import shutil
 import tempfile
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 
 import gradio as gr
@@ -13,7 +15,7 @@ from gradio.data_classes import ImageData
 from gradio.utils import get_upload_folder
 from PIL import ImageOps
 
-from qinsight.errors import PhotoError
+from qinsight.errors import PhotoError, Stopped
 from qinsight.photo_child import keep_one_ready
 from qinsight.photos import Photo, decode_in_child
 from qinsight.views import view_size
@@ -52,23 +54,31 @@ def photo_input(label: str, elem_id: str, height: int) -> PhotoInput:
 
 def uploaded_path(path: str | None) -> str:
     """The path, if it is a plain file inside the upload folder; a `gr.Error` sentence if not."""
-    folder = Path(get_upload_folder()).resolve()
-    if not path or Path(path).is_symlink() or not Path(path).resolve().is_relative_to(folder):
+    if not path or not inside_uploads(path):
         raise gr.Error("Expected an uploaded photo. Please upload the file again.", print_exception=False)
     if not Path(path).is_file():
         raise gr.Error("This upload has expired. Please upload the file again.", print_exception=False)
     return str(path)
 
 
+def inside_uploads(path: str) -> bool:
+    """Whether the path leads, without a link, to a place inside the upload folder, whatever is there."""
+    if "\0" in path or len(path) > 4096 or not os.path.isabs(path) or os.path.islink(path):
+        return False
+    return Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())
+
+
 class Darkroom:
     """Decodes uploads at the model's view size and remembers the last few, by path (it holds the content's hash)."""
 
     REMEMBERED = 8  # photos of at most 3 MB
+    AT_ONCE = 2  # a decoder may take 3 GB for a hostile file
 
     def __init__(self) -> None:
         keep_one_ready()
         self._photos: OrderedDict[tuple[str, int], Photo] = OrderedDict()
         self._lock = threading.Lock()
+        self._places = threading.Semaphore(self.AT_ONCE)
 
     def decode(self, path: str, max_pixels: int, stop: threading.Event | None = None) -> Photo:
         """The photo, as the model is going to see it; `PhotoError` with a sentence if it cannot be read."""
@@ -79,12 +89,24 @@ class Darkroom:
                 return self._photos[key]
         if not os.path.exists(path):
             raise PhotoError("this upload has expired; please upload the photo again")
-        photo = decode_in_child(path, view_pixels=max_pixels, stop=stop)
+        with self._room(stop):
+            photo = decode_in_child(path, view_pixels=max_pixels, stop=stop)
         with self._lock:
             self._photos[key] = photo
             while len(self._photos) > self.REMEMBERED:
                 self._photos.popitem(last=False)
         return photo
+
+    @contextlib.contextmanager
+    def _room(self, stop: threading.Event | None) -> Iterator[None]:
+        """A place at a decoder, waited for until `stop`."""
+        while not self._places.acquire(timeout=0.1):
+            if stop is not None and stop.is_set():
+                raise Stopped("Stopped.")
+        try:
+            yield
+        finally:
+            self._places.release()
 
 
 _SCRATCH = tempfile.TemporaryDirectory(prefix="qinsight-")  # gone when the process ends
@@ -97,6 +119,52 @@ def scratch_folder() -> Path:
         if time.time() - old.stat().st_mtime > KEPT:
             shutil.rmtree(old, ignore_errors=True)
     return Path(tempfile.mkdtemp(dir=_SCRATCH.name))
+
+
+class Janitor:
+    """Deletes what was uploaded or made for a visitor when its time is over, used or not.
+
+    Gradio's own cleaning knows only what went through a component: cancelled uploads, parts of forms and empty
+    folders stay for ever. Works in a folder of the page's own only, which `GRADIO_TEMP_DIR` names.
+    """
+
+    PAUSE = 60  # seconds
+
+    def __init__(self, page: gr.Blocks, seconds: float) -> None:
+        self.page, self.seconds = page, seconds
+
+    def start(self) -> None:
+        """Clean now and then, from now on."""
+        threading.Thread(target=self._work, name="qinsight-janitor", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            self.clean()
+            time.sleep(self.PAUSE)
+
+    def clean(self) -> None:
+        """Delete what is older than it may be."""
+        folders = [Path(_SCRATCH.name)]
+        if "GRADIO_TEMP_DIR" in os.environ:
+            folders.append(Path(get_upload_folder()))
+        kept = {path for block in [*self.page.blocks.values()] for path in block.keep_in_cache}
+        for folder in folders:
+            for place, _, names in os.walk(folder, topdown=False):
+                for path in (Path(place, name) for name in names):
+                    if str(path) not in kept:
+                        self._delete(path)
+                if Path(place) not in folders:
+                    with contextlib.suppress(OSError):  # not empty
+                        self._delete(Path(place))
+
+    def _delete(self, path: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.lstat().st_mtime <= self.seconds:
+                return
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()
+            else:
+                path.unlink()
 
 
 def facts(photo: Photo, max_pixels: int) -> str:

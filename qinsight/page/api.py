@@ -1,0 +1,557 @@
+"""The page's API: four questions by name, answered with the command line's JSON while the thinking grows."""
+
+import base64
+import binascii
+import contextlib
+import functools
+import html
+import inspect
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+import gradio as gr
+from gradio.context import LocalContext
+
+from qinsight.assess import Asked, ask, assessment, comparison
+from qinsight.errors import PhotoError, QInsightError
+from qinsight.folder import SUFFIXES, rank_folder, ranking
+from qinsight.page.background import address_of, in_background
+from qinsight.page.host import Host
+from qinsight.page.line import Job
+from qinsight.page.uploads import Darkroom, inside_uploads, scratch_folder
+from qinsight.photos import Photo
+from qinsight.prompts import Task
+from qinsight.report import report
+from qinsight.requests import Request, Sampling
+from qinsight.rows import Row
+
+MOST_SAMPLES = 8
+MOST_RANKED = 20  # photos in one call; a folder is ranked on the page or the command line
+MOST_TEMPERATURE = 2.0
+LARGEST_DATA_URI = 24 << 20  # characters: a photo of 18 MB; larger ones are uploaded first
+
+Status = Literal["waiting", "thinking", "done"]
+
+
+class Upload(TypedDict):
+    """A photo that `POST /gradio_api/upload` took: `path` is what it answered."""
+
+    path: str
+    meta: dict[str, str]
+
+
+AnyPhoto = Upload | str  # the string: that path, or a `data:image/...;base64,` URI
+
+
+class ScoreAnswer(TypedDict):
+    """What `/score` answers. `rating` is from 1 (very poor) to 5 (excellent)."""
+
+    photo: str
+    task: str
+    rating: float | None
+    thinking: str | None
+    reply: str | None
+    tokens: int
+    seconds: float
+    model: str | None
+    error: str | None
+    status: Status
+    before: int
+
+
+class DiagnosisAnswer(TypedDict):
+    """What `/diagnose` answers. A clean photo has "null" as `distortion_class` and `severity`."""
+
+    photo: str
+    task: str
+    distortion_class: str | None
+    severity: str | None
+    thinking: str | None
+    reply: str | None
+    tokens: int
+    seconds: float
+    model: str | None
+    error: str | None
+    status: Status
+    before: int
+
+
+class ComparisonAnswer(TypedDict):
+    """What `/compare` answers. `winner` is "Image A", "Image B", "Similar" or "undecided"."""
+
+    photo: str
+    other: str
+    task: str
+    winner: str | None
+    thinking: str | None
+    reply: str | None
+    tokens: int
+    seconds: float
+    model: str | None
+    error: str | None
+    status: Status
+    before: int
+
+
+class RankedPhoto(TypedDict):
+    """One photo in the answer of `/rank`."""
+
+    photo: str
+    rating: float | None
+    expected_rating: float | None
+    distortion_class: str | None
+    severity: str | None
+    thinking: str | None
+    diagnosis: str | None
+    error: str | None
+
+
+class RankAnswer(TypedDict):
+    """What `/rank` answers: the best photo first, once `status` is "done"."""
+
+    photos: list[RankedPhoto]
+    total: int
+    status: Status
+    before: int
+
+
+class BadCall(QInsightError):
+    """A call of the API with something else than it expects."""
+
+
+# --- what may be asked -------------------------------------------------------------------------------------
+
+
+class Api:
+    """The four endpoints around one model."""
+
+    def __init__(self, host: Host, darkroom: Darkroom, sampling: Sampling, max_pixels: int | None) -> None:
+        self.host, self.darkroom = host, darkroom
+        self.sampling, self.max_pixels = sampling, max_pixels
+
+    def publish(self) -> None:
+        """Add the endpoints to the page that is being built."""
+        for name in NAMES:
+            gr.api(
+                _typed(getattr(self, name), ANSWERS[name]),
+                api_name=name,
+                concurrency_limit=None,
+                concurrency_id="api",
+            )
+
+    def score(
+        self,
+        photo: AnyPhoto,
+        request: gr.Request,
+        samples: int = 1,
+        temperature: float | None = None,
+        seed: int = 42,
+        max_new_tokens: int | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Rate the technical quality of one photo from 1 (very poor) to 5 (excellent), with the reasoning behind it.
+
+        Use it to judge sharpness, noise, exposure and compression of a single photo, or to decide which photos
+        are good enough. The rating is a model's opinion; the same photo always gets the same one.
+
+        Args:
+            photo: The photo: a data URI (data:image/jpeg;base64,...) or the path that POST /gradio_api/upload returned. Links are not fetched.
+            samples: How many times to ask, 1 to 8. With more than 1, the mean rating and its spread are given.
+            temperature: 0 for the most likely words (the default), up to 2; 1 where there are several samples.
+            seed: Of the samples, a whole number from 0 to 4294967295.
+            max_new_tokens: The length of a reply at most; the server's own limit is the default.
+        """
+        yield from self._each_photo(Task.SCORE, photo, request, samples, temperature, seed, max_new_tokens)
+
+    def diagnose(
+        self,
+        photo: AnyPhoto,
+        request: gr.Request,
+        samples: int = 1,
+        temperature: float | None = None,
+        seed: int = 42,
+        max_new_tokens: int | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Name what is technically wrong with one photo: noise, compression, blur or darken, and how severe it is.
+
+        Severity is slight, moderate, obvious, serious or catastrophic; both are "null" for a clean photo. Use it to
+        find out why a photo looks bad or what to repair.
+
+        Args:
+            photo: The photo: a data URI (data:image/jpeg;base64,...) or the path that POST /gradio_api/upload returned. Links are not fetched.
+            samples: How many times to ask, 1 to 8. With more than 1, the most frequent diagnosis is given.
+            temperature: 0 for the most likely words (the default), up to 2; 1 where there are several samples.
+            seed: Of the samples, a whole number from 0 to 4294967295.
+            max_new_tokens: The length of a reply at most; the server's own limit is the default.
+        """
+        yield from self._each_photo(
+            Task.DEGRADATION, photo, request, samples, temperature, seed, max_new_tokens
+        )
+
+    def compare(
+        self,
+        photo: AnyPhoto,
+        other: AnyPhoto,
+        request: gr.Request,
+        reference: AnyPhoto | None = None,
+        samples: int = 1,
+        temperature: float | None = None,
+        seed: int = 42,
+        max_new_tokens: int | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Say which of two photos has the better technical quality, "Image A" (photo) or "Image B" (other).
+
+        Without a reference the question is asked in both orders, and the winner is "undecided" where the orders
+        disagree. Use it to pick the better of two versions, such as two restorations of one photo.
+
+        Args:
+            photo: Image A: a data URI (data:image/jpeg;base64,...) or the path that POST /gradio_api/upload returned. Links are not fetched.
+            other: Image B, given in the same way.
+            reference: The low-quality photo that A and B both improve on, if there is one, given in the same way.
+            samples: How many times to ask, 1 to 8.
+            temperature: 0 for the most likely words (the default), up to 2; 1 where there are several samples.
+            seed: Of the samples, a whole number from 0 to 4294967295.
+            max_new_tokens: The length of a reply at most; the server's own limit is the default.
+        """
+        roles = {"photo": photo, "other": other} | ({"reference": reference} if reference else {})
+        with self._called(request, roles) as (job, paths):
+            sampling = self._sampling(samples, temperature, seed, max_new_tokens)
+            names = {role: _name(given) for role, given in roles.items()}
+
+            def requests(photos: list[Photo]) -> list[Request]:
+                return comparison(*(photo.image for photo in photos)) * samples
+
+            yield from self._follow(job, Task.COMPARISON, names, paths, requests, sampling)
+
+    def rank(
+        self, photos: list[AnyPhoto], request: gr.Request, max_new_tokens: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Rate and diagnose several photos and sort them, the best first.
+
+        Sorted by the expected rating, the mean over the ratings the model might have written, which tells apart
+        photos that were given the same one. Near-identical frames share a group. Use it to choose from a few photos.
+
+        Args:
+            photos: 1 to 20 photos, each a data URI (data:image/jpeg;base64,...) or the path that POST /gradio_api/upload returned.
+            max_new_tokens: The length of a reply at most; the server's own limit is the default.
+        """
+        numbered = {str(number): photo for number, photo in enumerate(photos)}
+        with self._called(request, numbered) as (job, paths), contextlib.ExitStack() as last:
+            sampling = self._sampling(1, None, 42, max_new_tokens)
+            root = scratch_folder()
+            last.callback(shutil.rmtree, root, ignore_errors=True)
+            folder = _gathered(root, {role: (_name(numbered[role]), path) for role, path in paths.items()})
+            for state in _watched(lambda job: self._ranked(folder, root / "out", sampling, job), job):
+                yield {
+                    "photos": [row.as_json() for row in state.rows],
+                    "total": len(paths),
+                    **_standing(state, job),
+                }
+
+    # --- how it is answered ------------------------------------------------------------------------------
+
+    def _each_photo(
+        self,
+        task: Task,
+        photo: AnyPhoto,
+        request: gr.Request,
+        samples: int,
+        temperature: float | None,
+        seed: int,
+        max_new_tokens: int | None,
+    ) -> Iterator[dict[str, Any]]:
+        with self._called(request, {"photo": photo}) as (job, paths):
+            sampling = self._sampling(samples, temperature, seed, max_new_tokens)
+
+            def requests(photos: list[Photo]) -> list[Request]:
+                return assessment(photos[0].image, [task]) * samples
+
+            yield from self._follow(job, task, {"photo": _name(photo)}, paths, requests, sampling)
+
+    @contextlib.contextmanager
+    def _called(
+        self, request: gr.Request, photos: Mapping[str, AnyPhoto]
+    ) -> Iterator[tuple[Job, dict[str, str]]]:
+        """The caller's job and the files of the photos; errors become the sentences that callers read."""
+        event = LocalContext.event_id.get(None)
+        session, address = request.session_hash or "", address_of(request)
+        # Plain HTTP calls have no session: their event stands for it, or else the network address.
+        visitor = (address or session) if session == event else session
+        job = Job(visitor, address, {session, event or session})
+        root = scratch_folder()
+        try:
+            yield job, {role: _file_of(photo, root / role) for role, photo in photos.items()}
+        except QInsightError as error:
+            raise gr.Error(_sentence(error), print_exception=False) from error
+        finally:
+            job.set()
+            shutil.rmtree(root, ignore_errors=True)
+
+    def _sampling(
+        self, samples: int, temperature: float | None, seed: int, max_new_tokens: int | None
+    ) -> Sampling:
+        if temperature is None:
+            temperature = 1.0 if samples > 1 else 0.0
+        most = self.sampling.max_new_tokens
+        return replace(
+            self.sampling,
+            temperature=temperature,
+            seed=seed,
+            max_new_tokens=min(max_new_tokens or most, most),
+        )
+
+    def _follow(
+        self,
+        job: Job,
+        task: Task,
+        names: Mapping[str, str],
+        paths: Mapping[str, str],
+        requests: Callable[[list[Photo]], list[Request]],
+        sampling: Sampling,
+    ) -> Iterator[dict[str, Any]]:
+        for state in _watched(lambda job: self._asked(paths, requests, sampling, job), job):
+            yield report(task, names, state.asked, state.model) | _standing(state, job)
+
+    def _asked(
+        self,
+        paths: Mapping[str, str],
+        requests: Callable[[list[Photo]], list[Request]],
+        sampling: Sampling,
+        job: Job,
+    ) -> Iterator["_State"]:
+        for _ in self.host.wait(job):
+            yield _State()
+        engine = self.host.engine
+        assert engine is not None  # wait() raises otherwise
+        about = engine.about
+        limit = self.max_pixels or about.max_pixels
+        photos = [self._decoded(role, path, limit, job) for role, path in paths.items()]
+        yield _State(model=about.name)
+        asked: tuple[Asked, ...] = ()
+        for asked in ask(engine, requests(photos), sampling, max_pixels=limit, stop=job):
+            yield _State(model=about.name, asked=asked)
+        yield _State(model=about.name, asked=asked, done=True)
+
+    def _decoded(self, role: str, path: str, limit: int, job: Job) -> Photo:
+        try:
+            return self.darkroom.decode(path, limit, job)
+        except PhotoError as error:
+            raise PhotoError(f"{role}: {error}") from error
+
+    def _ranked(self, folder: Path, out: Path, sampling: Sampling, job: Job) -> Iterator["_State"]:
+        for _ in self.host.wait(job):
+            yield _State()
+        engine = self.host.engine
+        assert engine is not None  # wait() raises otherwise
+        limit = self.max_pixels or engine.about.max_pixels
+        rows: list[Row] = []
+
+        def decode(path: Path, content: bytes) -> Photo:
+            return self.darkroom.decode(str(path.resolve()), limit, job)
+
+        yield _State()
+        for progress in rank_folder(
+            engine, folder, out, sampling=sampling, max_pixels=limit, decode=decode, stop=job
+        ):
+            if progress.row is not None:
+                rows.append(progress.row)
+            yield _State(rows=tuple(rows))
+        yield _State(rows=tuple(ranking(out)), done=True)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What is known so far; `status` is the place in line, set by `in_background`."""
+
+    status: str = ""
+    model: str | None = None
+    asked: tuple[Asked, ...] = ()
+    rows: tuple[Row, ...] = ()
+    done: bool = False
+
+
+def _watched(work: Callable[[Job], Iterator[_State]], job: Job) -> Iterator[_State]:
+    """Every state, and the last one again where nothing is new: it costs a few bytes."""
+    state = _State()
+    for news in in_background(work, job):
+        state = news or state
+        yield state
+
+
+def _standing(state: _State, job: Job) -> dict[str, Any]:
+    begun = state.asked or state.rows
+    status = "done" if state.done else "thinking" if begun else "waiting"
+    return {"status": status, "before": 0 if state.done else job.before or 0}
+
+
+ANSWERS: dict[str, Any] = {
+    "score": ScoreAnswer,
+    "diagnose": DiagnosisAnswer,
+    "compare": ComparisonAnswer,
+    "rank": RankAnswer,
+}
+NAMES = tuple(ANSWERS)
+
+
+def _typed(method: Callable[..., Any], answer: Any) -> Callable[..., Any]:
+    """The method as a function whose signature tells Gradio the type of its answers, not that it yields them."""
+
+    @functools.wraps(method)
+    def endpoint(*args: Any, **given: Any) -> Iterator[Any]:
+        yield from method(*args, **given)
+
+    endpoint.__signature__ = inspect.signature(method).replace(return_annotation=answer)  # type: ignore[attr-defined]
+    return endpoint
+
+
+# --- what is given ------------------------------------------------------------------------------------------
+
+
+def checked(name: str, given: Sequence[Any] | Mapping[str, Any]) -> list[Any]:
+    """The arguments of a call in order, with defaults; `BadCall` says in a sentence what is wrong with them.
+
+    Asked before a call joins the line: nobody waits to be told of a typing error.
+    """
+    parameters = {one.name: one for one in _parameters(name)}
+    if not isinstance(given, Mapping):
+        if len(given) > len(parameters):
+            raise BadCall(f"Expected at most {len(parameters)} values for /{name}, got {len(given)}.")
+        given = dict(zip(parameters, given, strict=False))
+    if unknown := sorted(set(given) - set(parameters)):
+        raise BadCall(f"Expected {', '.join(parameters)} for /{name}, got {_shown(unknown[0])}.")
+    values = []
+    for parameter in parameters.values():
+        if parameter.name not in given and parameter.default is inspect.Parameter.empty:
+            raise BadCall(f"Expected a value for {parameter.name} of /{name}, got none.")
+        value = given.get(parameter.name, parameter.default)
+        if value is not parameter.default:
+            CHECKS[parameter.name](parameter.name, value)
+        values.append(value)
+    _check_samples(dict(zip(parameters, values, strict=True)))
+    return values
+
+
+def _parameters(name: str) -> list[inspect.Parameter]:
+    found = inspect.signature(getattr(Api, name)).parameters.values()
+    return [one for one in found if one.name not in ("self", "request")]
+
+
+def names_of_parameters(name: str) -> list[str]:
+    """What an endpoint is to be given, in order."""
+    return [one.name for one in _parameters(name)]
+
+
+def _check_photo(name: str, value: Any) -> None:
+    if isinstance(value, dict):
+        if value.get("is_stream"):
+            raise BadCall(f"Expected an uploaded photo as {name}, got a stream.")
+        value = value.get("path")
+    if not isinstance(value, str) or not value:
+        raise BadCall(f"Expected a photo as {name}: what /gradio_api/upload returned, or a data URI.")
+    if value.startswith("data:"):
+        if len(value) > LARGEST_DATA_URI:
+            raise BadCall(
+                f"Expected a data URI of at most {LARGEST_DATA_URI >> 20} MB as {name}; upload the photo first."
+            )
+        _check_data_uri(name, value)
+    elif not inside_uploads(value):
+        raise BadCall(
+            f"Expected a photo as {name}: what /gradio_api/upload returned, or a data URI. Links and other "
+            "files are not read."
+        )
+
+
+def _check_data_uri(name: str, value: str) -> None:
+    head, comma, _ = value[:200].partition(",")
+    if not comma or not head.startswith("data:image/") or not head.endswith(";base64"):
+        raise BadCall(f"Expected a data URI that begins with data:image/...;base64, as {name}.")
+
+
+def _check_photos(name: str, value: Any) -> None:
+    if not isinstance(value, list) or not 1 <= len(value) <= MOST_RANKED:
+        got = f"{len(value)}" if isinstance(value, list) else _shown(value)
+        raise BadCall(f"Expected 1 to {MOST_RANKED} {name} in a list, got {got}.")
+    for number, photo in enumerate(value):
+        _check_photo(f"photo {number + 1}", photo)
+
+
+def _whole(least: int, most: int) -> Callable[[str, Any], None]:
+    def check(name: str, value: Any) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise BadCall(f"Expected {name} as a whole number from {least} to {most}, got {_shown(value)}.")
+
+    return check
+
+
+def _check_temperature(name: str, value: Any) -> None:
+    right = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not right or not (value == 0 or 1e-3 <= value <= MOST_TEMPERATURE):
+        raise BadCall(
+            f"Expected {name} as 0, or a number from 0.001 to {MOST_TEMPERATURE:g}, got {_shown(value)}."
+        )
+
+
+def _check_samples(values: Mapping[str, Any]) -> None:
+    if values.get("samples", 1) > 1 and values.get("temperature") == 0:
+        raise BadCall("Expected a temperature above 0 with several samples; greedy samples are all the same.")
+
+
+CHECKS: dict[str, Callable[[str, Any], None]] = {
+    "photo": _check_photo,
+    "other": _check_photo,
+    "reference": _check_photo,
+    "photos": _check_photos,
+    "samples": _whole(1, MOST_SAMPLES),
+    "temperature": _check_temperature,
+    "seed": _whole(0, 2**32 - 1),
+    "max_new_tokens": _whole(1, 1 << 20),
+}
+
+
+def _shown(value: Any) -> str:
+    """A stranger's value in a message: short, and of no use as markup."""
+    words = repr(value)
+    return html.escape(words[:40] + " …" if len(words) > 40 else words, quote=False)
+
+
+def _name(photo: AnyPhoto) -> str:
+    """What the caller calls the photo: the name of the upload."""
+    path = photo if isinstance(photo, str) else photo["path"]
+    return "photo" if path.startswith("data:") else Path(path).name
+
+
+def _file_of(photo: AnyPhoto, place: Path) -> str:
+    """The file of a photo; one that came as a data URI is written to `place`."""
+    path = photo if isinstance(photo, str) else photo["path"]
+    if not path.startswith("data:"):
+        if not inside_uploads(path) or not os.path.isfile(path):
+            raise BadCall("This upload has expired. Please upload the photo again.")
+        return path
+    try:
+        place.write_bytes(base64.b64decode(path.partition(",")[2], validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise BadCall("Expected a photo in base64, got a data URI that is damaged or cut short.") from error
+    return str(place)
+
+
+def _gathered(root: Path, photos: Mapping[str, tuple[str, str]]) -> Path:
+    """A folder with links to the photos, under names that are all different."""
+    folder = root / "photos"
+    folder.mkdir()
+    for number, (name, path) in enumerate(photos.values(), start=1):
+        if Path(name).suffix.lower() not in SUFFIXES:
+            name += ".jpg"  # `rank_folder` goes by suffix; what is in it is told from its bytes
+        name = name.lstrip(".")
+        target = folder / name
+        if target.exists() or target.is_symlink():
+            target = folder / f"{number} {name}"
+        target.symlink_to(path)
+    return folder
+
+
+def _sentence(error: Exception) -> str:
+    words = str(error)
+    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")

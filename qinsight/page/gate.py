@@ -1,0 +1,370 @@
+"""What stands before Gradio: only what the page and its API need comes through, well formed and in bounds.
+
+An ASGI middleware. Gradio trusts what it is sent: private functions answer whoever knows their number, a path
+without its type marker is opened wherever it lies, a URL is fetched, a Host header from anywhere is welcome.
+"""
+
+import contextlib
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from typing import Any
+
+import gradio as gr
+
+from qinsight.page.api import NAMES, BadCall, checked, names_of_parameters
+from qinsight.page.background import loopback
+from qinsight.page.line import Job, Line, LineFull
+from qinsight.page.uploads import inside_uploads
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+PREFIX = "/gradio_api"
+LARGEST_JSON = 2 << 20  # a folder of some thousand uploads, named one by one
+LARGEST_CALL = 64 << 20  # photos as data URIs
+LARGEST_UPLOAD = 4 << 30  # many files in one request; each has Gradio's own limit
+DEEPEST = 64  # objects in lists in objects
+SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+PAGE = re.compile(
+    r"/(config/?|theme\.css|favicon\.ico|manifest\.json|robots\.txt|login_check/?|pwa_icon(/\d+)?"
+    r"|(static|assets|svelte)/.*)?"
+)
+READ = re.compile(
+    r"(info/?|openapi\.json|startup-events|theme\.css|app_id/?|user/?|token/?|login_check/?|upload_progress"
+    r"|heartbeat/[^/]+|queue/data|call/(v2/)?[^/]+/[^/]+|file=.*|mcp(/.*)?)"
+)
+WRITTEN = re.compile(r"(upload|queue/join|cancel|reset/?|run/predict/?|call/(v2/)?[^/]+/?|mcp(/.*)?)")
+CALL = re.compile(r"call/(v2/)?([^/]+)/?")
+WATCHED = re.compile(r"call/(?:v2/)?[^/]+/([^/]+)")
+
+HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin")]
+FILE_HEADERS = [
+    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"),
+    (b"cache-control", b"private, no-store"),
+]
+
+
+class Refused(Exception):
+    """The request is answered here, with this status and sentence."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(words)
+        self.status = status
+
+
+class Gate:
+    """Passes on to `app` what is allowed for the `page`; tells the `line` who left.
+
+    `hosts` are the names under which the page may be asked for, None for any.
+    """
+
+    def __init__(self, app: App, page: gr.Blocks, line: Line, hosts: Iterable[str] | None) -> None:
+        self.app, self.page, self.line = app, page, line
+        self.hosts = None if hosts is None else {host.lower() for host in hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # Gradio needs no websockets
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        try:
+            headers = {name.lower(): value for name, value in scope["headers"]}
+            path = _path(scope)
+            self._check_host(headers)
+            receive = await self._admitted(scope, headers, path, receive)
+        except Refused as refusal:
+            await _answer(send, refusal.status, str(refusal))
+            return
+        await self._served(scope, path, receive, send)
+
+    # --- who and what may pass ---------------------------------------------------------------------------
+
+    def _check_host(self, headers: dict[bytes, bytes]) -> None:
+        """A page of this computer answers to this computer's names only, whatever a foreign site's DNS says."""
+        if self.hosts is None:
+            return
+        host = _host_name(headers.get(b"host", b"").decode("latin-1"))
+        if host not in self.hosts and not loopback(host):
+            raise Refused(
+                403, "Expected a known host name. Start the page with --allow-host to add this one."
+            )
+
+    async def _admitted(
+        self, scope: Scope, headers: dict[bytes, bytes], path: str, receive: Receive
+    ) -> Receive:
+        """The rest of the request, to be read by Gradio; `Refused` if it must not see it."""
+        method, api = (
+            scope["method"],
+            path.removeprefix(PREFIX + "/") if path.startswith(PREFIX + "/") else None,
+        )
+        if method == "OPTIONS":
+            return receive
+        if method in ("GET", "HEAD"):
+            if not (PAGE.fullmatch(path) if api is None else READ.fullmatch(api)):
+                raise Refused(404, "There is nothing here.")
+            self._check_reading(scope, api or "")
+            return receive
+        mcp = api is not None and api.startswith("mcp")
+        if method != "POST" and not (mcp and method == "DELETE"):
+            raise Refused(405, "Expected GET or POST.")
+        if api is None or not WRITTEN.fullmatch(api):
+            raise Refused(404, "There is nothing here.")
+        if api == "upload":
+            _check_length(headers, LARGEST_UPLOAD)
+            return receive
+        most = LARGEST_CALL if mcp or CALL.fullmatch(api) or api == "queue/join" else LARGEST_JSON
+        body = await _read(receive, most)
+        if not mcp:
+            body = json.dumps(self._checked(api, _object(body), headers, scope)).encode()
+            scope["headers"] = _with_length(scope["headers"], len(body))
+        return _replayed(body, receive)
+
+    def _check_reading(self, scope: Scope, api: str) -> None:
+        if api.startswith("file="):
+            if re.match(r"file=\s*[a-z][a-z0-9+.-]*:", api, re.IGNORECASE):
+                raise Refused(403, "Files of this page only.")
+            # Gradio echoes all headers of a range request in its answer.
+            scope["headers"] = [one for one in scope["headers"] if one[0].lower() != b"range"]
+        watched = self._watched(scope, api)
+        if watched is not None and not self._known(watched):
+            raise Refused(404, "There is no such question; it may be over.")
+
+    def _watched(self, scope: Scope, api: str) -> str | None:
+        """The session or event whose answers this request reads, None for any other request."""
+        if api == "queue/data":
+            found = re.search(r"(?:^|&)session_hash=([^&]*)", scope["query_string"].decode("latin-1"))
+            return found[1] if found else ""
+        event = WATCHED.fullmatch(api)
+        return event[1] if event else None
+
+    def _known(self, watched: str) -> bool:
+        queue = self.page._queue  # Gradio would answer 200, and a traceback in its log
+        return (
+            watched in queue.pending_messages_per_session
+            or watched in queue.event_ids_to_events
+            or any(watched in events for events in queue.pending_event_ids_session.values())
+        )
+
+    # --- what is in a call -----------------------------------------------------------------------------------
+
+    def _checked(
+        self, api: str, body: dict[str, Any], headers: dict[bytes, bytes], scope: Scope
+    ) -> dict[str, Any]:
+        """The body as Gradio may see it."""
+        if api == "cancel" or api.startswith("reset"):
+            return self._checked_cancel(body)
+        call = CALL.fullmatch(api)
+        name = call[2] if call else self._public_name(body)
+        if name is None:
+            self._check_page_event(body, headers)
+            return _without_links(body)
+        if name not in NAMES:
+            known = ", ".join(f"/{name}" for name in sorted(NAMES))
+            raise Refused(404, f"Expected one of {known}; there is no such endpoint.")
+        given = body if call and call[1] else body.get("data")
+        if not isinstance(given, (list, dict)) or (isinstance(given, dict) and not (call and call[1])):
+            raise Refused(422, "Expected a list of values as data.")
+        try:
+            values = checked(name, given)
+        except BadCall as error:
+            raise Refused(422, str(error)) from error
+        self._check_line(body, scope)
+        if call and call[1]:
+            return dict(zip(names_of_parameters(name), values, strict=True))
+        if call:
+            return {"data": values}
+        return {**_envelope(body), "data": values}
+
+    def _checked_cancel(self, body: dict[str, Any]) -> dict[str, Any]:
+        kinds = {"session_hash": str, "event_id": str, "fn_index": int}
+        if any(not isinstance(body.get(name, kind()), kind) for name, kind in kinds.items()):
+            raise Refused(422, "Expected session_hash, fn_index and event_id.")
+        if event := body.get("event_id"):
+            self.line.drop(event)  # a function in a thread would notice only at its next word
+        return body
+
+    def _public_name(self, body: dict[str, Any]) -> str | None:
+        """The name of the endpoint that a queue message asks for, None for an event of the page itself."""
+        number = body.get("fn_index")
+        if number is None or isinstance(number, bool) or not isinstance(number, int):
+            raise Refused(422, "Expected fn_index as a whole number.")
+        function = self.page.fns.get(number)
+        if function is None:
+            raise Refused(404, "There is no such function.")
+        return str(function.api_name) if function.api_visibility == "public" else None
+
+    def _check_page_event(self, body: dict[str, Any], headers: dict[bytes, bytes]) -> None:
+        """The page's own events come from its own script, in a browser."""
+        if headers.get(b"x-gradio-user") != b"app" or b"origin" not in headers:
+            known = ", ".join(f"/{name}" for name in sorted(NAMES))
+            raise Refused(403, f"Expected one of {known}: the other functions are the page's own.")
+        _envelope(body)
+        function = self.page.fns[body["fn_index"]]
+        data = body.get("data")
+        if not isinstance(data, list) or len(data) != len(function.inputs):
+            raise Refused(422, f"Expected {len(function.inputs)} values as data.")
+
+    def _check_line(self, body: dict[str, Any], scope: Scope) -> None:
+        """Room in line, before the call joins it; what a visitor may ask at a time counts by session."""
+        session = body.get("session_hash")
+        client = (scope.get("client") or ("",))[0]
+        address = "" if loopback(client) else client
+        visitor = session if isinstance(session, str) else address
+        if (refusal := self.line.refusal(Job(visitor, address))) is not None:
+            raise Refused(503 if isinstance(refusal, LineFull) else 429, str(refusal))
+
+    # --- what comes back -------------------------------------------------------------------------------------
+
+    async def _served(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
+        """Let Gradio answer; who hangs up before the answer is complete gives up his question."""
+        api = path.removeprefix(PREFIX + "/")
+        watched, complete = self._watched(scope, api), False
+        extra = HEADERS + (FILE_HEADERS if api.startswith("file=") else [])
+
+        async def sent(message: Message) -> None:
+            nonlocal complete
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *extra]
+            elif not message.get("more_body"):
+                complete = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sent)
+        finally:
+            if watched and not complete:
+                self.line.drop(watched)
+
+
+def _path(scope: Scope) -> str:
+    """The path as the routes see it, without the prefix a proxy may have."""
+    path, root = scope["path"], scope.get("root_path", "").rstrip("/")
+    return path[len(root) :] if root and path.startswith(root + "/") else path
+
+
+def _host_name(header: str) -> str:
+    """`example.org` of `Example.org:7860`, `::1` of `[::1]:7860`."""
+    name = header.strip().lower()
+    if name.startswith("["):
+        return name[1:].partition("]")[0]
+    return name.rpartition(":")[0] if name.count(":") == 1 else name
+
+
+def _check_length(headers: dict[bytes, bytes], most: int) -> None:
+    length = headers.get(b"content-length", b"")
+    if not length.isdigit():
+        raise Refused(411, "Expected a Content-Length.")
+    if int(length) > most:
+        raise Refused(413, f"Expected at most {most >> 20} MB.")
+
+
+async def _read(receive: Receive, most: int) -> bytes:
+    parts, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "The request was cut short.")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > most:
+            raise Refused(413, f"Expected at most {most >> 20} MB of JSON; upload photos first.")
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    told = False
+
+    async def replay() -> Message:
+        nonlocal told
+        if told:
+            return await receive()
+        told = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    """The JSON object in a body, with finite numbers, not too deep."""
+    try:
+        found = json.loads(body, parse_constant=_not_a_number)
+        json.dumps(found, ensure_ascii=False).encode()  # half a character passes the parser
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, "Expected JSON.") from error
+    if not isinstance(found, dict):
+        raise Refused(422, "Expected a JSON object.")
+    _check_depth(found)
+    return found
+
+
+def _not_a_number(word: str) -> Any:
+    raise ValueError(word)
+
+
+def _check_depth(value: Any) -> None:
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > DEEPEST:
+            raise Refused(422, "Expected JSON of fewer levels.")
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
+        ]
+
+
+def _envelope(body: dict[str, Any]) -> dict[str, Any]:
+    """A queue message's own fields, all of their kinds; the rest is dropped."""
+    session = body.get("session_hash")
+    if not isinstance(session, str) or not SESSION.fullmatch(session):
+        raise Refused(422, "Expected a session_hash of letters and digits.")
+    trigger = body.get("trigger_id")
+    if trigger is not None and not isinstance(trigger, int):
+        raise Refused(422, "Expected trigger_id as a whole number.")
+    kept = ("session_hash", "fn_index", "trigger_id", "event_data", "data")
+    return {name: body[name] for name in kept if name in body}
+
+
+def _without_links(body: dict[str, Any]) -> dict[str, Any]:
+    """The message with files of the upload folder only, by their path: no URL is ever fetched."""
+    body = _envelope(body)
+    for file in _files(body):
+        path = file.get("path")
+        if path is not None and not (isinstance(path, str) and inside_uploads(path)):
+            raise Refused(422, "Expected an uploaded file. Please upload the file again.")
+        file.pop("url", None)
+        file["is_stream"] = False
+    return body
+
+
+def _files(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        if "path" in value or "url" in value:
+            yield value
+        for inner in value.values():
+            yield from _files(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _files(inner)
+
+
+def _with_length(headers: list[tuple[bytes, bytes]], length: int) -> list[tuple[bytes, bytes]]:
+    kept = [one for one in headers if one[0].lower() not in (b"content-length", b"transfer-encoding")]
+    return [*kept, (b"content-length", str(length).encode())]
+
+
+async def _answer(send: Send, status: int, words: str) -> None:
+    body = json.dumps({"detail": words}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *HEADERS]
+    with contextlib.suppress(OSError):
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
