@@ -13,13 +13,15 @@ from qinsight.page.api import Api
 from qinsight.page.assess_tab import AssessTab
 from qinsight.page.background import loopback
 from qinsight.page.compare_tab import CompareTab
+from qinsight.page.desk import HEAD, key_help, language_choice, remember
 from qinsight.page.gate import Gate
 from qinsight.page.host import Host
 from qinsight.page.line import LONGEST
 from qinsight.page.pictures import CSS, line
 from qinsight.page.rank_tab import RankTab
-from qinsight.page.tab import Tab
+from qinsight.page.tab import AT_ONCE, Tab
 from qinsight.page.uploads import Darkroom, Janitor
+from qinsight.page.words import ENGLISH, I18N, Spoken, Words, label
 from qinsight.requests import Sampling
 
 UPLOADS_LIVE = 3600  # seconds
@@ -40,36 +42,49 @@ def build_page(
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")  # or pandas sums up thousands after each event
-    sampling, darkroom = sampling or Sampling(), darkroom or Darkroom()
+    sampling, darkroom, spoken = sampling or Sampling(), darkroom or Darkroom(), Spoken()
     with gr.Blocks(
         title="Q-Insight", analytics_enabled=False, delete_cache=(600, UPLOADS_LIVE), fill_width=True
     ) as page:
-        gr.Markdown("# Q-Insight", elem_classes="qi-head")
-        head = line("headline", "status")
-        with gr.Tab("Assess", id="assess"):
-            tabs: list[Tab] = [AssessTab(host, darkroom, sampling, max_pixels)]
-        with gr.Tab("Compare", id="compare"):
-            tabs.append(CompareTab(host, darkroom, sampling, max_pixels))
-        with gr.Tab("Rank", id="rank"):
-            tabs.append(RankTab(host, sampling, max_pixels, local=local))
-        with gr.Tab("About", id="about"):
-            about = gr.Markdown(elem_id="about")
+        with gr.Row(elem_classes="qi-top"):
+            gr.Markdown("# Q-Insight", elem_classes="qi-head")
+            language = language_choice()
+        head = line("headline")
+        with gr.Tabs(elem_id="tabs") as all_tabs:
+            with gr.Tab(label("tab_assess"), id="assess"):
+                tabs: list[Tab] = [AssessTab(host, darkroom, sampling, max_pixels, spoken)]
+            with gr.Tab(label("tab_compare"), id="compare"):
+                tabs.append(CompareTab(host, darkroom, sampling, max_pixels, spoken))
+            with gr.Tab(label("tab_rank"), id="rank"):
+                tabs.append(rank := RankTab(host, sampling, max_pixels, spoken, local=local))
+            with gr.Tab(label("tab_about"), id="about"):
+                about = gr.Markdown(elem_id="about")
+        keys = key_help()
         timer = gr.Timer(1.0)
 
-        def tell() -> list[object]:
-            return [headline(host)(), about_text(host), gr.Timer(active=host.loading)]
+        def tell(words: Words) -> list[object]:
+            return [headline(host, words), about_text(host, words), gr.Timer(active=host.loading)]
 
-        for event in (page.load, timer.tick):
-            event(
-                tell,
-                None,
-                [head, about, timer],
-                queue=False,
-                show_progress="hidden",
-                api_visibility="private",
-            )
+        def tick(request: gr.Request) -> list[object]:
+            return tell(spoken.words(request))
+
+        def speak(chosen: str, request: gr.Request) -> list[object]:
+            words = spoken.choose(request, chosen)
+            return [*tell(words), *(value for tab in tabs for _, value in tab.worded(words))]
+
+        told = [head, about, timer]
+        worded = [*told, *(component for tab in tabs for component, _ in tab.worded(ENGLISH))]
+        timer.tick(tick, None, told, **AT_ONCE)
+        known = page.load(
+            None, None, [language], queue=False, api_visibility="private", js="() => qi.language()"
+        ).then(speak, [language], worded, **AT_ONCE)
+        chosen = language.input(speak, [language], worded, js="chosen => qi.choose(chosen)", **AT_ONCE)
+        for event in (known, chosen):
+            event.then(rank.headed, [rank.rows, rank.kind, rank.least], [rank.table], **AT_ONCE)
+        remember(page, all_tabs, rank.kind, rank.least, keys)
         for tab in tabs:
             page.unload(tab.left)
+        page.unload(spoken.forget)
         Api(host, darkroom, sampling, max_pixels).publish()
     page.queue(max_size=4 * LONGEST, default_concurrency_limit=4, api_open=False)
     page.model_host = host
@@ -88,6 +103,8 @@ def launch(page: gr.Blocks, hosts: Iterable[str] = (), **where: Any) -> tuple[An
     launched: tuple[Any, str, str] = page.launch(
         theme=gr.themes.Default(),  # bundled fonts, and the fewest contrast faults of the built-in themes
         css=CSS,
+        head=HEAD,
+        i18n=I18N,
         favicon_path=ICON,
         pwa=True,
         run_history=False,  # else photos and replies are kept in the visitor's browser

@@ -6,16 +6,17 @@ import gradio as gr
 
 from qinsight.answers import Clean, Degradation, Score, Severity
 from qinsight.assess import Asked
-
-SCALE = ("bad", "poor", "fair", "good", "excellent")  # the five words of ITU-T P.800's rating scale
+from qinsight.page.words import ENGLISH, Words, label
+from qinsight.photos import Photo
+from qinsight.views import view_size
 
 # gr.HTML fills Handlebars in first and then evaluates the result as a JavaScript template (Gradio 6.31): a reply
 # with ${...} in a {{value}} would run. In ${...} of our own the words are data; this escapes them.
 _SAFE = """(words => String(words ?? "").replace(/[&<>"'`$]/g, c => "&#" + c.charCodeAt(0) + ";"))"""
 
 _GAUGE = f"""
-<div class="qi-gauge" role="meter" aria-label="Quality rating" aria-valuemin="1" aria-valuemax="5"
-     aria-valuenow="${{Number(value.rating)}}" aria-valuetext="${{{_SAFE}(value.words)}}">
+<div class="qi-gauge" role="meter" aria-label="${{{_SAFE}(label)}}" aria-valuemin="1" aria-valuemax="5"
+     aria-valuenow="${{Number(value.rating)}}" aria-valuetext="${{{_SAFE}(value.words)}} ${{{_SAFE}(value.label)}}">
   <svg viewBox="0 0 200 112" aria-hidden="true">
     <path class="track" d="M 18 102 A 82 82 0 0 1 182 102"/>
     <path class="level" d="M 18 102 A 82 82 0 0 1 182 102" pathLength="100"
@@ -28,7 +29,7 @@ _GAUGE = f"""
 _BAND = f"""
 <div class="qi-band">
   <b>${{{_SAFE}(value.words)}}</b>
-  <ol aria-label="Chance of each severity">${{value.levels.map(level =>
+  <ol aria-label="${{{_SAFE}(label)}}">${{value.levels.map(level =>
     '<li data-chosen="' + (level.chosen ? "yes" : "no") + '" style="--odds: ' + Number(level.odds) + '"><i></i><span>'
     + {_SAFE}(level.name) + "</span><em>" + {_SAFE}(level.percent) + "</em></li>").join("")}}</ol>
   <span>${{{_SAFE}(value.label)}}</span>
@@ -37,10 +38,10 @@ _BAND = f"""
 
 def gauge() -> gr.HTML:
     """A dial from 1 to 5; its value is made by `gauge_value`."""
-    return gr.HTML(gauge_value(None), html_template=_GAUGE, elem_id="gauge")
+    return gr.HTML(gauge_value(None), html_template=_GAUGE, label=label("quality_rating"), elem_id="gauge")
 
 
-def gauge_value(asked: Asked | None) -> dict[str, Any]:
+def gauge_value(asked: Asked | None, words: Words = ENGLISH) -> dict[str, Any]:
     """What the dial shows for a score's reply: nothing, the rating, or that there is none."""
     answer = asked.answer if asked else None
     if isinstance(answer, Score):
@@ -50,24 +51,29 @@ def gauge_value(asked: Asked | None) -> dict[str, Any]:
             "words": f"{rating:.2f}",
             "percent": (rating - 1) * 25,
             "hue": round((rating - 1) * 30),
-            "label": f"of 5: {SCALE[min(4, max(0, round(rating) - 1))]}" + _repaired(answer.repairs),
+            "label": of_five(rating, words) + _repaired(answer.repairs, words),
         }
-    words, label = _nothing_yet(asked)
-    return {"rating": 1, "words": words, "percent": 0, "hue": 0, "label": label}
+    said, under = _nothing_yet(asked, words)
+    return {"rating": 1, "words": said, "percent": 0, "hue": 0, "label": under}
+
+
+def of_five(rating: float, words: Words) -> str:
+    """A rating in the word of ITU-T P.800's rating scale."""
+    return words("of_five", word=words(f"rating_{min(5, max(1, round(rating)))}"))
 
 
 def band() -> gr.HTML:
     """Five severities, each as strong as the model thinks it likely; its value is made by `band_value`."""
-    return gr.HTML(band_value(None), html_template=_BAND, elem_id="band")
+    return gr.HTML(band_value(None), html_template=_BAND, label=label("severity_chances"), elem_id="band")
 
 
-def band_value(asked: Asked | None) -> dict[str, Any]:
+def band_value(asked: Asked | None, words: Words = ENGLISH) -> dict[str, Any]:
     """What the band shows for a diagnosis: the class in words and the chance of each severity."""
     answer = asked.answer if asked else None
-    levels = [{"name": str(level), "odds": 0, "percent": "", "chosen": False} for level in Severity]
+    levels = [{"name": words(str(level)), "odds": 0, "percent": "", "chosen": False} for level in Severity]
     if isinstance(answer, Clean):
-        label = "none of noise, compression, blur, darkness" + _repaired(answer.repairs)
-        return {"words": "No degradation", "levels": levels, "label": label}
+        under = words("clean_of") + _repaired(answer.repairs, words)
+        return {"words": words("clean"), "levels": levels, "label": under}
     if isinstance(answer, Degradation):
         odds = asked.severity_odds if asked else None
         for entry, level in zip(levels, Severity, strict=True):
@@ -75,57 +81,92 @@ def band_value(asked: Asked | None) -> dict[str, Any]:
             entry["odds"] = round(chance, 3)
             entry["percent"] = f"{chance:.0%}" if odds else ""
             entry["chosen"] = level is answer.severity
-        words = f"{answer.severity} {answer.distortion}".capitalize()
-        label = ("chance of each severity" if odds else "this model gives no chances") + _repaired(
-            answer.repairs
-        )
-        return {"words": words, "levels": levels, "label": label}
-    words, label = _nothing_yet(asked)
-    return {"words": words, "levels": levels, "label": label}
+        under = words("chances" if odds else "no_chances") + _repaired(answer.repairs, words)
+        return {"words": diagnosis(answer, words), "levels": levels, "label": under}
+    said, under = _nothing_yet(asked, words)
+    return {"words": said, "levels": levels, "label": under}
 
 
-def running_text(elem_id: str, label: str) -> gr.HTML:
-    """Words that grow while they come; escaped, whatever is in them."""
+def diagnosis(answer: Degradation | Clean, words: Words) -> str:
+    """A diagnosis in words, such as "Obvious blur"."""
+    if isinstance(answer, Clean):
+        return words("clean")
+    said = words("degraded", severity=words(f"{answer.severity}_"), distortion=words(str(answer.distortion)))
+    return said.capitalize()
+
+
+def running_text(elem_id: str, name: str) -> gr.HTML:
+    """Words that grow while they come; escaped, whatever is in them. `name` is the key of their label."""
     template = (
-        f'<div class="qi-words" tabindex="0" role="region" aria-label="{label}">${{{_SAFE}(value)}}</div>'
+        f'<div class="qi-words" tabindex="0" role="region" aria-label="${{{_SAFE}(label)}}">'
+        f"${{{_SAFE}(value)}}</div>"
     )
-    return gr.HTML("", html_template=template, elem_id=elem_id, max_height=360, autoscroll=True)
-
-
-def line(elem_id: str, role: str, style: str = "qi-line") -> gr.HTML:
-    """One line of text, told to screen readers when it changes: role "status", or "alert" for problems."""
     return gr.HTML(
-        "", html_template=f'<p class="{style}" role="{role}">${{{_SAFE}(value)}}</p>', elem_id=elem_id
+        "", html_template=template, label=label(name), elem_id=elem_id, max_height=360, autoscroll=True
     )
+
+
+def line(elem_id: str, say: str = "calmly", style: str = "qi-line") -> gr.HTML:
+    """One line of text. Screen readers are told: "calmly" when it rests, "now" at once, "never" not at all.
+
+    The page's script speaks them, from one live region that stays: one of every template would be replaced with
+    each update, and be silent in some readers and a flood in others.
+    """
+    return gr.HTML(
+        "",
+        html_template=f'<p class="{style}" data-say="{say}">${{{_SAFE}(value)}}</p>',
+        elem_id=elem_id,
+    )
+
+
+def take_home(elem_id: str) -> gr.HTML:
+    """What may be copied and saved of an answer, unseen; its one visible use is to be read out when it arrives."""
+    template = f'<p class="qi-unseen" data-say="now">${{{_SAFE}(value ? value.said : "")}}</p>'
+    return gr.HTML(None, html_template=template, elem_id=elem_id)
 
 
 def sentence(error: Exception) -> str:
-    """The words of an error as a sentence of its own; on the command line they follow a file name."""
-    words = str(error)
-    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")
+    """The words of an error as a sentence of its own, in English."""
+    return ENGLISH.sentence(error)
 
 
-def words_of(asked: Asked) -> str:
+def words_of(asked: Asked, words: Words = ENGLISH) -> str:
     """The thinking so far; under it, once the reply is finished, what could not be read and why."""
     thinking = asked.reply.thinking
-    return f"{thinking}\n\n{asked.error}\n\nThe reply was:\n{asked.text}" if asked.error else thinking
+    if not asked.error:
+        return thinking
+    return f"{thinking}\n\n{words.sentence(asked.error)}\n\n{words('the_reply_was')}\n{asked.text}"
 
 
-def _nothing_yet(asked: Asked | None) -> tuple[str, str]:
+def facts(photo: Photo, max_pixels: int, words: Words) -> str:
+    """What was uploaded and at which size it is rated, in one line."""
+    width, height = view_size(*photo.image.size, max_pixels)
+    return words(
+        "rated_at",
+        format=photo.format,
+        width=photo.size[0],
+        height=photo.size[1],
+        notes="".join(words("note", note=words.remark(note)) for note in photo.notes),
+        seen_width=width,
+        seen_height=height,
+    )
+
+
+def _nothing_yet(asked: Asked | None, words: Words) -> tuple[str, str]:
     if asked is None:
         return "–", ""
     if asked.error:
-        return "No answer", "the reply could not be read; see the reasoning"
-    return "…", "thinking"
+        return words("no_answer"), words("unreadable_reply")
+    return "…", words("thinking")
 
 
-def _repaired(repairs: tuple[str, ...]) -> str:
-    return f" (the reply had flaws: {', '.join(repairs)})" if repairs else ""
+def _repaired(repairs: tuple[str, ...], words: Words) -> str:
+    return words("repaired", repairs=", ".join(repairs)) if repairs else ""
 
 
 CSS = """
 .qi-line { margin: 0; color: var(--body-text-color); overflow-wrap: anywhere; }
-#problem .qi-line:not(:empty), #compare-problem .qi-line:not(:empty) {
+#problem .qi-line:not(:empty), #compare-problem .qi-line:not(:empty), #rank-problem .qi-line:not(:empty) {
   padding: .5em .8em; border-left: 4px solid #c2410c; background: var(--background-fill-secondary); }
 .qi-words { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.5;
   color: var(--body-text-color); }
@@ -146,6 +187,14 @@ CSS = """
 .qi-band li[data-chosen=yes] { font-weight: 700; }
 .qi-band li[data-chosen=yes] i { outline: 2px solid currentColor; }
 .qi-band em { display: block; font-style: normal; min-height: 1.3em; }
+.qi-unseen { position: absolute; width: 1px; height: 1px; margin: -1px; overflow: hidden; clip-path: inset(50%);
+  white-space: nowrap; }
+#assess-record, #compare-record { position: absolute; }
+.qi-note { position: fixed; bottom: 1em; left: 50%; transform: translateX(-50%); z-index: 100; padding: .5em 1em;
+  background: var(--neutral-800); color: white; border-radius: 6px; }
+.qi-top { align-items: center; flex-wrap: nowrap; }
+#keys { font-size: .9em; border: 0; }
+@media (hover: none) and (pointer: coarse) { #keys { display: none; } }
 .qi-head h1 { font-size: 1.5em; margin: 0; }
 .qi-verdict { font-size: 1.35em; font-weight: 600; text-align: center; margin: .3em 0; min-height: 1.5em; }
 #examples .grid-container { grid-template-columns: repeat(auto-fill, minmax(105px, 1fr)); height: auto; }

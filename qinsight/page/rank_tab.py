@@ -19,16 +19,18 @@ from qinsight.errors import QInsightError
 from qinsight.export import write_csv, write_jsonl
 from qinsight.folder import SUFFIXES, Progress, photos_in, rank_folder, ranking
 from qinsight.page.host import Host
-from qinsight.page.pictures import line, sentence
+from qinsight.page.line import Job
+from qinsight.page.pictures import line
 from qinsight.page.tab import AT_ONCE, PRIVATE, Tab, buttons
 from qinsight.page.uploads import scratch_folder
+from qinsight.page.words import ENGLISH, Spoken, Words, label
 from qinsight.photos import Photo, decode_in_child, read_photo
 from qinsight.requests import Sampling
 from qinsight.rows import Row
 from qinsight.sidecars import write_sidecars
 
-HEADERS = ["", "photo", "expected", "written", "degradation", "severity", "burst", "remark"]
-KINDS = ["all", "clean", *map(str, Distortion)]
+HEADERS = ("photo", "expected", "written", "degradation", "severity", "burst", "remark")
+KINDS = ("all", "clean", *map(str, Distortion))
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,11 @@ class _Shoot:
 class RankTab(Tab):
     """Builds the tab and wires it. `local` offers a folder of this computer by its path."""
 
-    def __init__(self, host: Host, sampling: Sampling, max_pixels: int | None, *, local: bool) -> None:
+    def __init__(
+        self, host: Host, sampling: Sampling, max_pixels: int | None, spoken: Spoken, *, local: bool
+    ) -> None:
         self.host, self.sampling, self.max_pixels, self.local = host, sampling, max_pixels, local
-        super().__init__()
+        super().__init__(spoken)
         self._lay_out()
         self._wire()
 
@@ -64,7 +68,7 @@ class RankTab(Tab):
         with gr.Row(equal_height=False):
             with gr.Column(min_width=320):
                 self.files = gr.File(
-                    label="Photos",
+                    label=label("photos"),
                     file_count="multiple",
                     file_types=["image", *SUFFIXES],
                     type="filepath",
@@ -73,32 +77,33 @@ class RankTab(Tab):
                 )
             with gr.Column(min_width=320):
                 self.directory = gr.File(
-                    label="or a folder",
+                    label=label("folder"),
                     file_count="directory",
                     type="filepath",
                     height=180,
                     elem_id="rank-directory",
                 )
         self.path = gr.Textbox(
-            label="or a folder of this computer; results go into its subfolder q-insight, and a run resumes",
+            label=label("path"),
             elem_id="rank-path",
             visible=self.local,
             max_lines=1,
         )
         with gr.Row():
-            self.button = gr.Button("Rank", variant="primary", elem_id="rank", min_width=100)
-            self.stop = gr.Button("Stop", elem_id="rank-stop", interactive=False, min_width=100)
-        self.status = line("rank-status", "status")
-        self.problem = line("rank-problem", "alert")
+            self.button = gr.Button(label("rank"), variant="primary", elem_id="rank", min_width=100)
+            self.stop = gr.Button(label("stop"), elem_id="rank-stop", interactive=False, min_width=100)
+        self.status = line("rank-status")
+        self.problem = line("rank-problem", "now")
         with gr.Row():
             self.kind = gr.Dropdown(
-                KINDS, value="all", label="Degradation", elem_id="rank-kind", min_width=160
+                _kinds(ENGLISH), value="all", label=label("degradation"), elem_id="rank-kind", min_width=160
             )
             self.least = gr.Slider(
-                1, 5, value=1, step=0.05, label="Rated at least", elem_id="rank-least", min_width=160
+                1, 5, value=1, step=0.05, label=label("least"), elem_id="rank-least", min_width=160
             )
         self.table = gr.Dataframe(
-            headers=HEADERS,
+            label=label("ranking"),
+            headers=_headers(ENGLISH),
             datatype=["html", "str", "number", "number", "str", "str", "str", "str"],
             column_widths=["76px", "240px", "90px", "90px", "120px", "110px", "80px", "260px"],
             interactive=False,
@@ -109,12 +114,12 @@ class RankTab(Tab):
         )
         with gr.Row():
             self.downloads = [
-                gr.DownloadButton(name, interactive=False, elem_id=f"download-{kind}", min_width=120)
+                gr.DownloadButton(label(name), interactive=False, elem_id=f"download-{kind}", min_width=120)
                 for name, kind in (
-                    ("CSV", "csv"),
-                    ("JSONL", "jsonl"),
-                    ("Contact sheet", "html"),
-                    ("XMP sidecars", "xmp"),
+                    ("csv", "csv"),
+                    ("jsonl", "jsonl"),
+                    ("sheet", "html"),
+                    ("xmp", "xmp"),
                 )
             ]
         self.outputs = [
@@ -133,7 +138,7 @@ class RankTab(Tab):
             [self.files, self.directory, self.path, self.kind, self.least],
             self.outputs,
             concurrency_id="rank",
-            concurrency_limit=2,
+            concurrency_limit=8,
             **PRIVATE,
         )
         self.stop.click(
@@ -141,6 +146,13 @@ class RankTab(Tab):
         )
         for control in (self.kind, self.least):
             control.change(self.filtered, [self.rows, self.kind, self.least], [self.table], **AT_ONCE)
+
+    def worded(self, words: Words) -> list[tuple[Any, Any]]:
+        return [(self.kind, gr.update(choices=_kinds(words)))]
+
+    def headed(self, cells: list[tuple[Row, list[Any]]], kind: str, least: float, request: gr.Request) -> Any:
+        """The table with its headers in the visitor's language; they travel with its values only."""
+        return _table(_chosen(cells, kind, least), self.spoken.words(request))
 
     def run(
         self,
@@ -152,10 +164,11 @@ class RankTab(Tab):
         request: gr.Request,
     ) -> Iterator[Any]:
         """Rank what was given; yields the values of `outputs`."""
+        words = self.spoken.words(request)
         try:
             shoot = self._shoot([*(files or []), *(directory or [])], path)
         except QInsightError as error:
-            yield self._values(_State(""), sentence(error))
+            yield self._values(words, _State(""), words.sentence(error))
             return
         sent_at, sent = 0.0, -1
 
@@ -166,11 +179,11 @@ class RankTab(Tab):
             fresh = bool(state.exports) or running is not None or (due and len(state.rows) != sent)
             if fresh:
                 sent_at, sent = time.monotonic(), len(state.rows)
-            table = [(row, _cells(row, shoot.thumbnails)) for row in [*state.rows]] if fresh else None
-            return self._values(state, problem, running, table, kind, least)
+            cells = [(row, _cells(row, shoot.thumbnails, words)) for row in [*state.rows]] if fresh else None
+            return self._values(words, state, problem, running, cells, kind, least)
 
-        nothing = _State("Looking through the photos …")
-        yield from self.follow(request, nothing, lambda stop: self._work(shoot, stop), show)
+        nothing = _State(words("gathering"))
+        yield from self.follow(request, nothing, lambda stop: self._work(shoot, words, stop), show)
 
     def _shoot(self, uploads: Sequence[str], path: str) -> _Shoot:
         """The folder to rank: the one named, or one that gathers the uploads under their own names."""
@@ -188,7 +201,7 @@ class RankTab(Tab):
             return _Shoot(folder, folder / "q-insight", uploaded=False)
         raise QInsightError("Choose photos or a folder first.")
 
-    def _work(self, shoot: _Shoot, stop: threading.Event) -> Iterator[_State]:
+    def _work(self, shoot: _Shoot, words: Words, stop: Job) -> Iterator[_State]:
         names = photos_in(shoot.folder, shoot.out)
         for status in self.host.wait(stop):
             yield _State(status)
@@ -207,38 +220,41 @@ class RankTab(Tab):
         ):
             if progress.row is not None:
                 rows.append(progress.row)
-            yield _State(_pace(progress), rows)
+            yield _State(_pace(progress, words), rows)
         found = ranking(shoot.out, names)
-        yield _State("Writing the exports …", found)
+        yield _State(words("exporting"), found)
         for row in found:
             if row.phash and row.photo not in shoot.thumbnails:  # kept from an earlier run
                 _thumbnail(shoot, row.photo, None)
         unread = sum(row.error is not None for row in found)
-        words = f"{len(found)} photos ranked" + (f", {unread} of them could not be read" if unread else "")
-        yield _State(words + ".", found, _exports(found, shoot))
+        status = words("ranked_but" if unread else "ranked", count=len(found), unread=unread)
+        yield _State(status, found, _exports(found, shoot))
 
     def _values(
         self,
+        words: Words,
         state: _State,
         problem: str = "",
         running: bool | None = False,
-        table: list[tuple[Row, list[Any]]] | None = None,
+        cells: list[tuple[Row, list[Any]]] | None = None,
         kind: str = "all",
         least: float = 1.0,
     ) -> list[Any]:
-        """Values of `outputs`; `table` None leaves it as it is."""
+        """Values of `outputs`; `cells` None leaves the table as it is."""
         downloads: list[Any] = [gr.skip()] * len(self.downloads)
         if state.exports:
             downloads = [gr.DownloadButton(value=path, interactive=True) for path in state.exports]
         elif running:
             downloads = [gr.DownloadButton(value=None, interactive=False)] * len(self.downloads)
-        shown = gr.skip() if table is None else _chosen(table, kind, least)
-        kept = table if state.exports else gr.skip()
-        return [state.status, problem, shown, kept, *downloads, *buttons(running)]
+        shown = gr.skip() if cells is None else _table(_chosen(cells, kind, least), words)
+        kept = cells if state.exports else gr.skip()
+        return [words.remark(state.status), problem, shown, kept, *downloads, *buttons(running)]
 
-    def filtered(self, cells: list[tuple[Row, list[Any]]], kind: str, least: float) -> Any:
+    def filtered(
+        self, cells: list[tuple[Row, list[Any]]], kind: str, least: float, request: gr.Request
+    ) -> Any:
         """The part of a finished table that was asked for."""
-        return _chosen(cells, kind, least) if cells else gr.skip()
+        return self.headed(cells, kind, least, request) if cells else gr.skip()
 
 
 def _decoder(shoot: _Shoot, limit: int, stop: threading.Event) -> Callable[[Path, bytes], Photo]:
@@ -270,7 +286,7 @@ def _thumbnail(shoot: _Shoot, name: str, photo: Photo | None) -> None:
     shoot.thumbnails[name] = str(path)
 
 
-def _cells(row: Row, thumbnails: dict[str, str]) -> list[Any]:
+def _cells(row: Row, thumbnails: dict[str, str], words: Words) -> list[Any]:
     picture = thumbnails.get(row.photo)
     source = html.escape(f"gradio_api/file={picture}", quote=True)
     return [
@@ -278,10 +294,10 @@ def _cells(row: Row, thumbnails: dict[str, str]) -> list[Any]:
         row.photo,
         None if row.expected_rating is None else round(row.expected_rating, 3),
         row.rating,
-        {"null": "clean", None: ""}.get(row.distortion_class, row.distortion_class),
-        {"null": "", None: ""}.get(row.severity, row.severity),
-        "" if row.group is None else f"{row.group}" + (" best" if row.best else ""),
-        row.error or "",
+        "" if row.distortion_class is None else words(_KEYS.get(row.distortion_class, row.distortion_class)),
+        "" if row.severity in (None, "null") else words(str(row.severity)),
+        "" if row.group is None else words("best", group=row.group) if row.best else str(row.group),
+        words.remark(row.error) if row.error else "",
     ]
 
 
@@ -310,7 +326,29 @@ def _exports(rows: Sequence[Row], shoot: _Shoot) -> tuple[str, ...]:
     return tuple(str(place / name) for name in names)
 
 
-def _pace(progress: Progress) -> str:
-    left = f", {timedelta(seconds=round(progress.seconds_left))} left" if progress.seconds_left else ""
-    failed = f", {progress.failed} could not be read" if progress.failed else ""
-    return f"{progress.done} of {progress.total} photos{failed}, {progress.rate:.1f} a second{left}"
+def _table(rows: list[list[Any]], words: Words) -> dict[str, Any]:
+    return {"headers": _headers(words), "data": rows}
+
+
+def _headers(words: Words) -> list[str]:
+    return ["", *(words(f"head_{name}") for name in HEADERS)]
+
+
+_KEYS = {"null": "clean_photos", "clean": "clean_photos"}
+
+
+def _kinds(words: Words) -> list[tuple[str, str]]:
+    """The choices of the filter, in words, with what they stand for."""
+    return [(words(_KEYS.get(kind, kind)), kind) for kind in KINDS]
+
+
+def _pace(progress: Progress, words: Words) -> str:
+    left = timedelta(seconds=round(progress.seconds_left or 0))
+    return words(
+        "pace",
+        done=progress.done,
+        total=progress.total,
+        rate=progress.rate,
+        failed=words("pace_failed", failed=progress.failed) if progress.failed else "",
+        left=words("pace_left", left=left) if progress.seconds_left else "",
+    )

@@ -1,6 +1,5 @@
 """What the tabs share: one question at a time per visitor, followed until it ends, is stopped or fails."""
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
@@ -8,8 +7,9 @@ from typing import Any, Protocol, TypeVar
 import gradio as gr
 
 from qinsight.errors import QInsightError, Stopped
-from qinsight.page.background import Visits, in_background
-from qinsight.page.pictures import sentence
+from qinsight.page.background import Visits, address_of, in_background
+from qinsight.page.line import Job
+from qinsight.page.words import Spoken, Words
 
 
 class HasStatus(Protocol):
@@ -28,14 +28,18 @@ AT_ONCE: dict[str, Any] = {"queue": False, **PRIVATE}
 class Tab:
     """The base of the tabs that ask the model."""
 
-    def __init__(self) -> None:
-        self.visits = Visits()
+    def __init__(self, spoken: Spoken) -> None:
+        self.visits, self.spoken = Visits(), spoken
+
+    def worded(self, words: Words) -> list[tuple[Any, Any]]:
+        """What the browser cannot translate: components with their values in the visitor's language."""
+        return []
 
     def follow(
         self,
         request: gr.Request,
         nothing: State,
-        work: Callable[[threading.Event], Iterator[State]],
+        work: Callable[[Job], Iterator[State]],
         show: Callable[[State, str, bool | None], list[Any]],
     ) -> Iterator[Any]:
         """Values of the tab's outputs while `work` goes on, and when it has ended in one way or another.
@@ -43,7 +47,8 @@ class Tab:
         `show(state, problem, running)` makes them; `running` None leaves the buttons alone, which a click may
         just be pressing. `nothing` is the state before any news.
         """
-        stop, state = self.visits.begin(request.session_hash), nothing
+        words = self.spoken.words(request)
+        stop, state = self.visits.begin(request.session_hash, address_of(request)), nothing
         yield show(state, "", True)
         try:
             for news in in_background(work, stop):
@@ -55,9 +60,9 @@ class Tab:
                 state = news
                 yield show(state, "", None)
         except Stopped:
-            yield show(replace(state, status="Stopped."), "", False)  # type: ignore[type-var]
+            yield show(replace(state, status=words("stopped")), "", False)  # type: ignore[type-var]
         except QInsightError as error:
-            yield show(replace(state, status=""), sentence(error), False)  # type: ignore[type-var]
+            yield show(replace(state, status=""), words.sentence(error), False)  # type: ignore[type-var]
         else:
             yield show(state, "", False)
 
@@ -68,7 +73,7 @@ class Tab:
     def stopped(self, request: gr.Request) -> list[Any]:
         """Stop was pressed; what has come so far stays. Values for the status and the two buttons."""
         self.visits.end(request.session_hash)
-        return ["Stopped.", *buttons(False)]
+        return [self.spoken.words(request)("stopped"), *buttons(False)]
 
 
 def buttons(running: bool | None) -> list[Any]:

@@ -1,0 +1,220 @@
+// What makes the page feel like a program on the desk: the language chosen, settings that are remembered,
+// keyboard shortcuts, focus that is never lost, one calm voice for screen readers, copy and save.
+// Loaded once, before Gradio draws the page. Asks nothing of any other server.
+(() => {
+  "use strict";
+
+  // --- what is remembered, in this browser only: no photo, no reply, no name ---
+  const PLACE = "q-insight";
+  const FITS = {
+    language: value => ["en", "zh-CN", "ja"].includes(value),
+    tab: value => ["assess", "compare", "rank", "about"].includes(value),
+    kind: value => ["all", "clean", "noise", "compression", "blur", "darken"].includes(value),
+    least: value => typeof value === "number" && value >= 1 && value <= 5,
+    keys: value => typeof value === "boolean",
+  };
+  let settings = {};
+  try {
+    for (const [name, value] of Object.entries(JSON.parse(localStorage.getItem(PLACE)) ?? {}))
+      if (FITS[name]?.(value)) settings[name] = value;
+  } catch {} // no storage, or rubbish in it
+
+  function keep(change) {
+    for (const [name, value] of Object.entries(change)) if (FITS[name]?.(value)) settings[name] = value;
+    try { localStorage.setItem(PLACE, JSON.stringify(settings)); } catch {}
+  }
+
+  // --- language ---
+  const KNOWN = { en: "en", zh: "zh-CN", ja: "ja" };
+
+  function language() {
+    const wishes = navigator.languages ?? [navigator.language];
+    const browsers = wishes.map(wish => KNOWN[wish.toLowerCase().split("-")[0]]).find(Boolean);
+    return settings.language ?? browsers ?? "en";
+  }
+
+  function word(key) {
+    const all = window.gradio_config?.i18n_translations ?? {};
+    return all[language().split("-")[0]]?.["qi_" + key] ?? "";
+  }
+
+  // Gradio 6.31 has no public way to change its language; its own settings call this function of this module.
+  async function speak(chosen) {
+    document.documentElement.lang = chosen;
+    try {
+      const names = [
+        ...performance.getEntriesByType("resource").map(entry => entry.name),
+        ...[...document.querySelectorAll("link[rel=modulepreload]")].map(link => link.href),
+      ];
+      const { changeLocale } = await import(names.find(name => /\/assets\/core-[^/]*\.js$/.test(name)));
+      changeLocale(chosen);
+    } catch (error) {
+      console.warn("The labels stay in the browser's language:", error);
+    }
+    return chosen;
+  }
+
+  // --- keyboard ---
+  const ASK = ["assess", "compare", "rank"], STOP = ["stop", "compare-stop", "rank-stop"];
+  const EXAMPLES = { examples: ".thumbnail-item", pairs: "button.gallery-item, .gallery button, tbody tr" };
+  const at = {}; // which example of each list was opened last
+
+  const element = id => document.getElementById(id);
+  const visible = found => found && found.offsetParent !== null;
+
+  function press(ids) {
+    const found = ids.map(element).find(button => visible(button) && !button.disabled);
+    found?.click();
+    return Boolean(found);
+  }
+
+  function list() {
+    for (const [id, kind] of Object.entries(EXAMPLES)) {
+      const place = element(id);
+      if (visible(place)) return [id, [...place.querySelectorAll(kind)]];
+    }
+    return ["", []];
+  }
+
+  function example(step) {
+    const [id, found] = list();
+    if (!found.length) return false;
+    const last = at[id] ?? (step > 0 ? -1 : 0);
+    found[(last + step + found.length) % found.length].click();
+    return true;
+  }
+
+  const KEYS = {
+    a: () => press(ASK),
+    escape: () => press(STOP),
+    x: () => press(["swap"]),
+    n: () => example(+1),
+    p: () => example(-1),
+    "?": () => { element("keys")?.querySelector("button")?.click(); return true; },
+  };
+  const FIELDS = "input:not([type=checkbox]):not([type=radio]):not([type=file]), textarea, select, "
+    + "[contenteditable]:not([contenteditable=false]), [role=textbox], [role=combobox], [role=listbox], dialog";
+
+  function onKey(event) {
+    if (settings.keys === false || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.defaultPrevented || event.repeat || event.isComposing || event.target.closest?.(FIELDS)) return;
+    // The letter; where the keyboard has others, the key at its place.
+    const letter = /^[\x20-\x7e]$/.test(event.key) || event.key.length > 1 ? event.key : event.code.replace("Key", "");
+    const act = KEYS[letter.toLowerCase()];
+    if (act && act()) event.preventDefault();
+  }
+  addEventListener("keydown", onKey);
+
+  addEventListener("click", event => {
+    const [id, found] = list();
+    const place = found.findIndex(one => one.contains(event.target));
+    if (place >= 0) at[id] = place;
+  }, true);
+
+  // --- focus: a button that was just pressed and is disabled hands it to its partner ---
+  const PARTNERS = Object.fromEntries(ASK.flatMap((ask, place) => [[ask, STOP[place]], [STOP[place], ask]]));
+  let focused = null, handedAt = 0;
+  addEventListener("focusin", event => { focused = event.target; });
+  addEventListener("pointerdown", event => { if (!event.target.closest?.("button")) focused = null; });
+  addEventListener("keydown", event => {
+    // The same stroke, held or doubled, must not stop what it has just begun.
+    const doubled = event.repeat || performance.now() - handedAt < 500;
+    if (doubled && ["Enter", " "].includes(event.key) && PARTNERS[event.target.id]) event.preventDefault();
+  }, true);
+
+  function rescue() {
+    if (!focused || (focused.isConnected && !focused.disabled)) return;
+    if (document.activeElement !== document.body && document.activeElement !== focused) return;
+    let next = element(PARTNERS[focused.id]);
+    if (!focused.isConnected) next = home?.isConnected && home.querySelector("button:not([disabled]), input");
+    if (!visible(next) || next.disabled) return;
+    handedAt = performance.now();
+    next.focus({ preventScroll: true });
+  }
+  let home = null; // the named part of the page that had the focus
+  addEventListener("focusin", event => { home = event.target.parentElement?.closest("[id]"); });
+
+  // --- one voice for screen readers ---
+  const voice = document.createElement("div");
+  voice.id = "voice";
+  voice.className = "qi-unseen";
+  voice.setAttribute("role", "status");
+  voice.setAttribute("aria-live", "polite");
+  voice.setAttribute("aria-atomic", "false");
+  const REST = 1000, SELDOM = 10000; // milliseconds: how long a line rests before it is told; or how rarely
+  const seen = {};
+  let waiting, toldAt = 0, due;
+
+  function say(text) {
+    if (!voice.isConnected) document.body.append(voice);
+    const line = document.createElement("p");
+    line.textContent = text;
+    voice.append(line);
+    while (voice.children.length > 3) voice.firstChild.remove();
+  }
+
+  function tell(text) {
+    toldAt = performance.now();
+    say(text);
+  }
+
+  function listen() {
+    due = undefined;
+    for (const line of document.querySelectorAll("[data-say]")) {
+      const id = line.closest("[id]")?.id, text = line.textContent.trim();
+      if (seen[id] === text) continue;
+      seen[id] = text;
+      if (!text || line.dataset.say === "never" || !visible(line)) continue;
+      clearTimeout(waiting);
+      if (line.dataset.say === "now") say(text);
+      else if (performance.now() - toldAt > SELDOM && toldAt) tell(text);
+      else waiting = setTimeout(tell, REST, text);
+    }
+  }
+
+  new MutationObserver(() => {
+    rescue();
+    due ??= setTimeout(listen, 200);
+  }).observe(document.body, { subtree: true, childList: true, attributes: true, attributeFilter: ["disabled"] });
+
+  // --- an answer to take home ---
+  async function copy(record) {
+    if (!record) return;
+    try {
+      await navigator.clipboard.writeText(record.text);
+      done("copied");
+    } catch {
+      done("not_copied");
+    }
+  }
+
+  function save(record) {
+    if (!record) return;
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([record.json], { type: "application/json" }));
+    link.download = record.file;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+    done("saved");
+  }
+
+  function done(key) {
+    say(word(key));
+    const note = document.createElement("div");
+    note.className = "qi-note";
+    note.setAttribute("aria-hidden", "true"); // it has been said
+    note.textContent = word(key);
+    document.body.append(note);
+    setTimeout(() => note.remove(), 2500);
+  }
+
+  window.qi = {
+    keep, speak, language, copy, save,
+    choose: chosen => { keep({ language: chosen }); speak(chosen); return chosen; },
+    remembered: () => [
+      settings.kind ?? "all", settings.least ?? 1, settings.keys ?? true,
+      { __type__: "update", selected: settings.tab ?? "assess" },
+    ],
+  };
+  speak(language());
+})();

@@ -1,0 +1,48 @@
+"""What makes the page feel like a program on the desk: a language to choose, settings remembered, shortcuts.
+
+The browser's part is desk.js; nothing that is remembered ever reaches the server.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from qinsight.page.words import NAMES, Language, label
+
+SCRIPT = (Path(__file__).parent / "desk.js").read_text(encoding="utf-8")
+HEAD = f"<script>{SCRIPT}</script>"
+IN_THE_BROWSER: dict[str, Any] = {"fn": None, "queue": False, "api_visibility": "private"}
+
+
+def language_choice() -> gr.Dropdown:
+    """The languages, each by its own name."""
+    return gr.Dropdown(
+        NAMES,
+        value=Language.ENGLISH,
+        label=label("language"),
+        elem_id="language",
+        container=False,
+        filterable=False,
+        scale=0,
+        min_width=150,
+    )
+
+
+def key_help() -> gr.Checkbox:
+    """The shortcuts, folded away; returns the switch that turns them off."""
+    with gr.Accordion(label("keys"), open=False, elem_id="keys"):
+        gr.Markdown(label("keys_list"))
+        return gr.Checkbox(True, label=label("keys_on"), elem_id="keys-on", container=False)
+
+
+def remember(page: gr.Blocks, tabs: gr.Tabs, kind: gr.Dropdown, least: gr.Slider, keys: gr.Checkbox) -> None:
+    """Bring the last settings back when the page opens, and keep them when they change."""
+    page.load(inputs=None, outputs=[kind, least, keys, tabs], js="() => qi.remembered()", **IN_THE_BROWSER)
+    for name, control in (("kind", kind), ("least", least), ("keys", keys)):
+        control.change(
+            inputs=[control], outputs=None, js=f"value => qi.keep({{ {name}: value }})", **IN_THE_BROWSER
+        )
+    for tab in tabs.children:
+        js = f"() => qi.keep({{ tab: '{tab.id}' }})"
+        tab.select(inputs=None, outputs=None, js=js, **IN_THE_BROWSER)

@@ -1,0 +1,388 @@
+"""Everything the page says, in English, Chinese and Japanese; the model's own words stay as they are.
+
+Labels travel to the browser, where Gradio's I18n picks the language; sentences with figures in them are made
+here, in the language of the visitor who reads them. Errors arrive in English from the package: `sentences`
+knows their translations.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import gradio as gr
+
+from qinsight.page.sentences import translated
+
+
+class Language(StrEnum):
+    """The languages of the page, by the names that Gradio's own translations have."""
+
+    ENGLISH = "en"
+    CHINESE = "zh-CN"
+    JAPANESE = "ja"
+
+
+NAMES = [("English", Language.ENGLISH), ("简体中文", Language.CHINESE), ("日本語", Language.JAPANESE)]
+
+# What a label is called: English, Chinese, Japanese. The browser reads them as ICU messages: no braces, no
+# angle brackets, no apostrophes.
+LABELS = {
+    "language": ("Language", "语言", "言語"),
+    "tab_assess": ("Assess", "评估", "評価"),
+    "tab_compare": ("Compare", "对比", "比較"),
+    "tab_rank": ("Rank", "排序", "ランキング"),
+    "tab_about": ("About", "关于", "このページについて"),
+    "photo": ("Photo", "照片", "写真"),
+    "assess": ("Assess", "评估", "評価する"),
+    "stop": ("Stop", "停止", "停止"),
+    "raw": ("RAW, HEIC …", "RAW、HEIC …", "RAW・HEIC …"),
+    "copy": ("Copy as text", "复制为文本", "テキストをコピー"),
+    "save": ("Save as JSON", "保存为 JSON", "JSON で保存"),
+    "copied": ("Copied.", "已复制。", "コピーしました。"),
+    "not_copied": (
+        "The browser does not allow copying here.",
+        "浏览器不允许在此复制。",
+        "ブラウザーがコピーを許可していません。",
+    ),
+    "saved": ("Saved.", "已保存。", "保存しました。"),
+    "rating_reasoning": ("Reasoning: rating", "推理过程：质量评分", "推論：画質の評価"),
+    "rating_words": ("Reasoning behind the rating", "质量评分的推理过程", "画質評価の推論"),
+    "diagnosis_reasoning": ("Reasoning: diagnosis", "推理过程：失真诊断", "推論：劣化の診断"),
+    "diagnosis_words": ("Reasoning behind the diagnosis", "失真诊断的推理过程", "劣化診断の推論"),
+    "quality_rating": ("Quality rating", "图像质量评分", "画質の評価値"),
+    "severity_chances": ("Chance of each severity", "各严重程度的概率", "劣化の程度ごとの確率"),
+    "examples": ("Examples", "示例", "サンプル"),
+    "photo_a": ("Photo A", "照片 A", "写真 A"),
+    "photo_b": ("Photo B", "照片 B", "写真 B"),
+    "reference": ("Reference", "参考照片", "参照写真"),
+    "reference_optional": (
+        "Reference (optional): the low-quality photo that A and B improve on",
+        "参考照片（可选）：A 和 B 所改进的低质量原图",
+        "参照写真（任意）：A と B の元になった低画質の写真",
+    ),
+    "compare": ("Compare", "对比", "比較する"),
+    "swap": ("Swap A and B", "交换 A 和 B", "A と B を入れ替え"),
+    "slider": ("A | B", "A | B", "A | B"),
+    "first_reasoning": ("Reasoning: A shown first", "推理过程：先看 A", "推論：A を先に提示"),
+    "first_words": (
+        "Reasoning with photo A first",
+        "先看照片 A 时的推理过程",
+        "写真 A を先に見せたときの推論",
+    ),
+    "second_reasoning": ("Reasoning: B shown first", "推理过程：先看 B", "推論：B を先に提示"),
+    "second_words": (
+        "Reasoning with photo B first",
+        "先看照片 B 时的推理过程",
+        "写真 B を先に見せたときの推論",
+    ),
+    "photos": ("Photos", "多张照片", "写真（複数）"),
+    "folder": ("or a folder", "或一个文件夹", "またはフォルダー"),
+    "path": (
+        "or a folder of this computer; results go into its subfolder q-insight, and a run resumes",
+        "或本机上的文件夹；结果写入其子文件夹 q-insight，中断后可继续",
+        "またはこのコンピューターのフォルダー。結果はサブフォルダー q-insight に入り、中断しても再開できます",
+    ),
+    "rank": ("Rank", "开始排序", "ランク付けする"),
+    "degradation": ("Degradation", "失真类型", "劣化の種類"),
+    "least": ("Rated at least", "评分不低于", "評価の下限"),
+    "ranking": ("Ranking", "排序结果", "ランキング"),
+    "csv": ("CSV", "CSV", "CSV"),
+    "jsonl": ("JSONL", "JSONL", "JSONL"),
+    "sheet": ("Contact sheet", "照片总览", "コンタクトシート"),
+    "xmp": ("XMP sidecars", "XMP 附属文件", "XMP サイドカー"),
+    "keys": ("Keyboard shortcuts", "键盘快捷键", "キーボードショートカット"),
+    "keys_on": ("Use these keys", "启用这些按键", "これらのキーを使う"),
+    "keys_list": (
+        "`A` assess, compare or rank · `Esc` stop · `X` swap A and B · `N` next example · `P` previous example · "
+        "`?` show or hide this",
+        "`A` 评估、对比或排序 · `Esc` 停止 · `X` 交换 A 和 B · `N` 下一个示例 · `P` 上一个示例 · `?` 显示或隐藏此说明",
+        "`A` 評価・比較・ランク付け · `Esc` 停止 · `X` A と B を入れ替え · `N` 次のサンプル · `P` 前のサンプル · "
+        "`?` この説明を表示・非表示",
+    ),
+}
+
+# Words that the page puts together: {names} are filled in.
+PHRASES = {
+    "waiting": ("Waiting for the model …", "正在等待模型……", "モデルの順番を待っています…"),
+    "reading": ("Reading the photo …", "正在读取照片……", "写真を読み込んでいます…"),
+    "reading_two": ("Reading the photos …", "正在读取照片……", "写真を読み込んでいます…"),
+    "looking": ("Looking …", "正在查看……", "写真を見ています…"),
+    "thinking_status": ("Thinking …", "正在思考……", "考えています…"),
+    "thinking": ("thinking", "思考中", "思考中"),
+    "stopped": ("Stopped.", "已停止。", "停止しました。"),
+    "photo_first": (
+        "Upload, paste or pick a photo first.",
+        "请先上传、粘贴或选择一张照片。",
+        "先に写真をアップロードするか、貼り付けるか、選んでください。",
+    ),
+    "two_photos_first": (
+        "Upload two photos first.",
+        "请先上传两张照片。",
+        "先に写真を 2 枚アップロードしてください。",
+    ),
+    "photo_a_first": (
+        "Upload photo A first.",
+        "请先上传照片 A。",
+        "先に写真 A をアップロードしてください。",
+    ),
+    "photo_b_first": (
+        "Upload photo B first.",
+        "请先上传照片 B。",
+        "先に写真 B をアップロードしてください。",
+    ),
+    "photos_first": (
+        "Choose photos or a folder first.",
+        "请先选择照片或文件夹。",
+        "先に写真またはフォルダーを選んでください。",
+    ),
+    "rated_at": (
+        "{format}, {width} × {height}{notes}; rated at {seen_width} × {seen_height}",
+        "{format}，{width} × {height}{notes}；评估尺寸 {seen_width} × {seen_height}",
+        "{format}、{width} × {height}{notes}、評価時は {seen_width} × {seen_height}",
+    ),
+    "note": ("; {note}", "；{note}", "、{note}"),
+    "and_then": ("{facts}. {doing}", "{facts}。{doing}", "{facts}。{doing}"),
+    "done": (
+        "{facts}; {seconds:.1f} s by {model}",
+        "{facts}；用时 {seconds:.1f} 秒，模型 {model}",
+        "{facts}、{seconds:.1f} 秒、モデル {model}",
+    ),
+    "of_five": ("of 5: {word}", "满分 5：{word}", "5 点満点：{word}"),
+    "rating_1": ("bad", "很差", "非常に悪い"),
+    "rating_2": ("poor", "较差", "悪い"),
+    "rating_3": ("fair", "一般", "普通"),
+    "rating_4": ("good", "良好", "良い"),
+    "rating_5": ("excellent", "优秀", "非常に良い"),
+    "repaired": (
+        " (the reply had flaws: {repairs})",
+        "（回答格式有瑕疵：{repairs}）",
+        "（回答の形式に不備：{repairs}）",
+    ),
+    "rated": ("{rating:.2f} {of_five}", "{rating:.2f}（{of_five}）", "{rating:.2f}（{of_five}）"),
+    "end": (". ", "。", "。"),
+    "no_answer": ("No answer", "没有答案", "回答なし"),
+    "unreadable_reply": (
+        "the reply could not be read; see the reasoning",
+        "无法解读模型的回答，请看推理过程",
+        "回答を読み取れませんでした。推論を見てください",
+    ),
+    "the_reply_was": ("The reply was:", "模型的回答：", "モデルの回答："),
+    "clean": ("No degradation", "无失真", "劣化なし"),
+    "clean_of": (
+        "none of noise, compression, blur, darkness",
+        "未见噪声、压缩伪影、模糊或偏暗",
+        "ノイズ・圧縮・ぼけ・暗さのいずれもなし",
+    ),
+    "degraded": ("{severity} {distortion}", "{severity}{distortion}", "{severity}{distortion}"),
+    "chances": ("chance of each severity", "各严重程度的概率", "程度ごとの確率"),
+    "no_chances": ("this model gives no chances", "此模型不提供概率", "このモデルは確率を出しません"),
+    "noise": ("noise", "噪声", "ノイズ"),
+    "compression": ("compression", "压缩伪影", "圧縮ノイズ"),
+    "blur": ("blur", "模糊", "ぼけ"),
+    "darken": ("darken", "偏暗", "暗さ"),
+    "slight": ("slight", "轻微", "軽微"),
+    "moderate": ("moderate", "中等", "中程度"),
+    "obvious": ("obvious", "明显", "明らか"),
+    "serious": ("serious", "严重", "深刻"),
+    "catastrophic": ("catastrophic", "极其严重", "壊滅的"),
+    "slight_": ("slight", "轻微", "軽微な"),  # before a noun
+    "moderate_": ("moderate", "中等", "中程度の"),
+    "obvious_": ("obvious", "明显", "明らかな"),
+    "serious_": ("serious", "严重", "深刻な"),
+    "catastrophic_": ("catastrophic", "极其严重的", "壊滅的な"),
+    "all": ("all", "全部", "すべて"),
+    "clean_photos": ("clean", "无失真", "劣化なし"),
+    "no_verdict": (
+        "No verdict: a reply could not be read.",
+        "没有结论：有一个回答无法解读。",
+        "判定なし：読み取れない回答がありました。",
+    ),
+    "named": ("{name}: {problem}", "{name}：{problem}", "{name}：{problem}"),
+    "the_reference": ("The reference", "参考照片", "参照写真"),
+    "head_photo": ("photo", "照片", "写真"),
+    "head_expected": ("expected", "期望评分", "期待値"),
+    "head_written": ("written", "模型评分", "評価値"),
+    "head_degradation": ("degradation", "失真类型", "劣化"),
+    "head_severity": ("severity", "严重程度", "程度"),
+    "head_burst": ("burst", "连拍组", "連写"),
+    "head_remark": ("remark", "备注", "備考"),
+    "best": ("{group} best", "{group} 最佳", "{group} ベスト"),
+    "gathering": ("Looking through the photos …", "正在浏览照片……", "写真を調べています…"),
+    "exporting": ("Writing the exports …", "正在写出结果文件……", "書き出しています…"),
+    "ranked": ("{count} photos ranked.", "已排序 {count} 张照片。", "{count} 枚の写真をランク付けしました。"),
+    "ranked_but": (
+        "{count} photos ranked, {unread} of them could not be read.",
+        "已排序 {count} 张照片，其中 {unread} 张无法读取。",
+        "{count} 枚の写真をランク付けしました（うち {unread} 枚は読み込めませんでした）。",
+    ),
+    "pace": (
+        "{done} of {total} photos{failed}, {rate:.1f} a second{left}",
+        "{done} / {total} 张照片{failed}，每秒 {rate:.1f} 张{left}",
+        "{total} 枚中 {done} 枚{failed}、毎秒 {rate:.1f} 枚{left}",
+    ),
+    "pace_failed": (
+        ", {failed} could not be read",
+        "，{failed} 张无法读取",
+        "（{failed} 枚は読み込めません）",
+    ),
+    "pace_left": (", {left} left", "，剩余 {left}", "、残り {left}"),
+    "preview_headline": (
+        "Preview model: a few million parameters, trained on synthetic degradations; a demonstration, "
+        "not the published weights. With a CUDA GPU, or with --model {published}, the real ones answer.",
+        "预览模型：仅数百万参数，以合成失真训练，只作演示，并非已发表的权重。"
+        "有 CUDA GPU 时，或使用 --model {published}，由正式权重作答。",
+        "プレビューモデル：数百万パラメーター、合成した劣化で学習したデモ用で、公開された重みではありません。"
+        "CUDA GPU があるか --model {published} を指定すると、公開された重みが答えます。",
+    ),
+    "headline": (
+        "{model}, {precision} on {device}.",
+        "{model}，{precision}，运行于 {device}。",
+        "{model}、{precision}、{device} で動作。",
+    ),
+    "about_model": ("The model", "模型", "モデル"),
+    "about_weights": (
+        "**{model}**, {precision} on {device}, {size:.2f} GB of weights",
+        "**{model}**，{precision}，运行于 {device}，权重 {size:.2f} GB",
+        "**{model}**、{precision}、{device} で動作、重み {size:.2f} GB",
+    ),
+    "about_answers": ("answers: {tasks}", "可回答：{tasks}", "答えられること：{tasks}"),
+    "task_score": ("score", "质量评分", "画質の評価"),
+    "task_degradation": ("degradation", "失真诊断", "劣化の診断"),
+    "task_comparison": ("comparison", "照片对比", "写真の比較"),
+    "about_size": (
+        "rates a photo at {megapixels:.1f} megapixels at most",
+        "评估时照片最多 {megapixels:.1f} 百万像素",
+        "評価時の写真は最大 {megapixels:.1f} メガピクセル",
+    ),
+    "about_licence": ("licence: Apache-2.0", "许可证：Apache-2.0", "ライセンス：Apache-2.0"),
+    "about_card": (
+        "",
+        "*以下为预览模型的说明（英文）。*",
+        "*以下はプレビューモデルの説明です（英語）。*",
+    ),
+    "about_credit": (
+        "### The method\n"
+        "Q-Insight: Understanding Image Quality via Visual Reinforcement Learning (arXiv 2503.22679, NeurIPS "
+        "2025).\nThe prompts and the published weights ({published}) are theirs, under Apache-2.0; so is this "
+        "application.\n\n"
+        "### Your photos\n"
+        "A photo is read on the machine that runs this page, rated there, and deleted an hour after its upload.\n"
+        "Nothing is sent anywhere else. A photo taken on an iPhone reaches a browser as a JPEG copy: what is "
+        "rated\nis that copy. Your browser remembers the language, the filters and the tab, never a photo or a "
+        "reply.\n",
+        "### 方法\n"
+        "Q-Insight: Understanding Image Quality via Visual Reinforcement Learning（arXiv 2503.22679，NeurIPS "
+        "2025）。\n提示词与已发表的权重（{published}）出自原作者，采用 Apache-2.0 许可证；本应用亦然。\n\n"
+        "### 您的照片\n"
+        "照片只在运行本页面的机器上读取和评估，上传一小时后删除，不会发送到别处。\n"
+        "iPhone 拍摄的照片会以 JPEG 副本传给浏览器：评估的是这个副本。"
+        "浏览器只记住语言、筛选条件和标签页，从不保存照片或回答。\n",
+        "### 手法\n"
+        "Q-Insight: Understanding Image Quality via Visual Reinforcement Learning（arXiv 2503.22679、NeurIPS "
+        "2025）。\nプロンプトと公開された重み（{published}）は原著者のもので、Apache-2.0 です。"
+        "このアプリケーションも同じです。\n\n"
+        "### 写真の取り扱い\n"
+        "写真はこのページを動かしているコンピューターで読み込まれて評価され、アップロードの 1 時間後に削除されます。"
+        "ほかへは送信されません。\n"
+        "iPhone で撮った写真は JPEG のコピーとしてブラウザーに渡されるため、評価されるのはそのコピーです。"
+        "ブラウザーが覚えるのは言語・絞り込み・タブだけで、写真や回答は保存されません。\n",
+    ),
+    "astronaut": ("astronaut", "宇航员", "宇宙飛行士"),
+    "astronaut_dark": ("astronaut dark", "宇航员 偏暗", "宇宙飛行士 暗い"),
+    "cat": ("cat", "猫", "猫"),
+    "cat_blurred": ("cat blurred", "猫 模糊", "猫 ぼけ"),
+    "coffee": ("coffee", "咖啡", "コーヒー"),
+    "coffee_noisy": ("coffee noisy", "咖啡 噪声", "コーヒー ノイズ"),
+    "rocket": ("rocket", "火箭", "ロケット"),
+    "rocket_compressed": ("rocket compressed", "火箭 压缩", "ロケット 圧縮"),
+}
+
+_ORDER = tuple(Language)
+PREFIX = "qi_"  # Gradio's own words have keys such as "slider"
+
+I18N = gr.I18n(
+    **{
+        # plain zh, since a browser set to zh-TW or zh-HK falls back to it
+        str(language).removesuffix("-CN"): {PREFIX + key: texts[place] for key, texts in LABELS.items()}
+        for place, language in enumerate(_ORDER)
+    }
+)
+
+
+def label(key: str) -> Any:
+    """A label that follows the language in the browser."""
+    if key not in LABELS:
+        raise KeyError(key)
+    return I18N(PREFIX + key)
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the page says, in one language."""
+
+    language: Language = Language.ENGLISH
+
+    def __call__(self, key: str, **values: object) -> str:
+        """A phrase with its {names} filled in, or a label."""
+        texts = PHRASES.get(key) or LABELS[key]
+        return texts[_ORDER.index(self.language)].format(**values)
+
+    def sentence(self, error: Exception | str) -> str:
+        """The words of an error as a sentence of its own; on the command line they follow a file name."""
+        said = str(error)
+        found = self.remark(said)
+        if found != said:
+            return found
+        return said[:1].upper() + said[1:] + ("" if said.endswith((".", "!", "?", "…", "。")) else ".")
+
+    def remark(self, said: str) -> str:
+        """A status or remark that was made elsewhere, in English."""
+        if self.language is Language.ENGLISH:
+            return said
+        return translated(said, 0 if self.language is Language.CHINESE else 1) or said
+
+    def name(self, stem: str) -> str:
+        """An example photo's name, for people."""
+        return self(stem) if stem in PHRASES else stem.replace("_", " ")
+
+
+ENGLISH = Words()
+
+
+def understood(tag: str | None) -> Language:
+    """The page's language for a browser's, such as zh-Hans-CN, or for an Accept-Language header."""
+    for wish in (tag or "").lower().split(","):
+        primary = wish.strip().split(";")[0].split("-")[0]
+        for language in Language:
+            if language.split("-")[0] == primary:
+                return language
+    return Language.ENGLISH
+
+
+class Spoken:
+    """Which language each visitor reads: the one chosen on the page, else the browser's."""
+
+    MOST = 10_000  # visitors who left without a word are forgotten in the end
+
+    def __init__(self) -> None:
+        self._chosen: OrderedDict[str, Language] = OrderedDict()
+
+    def choose(self, request: gr.Request, tag: str | None) -> Words:
+        """Remember what the visitor reads from now on."""
+        self._chosen[request.session_hash or ""] = understood(tag)
+        while len(self._chosen) > self.MOST:
+            self._chosen.popitem(last=False)
+        return self.words(request)
+
+    def words(self, request: gr.Request) -> Words:
+        """The page's words in the visitor's language."""
+        chosen = self._chosen.get(request.session_hash or "")
+        if chosen is None:
+            headers = getattr(request, "headers", None) or {}
+            chosen = understood(headers.get("accept-language"))
+        return Words(chosen)
+
+    def forget(self, request: gr.Request) -> None:
+        """The visitor closed the page."""
+        self._chosen.pop(request.session_hash or "", None)
