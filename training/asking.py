@@ -103,7 +103,8 @@ def _collected(batch: Sequence[Example], photos: dict[Path, Future[Image.Image]]
 def _requests(one: _Ready, questions: Questions) -> list[Request]:
     """The first order as often as samples are drawn, then the second where there is one."""
     if one.example.task is not Task.COMPARISON:
-        return [Request(one.example.task, one.photos)] * questions.samples
+        odds = one.example.task is Task.SCORE  # for the expected rating
+        return [Request(one.example.task, one.photos, odds=odds)] * questions.samples
     *reference, a, b = one.photos
     orders = comparison(a, b, *reference)
     if reference and questions.both_orders:
@@ -124,7 +125,7 @@ def _answers(
         places[number] = slice(len(requests), len(requests) + len(mine))
         requests += mine
     try:
-        with closing(ask(engine, requests, questions.sampling, max_pixels=limit)) as states:  # type: ignore[type-var]
+        with closing(ask(engine, requests, questions.sampling, max_pixels=limit, watched=False)) as states:  # type: ignore[type-var]
             for state in states:
                 for number in [
                     place for place, mine in places.items() if all(one.finish for one in state[mine])
