@@ -91,6 +91,17 @@ def build_page(
     return page
 
 
+def theme() -> gr.themes.Base:
+    """Gradio's own, which needs no font from elsewhere, with enough contrast where it has too little."""
+    return gr.themes.Default().set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_hover_dark="*primary_800",
+        body_text_color_subdued="*neutral_600",
+    )
+
+
 def launch(page: gr.Blocks, hosts: Iterable[str] = (), **where: Any) -> tuple[Any, str, str]:
     """Serve the page; `where` are `gr.Blocks.launch`'s host, port and the like. Returns what it returns.
 
@@ -101,7 +112,7 @@ def launch(page: gr.Blocks, hosts: Iterable[str] = (), **where: Any) -> tuple[An
     gate = Middleware(Gate, page=page, line=page.model_host.line, hosts=allowed)
     Janitor(page, UPLOADS_LIVE).start()
     launched: tuple[Any, str, str] = page.launch(
-        theme=gr.themes.Default(),  # bundled fonts, and the fewest contrast faults of the built-in themes
+        theme=theme(),
         css=CSS,
         head=HEAD,
         i18n=I18N,

@@ -7,7 +7,7 @@ from qinsight.page.words import ENGLISH, Words
 
 def about_text(host: Host, words: Words = ENGLISH) -> str:
     """The tab's Markdown, as far as it is known."""
-    head, credit = f"### {words('about_model')}", words("about_credit", published=PUBLISHED)
+    head, credit = f"## {words('about_model')}", words("about_credit", published=PUBLISHED)
     if host.engine is None:
         return f"{head}\n{words.remark(host.status)}\n{credit}"
     about = host.engine.about
@@ -37,7 +37,7 @@ def _card() -> str:
     text = card.read_text(encoding="utf-8")
     if text.startswith("---"):
         text = text.split("---", 2)[-1]
-    return text.replace("\n# ", "\n### ").replace("\n## ", "\n#### ")
+    return text.replace("\n## ", "\n### ").replace("\n# ", "\n## ")
 
 
 def headline(host: Host, words: Words = ENGLISH) -> str:

@@ -158,8 +158,14 @@
     say(text);
   }
 
+  function mend() { // Gradio 6.31 leaves the table's search field without a name
+    for (const field of document.querySelectorAll(".search-input:not([aria-label])"))
+      field.setAttribute("aria-label", field.title);
+  }
+
   function listen() {
     due = undefined;
+    mend();
     for (const line of document.querySelectorAll("[data-say]")) {
       const id = line.closest("[id]")?.id, text = line.textContent.trim();
       if (seen[id] === text) continue;

@@ -198,6 +198,9 @@ CSS = """
 .qi-head h1 { font-size: 1.5em; margin: 0; }
 .qi-verdict { font-size: 1.35em; font-weight: 600; text-align: center; margin: .3em 0; min-height: 1.5em; }
 #examples .grid-container { grid-template-columns: repeat(auto-fill, minmax(105px, 1fr)); height: auto; }
-#examples .grid-wrap { height: auto !important; min-height: 0; }
+#examples .grid-wrap { height: auto !important; max-height: none; min-height: 0; }
+#tabs button[aria-selected=true] { color: var(--primary-700); }
+.dark #tabs button[aria-selected=true] { color: var(--primary-400); }
+footer, footer button, footer a { color: var(--body-text-color) !important; }
 @media (prefers-reduced-motion: reduce) { .qi-gauge .level { transition: none; } }
 """

@@ -29,7 +29,7 @@ from qinsight.requests import Sampling
 from qinsight.rows import Row
 from qinsight.sidecars import write_sidecars
 
-HEADERS = ("photo", "expected", "written", "degradation", "severity", "burst", "remark")
+HEADERS = ("preview", "photo", "expected", "written", "degradation", "severity", "burst", "remark")
 KINDS = ("all", "clean", *map(str, Distortion))
 
 
@@ -105,7 +105,7 @@ class RankTab(Tab):
             label=label("ranking"),
             headers=_headers(ENGLISH),
             datatype=["html", "str", "number", "number", "str", "str", "str", "str"],
-            column_widths=["76px", "240px", "90px", "90px", "120px", "110px", "80px", "260px"],
+            column_widths=["92px", "240px", "90px", "90px", "120px", "110px", "80px", "260px"],
             interactive=False,
             wrap=False,
             max_height=620,
@@ -166,7 +166,7 @@ class RankTab(Tab):
         """Rank what was given; yields the values of `outputs`."""
         words = self.spoken.words(request)
         try:
-            shoot = self._shoot([*(files or []), *(directory or [])], path)
+            shoot = self._shoot([*(files or []), *(directory or [])], path, words)
         except QInsightError as error:
             yield self._values(words, _State(""), words.sentence(error))
             return
@@ -185,7 +185,7 @@ class RankTab(Tab):
         nothing = _State(words("gathering"))
         yield from self.follow(request, nothing, lambda stop: self._work(shoot, words, stop), show)
 
-    def _shoot(self, uploads: Sequence[str], path: str) -> _Shoot:
+    def _shoot(self, uploads: Sequence[str], path: str, words: Words) -> _Shoot:
         """The folder to rank: the one named, or one that gathers the uploads under their own names."""
         if uploads:
             root = scratch_folder()
@@ -199,7 +199,7 @@ class RankTab(Tab):
         if self.local and path.strip():
             folder = Path(path.strip()).expanduser()
             return _Shoot(folder, folder / "q-insight", uploaded=False)
-        raise QInsightError("Choose photos or a folder first.")
+        raise QInsightError(words("photos_first"))
 
     def _work(self, shoot: _Shoot, words: Words, stop: Job) -> Iterator[_State]:
         names = photos_in(shoot.folder, shoot.out)
@@ -331,7 +331,7 @@ def _table(rows: list[list[Any]], words: Words) -> dict[str, Any]:
 
 
 def _headers(words: Words) -> list[str]:
-    return ["", *(words(f"head_{name}") for name in HEADERS)]
+    return [words(f"head_{name}") for name in HEADERS]
 
 
 _KEYS = {"null": "clean_photos", "clean": "clean_photos"}

@@ -7,7 +7,7 @@ Those of a command line, a checkpoint or a server's administrator are not among 
 import re
 from functools import cache
 
-# English: (Chinese, Japanese); {0}, {1} are what stood at the first, second {}.
+# English: (Chinese, Japanese); {0}, {1} are what stood at the first, second {}. {#} is a whole number.
 SENTENCES = {
     # the file
     "expected a photo, got an empty file; copy or export it once more": (
@@ -239,6 +239,34 @@ SENTENCES = {
         "模型无法加载（{0}），详情见终端。",
         "モデルを読み込めませんでした（{0}）。詳しくは端末をご覧ください。",
     ),
+    "The model ran out of memory on this photo. Try a smaller copy.": (
+        "处理此照片时内存不足，请用较小的副本。",
+        "この写真でメモリーが不足しました。小さくした写真をお試しください。",
+    ),
+    "The model crashed on this question and is being loaded again. Ask again in a minute.": (
+        "模型在处理时崩溃，正在重新加载，请一分钟后再试。",
+        "モデルが処理中に停止し、読み込み直しています。1 分ほど後にもう一度お試しください。",
+    ),
+    "The model crashed on this question. Try another photo, or a smaller copy.": (
+        "模型在处理时崩溃，请换一张照片或较小的副本。",
+        "モデルが処理中に停止しました。別の写真か、小さくした写真をお試しください。",
+    ),
+    "The model crashed and is being loaded again": (
+        "模型崩溃，正在重新加载",
+        "モデルが停止したため読み込み直しています",
+    ),
+    "In line for the model: {#} before you.": (
+        "正在排队等待模型：前面还有 {0} 个。",
+        "モデルの順番待ちです：あと {0} 件。",
+    ),
+    "{#} questions are waiting already. Please try again in a minute.": (
+        "已有 {0} 个请求在排队，请一分钟后再试。",
+        "すでに {0} 件が順番待ちです。1 分ほど後にもう一度お試しください。",
+    ),
+    "Expected at most {#} questions at a time from one visitor. Wait for one of yours to end.": (
+        "每位访客最多同时提出 {0} 个请求，请等待其中一个结束。",
+        "同時に受け付けるのは 1 人 {0} 件までです。どれかが終わるまでお待ちください。",
+    ),
     "Looking for the model": ("正在查找模型", "モデルを探しています"),
     "Looking for {} on the hub": ("正在 Hub 上查找 {0}", "Hub で {0} を探しています"),
     "Downloading {} ({} GB, once)": (
@@ -247,13 +275,9 @@ SENTENCES = {
     ),
     "Downloading ({} GB, once)": ("正在下载（{0} GB，仅一次）", "ダウンロード中（{0} GB、初回のみ）"),
     "Loading {}": ("正在加载 {0}", "{0} を読み込み中"),
-    "{}, {}% …": ("{0}，{1}% ……", "{0}、{1}% …"),
+    "{}, {#}% …": ("{0}，{1}% ……", "{0}、{1}% …"),
     "{} …": ("{0}……", "{0}…"),
     # a folder
-    "Choose photos or a folder first.": (
-        "请先选择照片或文件夹。",
-        "先に写真またはフォルダーを選んでください。",
-    ),
     "Expected a folder of photos; there is no folder {}.": (
         "没有文件夹 {0}。",
         "フォルダー {0} はありません。",
@@ -276,9 +300,16 @@ SENTENCES = {
 @cache
 def _patterns() -> list[tuple[re.Pattern[str], tuple[str, str]]]:
     """The English sentences as patterns, the ones with most words of their own first."""
-    by_words = sorted(SENTENCES.items(), key=lambda entry: -len(entry[0].replace("{}", "")))
+    kinds = {"{}": "(.*?)", "{#}": r"(\d+)"}
+    by_words = sorted(SENTENCES.items(), key=lambda entry: -len(re.sub(r"\{#?\}", "", entry[0])))
     return [
-        (re.compile("(.*?)".join(map(re.escape, english.split("{}"))), re.DOTALL), others)
+        (
+            re.compile(
+                "".join(kinds.get(part) or re.escape(part) for part in re.split(r"(\{#?\})", english)),
+                re.DOTALL,
+            ),
+            others,
+        )
         for english, others in by_words
     ]
 

@@ -32,7 +32,7 @@ LABELS = {
     "tab_assess": ("Assess", "评估", "評価"),
     "tab_compare": ("Compare", "对比", "比較"),
     "tab_rank": ("Rank", "排序", "ランキング"),
-    "tab_about": ("About", "关于", "このページについて"),
+    "tab_about": ("About", "关于", "概要"),
     "photo": ("Photo", "照片", "写真"),
     "assess": ("Assess", "评估", "評価する"),
     "stop": ("Stop", "停止", "停止"),
@@ -200,6 +200,7 @@ PHRASES = {
     ),
     "named": ("{name}: {problem}", "{name}：{problem}", "{name}：{problem}"),
     "the_reference": ("The reference", "参考照片", "参照写真"),
+    "head_preview": ("preview", "预览", "表示"),
     "head_photo": ("photo", "照片", "写真"),
     "head_expected": ("expected", "期望评分", "期待値"),
     "head_written": ("written", "模型评分", "評価値"),
@@ -262,27 +263,27 @@ PHRASES = {
         "*以下はプレビューモデルの説明です（英語）。*",
     ),
     "about_credit": (
-        "### The method\n"
+        "## The method\n"
         "Q-Insight: Understanding Image Quality via Visual Reinforcement Learning (arXiv 2503.22679, NeurIPS "
         "2025).\nThe prompts and the published weights ({published}) are theirs, under Apache-2.0; so is this "
         "application.\n\n"
-        "### Your photos\n"
+        "## Your photos\n"
         "A photo is read on the machine that runs this page, rated there, and deleted an hour after its upload.\n"
         "Nothing is sent anywhere else. A photo taken on an iPhone reaches a browser as a JPEG copy: what is "
         "rated\nis that copy. Your browser remembers the language, the filters and the tab, never a photo or a "
         "reply.\n",
-        "### 方法\n"
+        "## 方法\n"
         "Q-Insight: Understanding Image Quality via Visual Reinforcement Learning（arXiv 2503.22679，NeurIPS "
         "2025）。\n提示词与已发表的权重（{published}）出自原作者，采用 Apache-2.0 许可证；本应用亦然。\n\n"
-        "### 您的照片\n"
+        "## 您的照片\n"
         "照片只在运行本页面的机器上读取和评估，上传一小时后删除，不会发送到别处。\n"
         "iPhone 拍摄的照片会以 JPEG 副本传给浏览器：评估的是这个副本。"
         "浏览器只记住语言、筛选条件和标签页，从不保存照片或回答。\n",
-        "### 手法\n"
+        "## 手法\n"
         "Q-Insight: Understanding Image Quality via Visual Reinforcement Learning（arXiv 2503.22679、NeurIPS "
         "2025）。\nプロンプトと公開された重み（{published}）は原著者のもので、Apache-2.0 です。"
         "このアプリケーションも同じです。\n\n"
-        "### 写真の取り扱い\n"
+        "## 写真の取り扱い\n"
         "写真はこのページを動かしているコンピューターで読み込まれて評価され、アップロードの 1 時間後に削除されます。"
         "ほかへは送信されません。\n"
         "iPhone で撮った写真は JPEG のコピーとしてブラウザーに渡されるため、評価されるのはそのコピーです。"
