@@ -70,10 +70,12 @@ def build_page(
 
         def speak(chosen: str, request: gr.Request) -> list[object]:
             words = spoken.choose(request, chosen)
-            return [*tell(words), *(value for tab in tabs for _, value in tab.worded(words))]
+            names = [gr.update(label=words(f"tab_{tab.id}")) for tab in all_tabs.children]
+            return [*tell(words), *names, *(value for tab in tabs for _, value in tab.worded(words))]
 
         told = [head, about, timer]
-        worded = [*told, *(component for tab in tabs for component, _ in tab.worded(ENGLISH))]
+        # the browser translates no tab that was not opened yet
+        worded = [*told, *all_tabs.children, *(part for tab in tabs for part, _ in tab.worded(ENGLISH))]
         timer.tick(tick, None, told, **AT_ONCE)
         known = page.load(
             None, None, [language], queue=False, api_visibility="private", js="() => qi.language()"

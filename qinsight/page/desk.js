@@ -105,6 +105,17 @@
   }
   addEventListener("keydown", onKey);
 
+  // Arrows move between the tabs, as a list of tabs promises; Gradio 6.31 knows the Tab key only.
+  addEventListener("keydown", event => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    const tabs = [...event.target.closest?.("[role=tablist]")?.querySelectorAll("[role=tab]") ?? []];
+    if (!step || !tabs.includes(event.target)) return;
+    const next = tabs[(tabs.indexOf(event.target) + step + tabs.length) % tabs.length];
+    next.focus();
+    next.click();
+    event.preventDefault();
+  });
+
   addEventListener("click", event => {
     const [id, found] = list();
     const place = found.findIndex(one => one.contains(event.target));
@@ -171,9 +182,12 @@
       if (seen[id] === text) continue;
       seen[id] = text;
       if (!text || line.dataset.say === "never" || !visible(line)) continue;
+      if (line.dataset.say === "now") {
+        say(text);
+        continue;
+      }
       clearTimeout(waiting);
-      if (line.dataset.say === "now") say(text);
-      else if (performance.now() - toldAt > SELDOM && toldAt) tell(text);
+      if (toldAt && performance.now() - toldAt > SELDOM) tell(text);
       else waiting = setTimeout(tell, REST, text);
     }
   }
@@ -218,9 +232,10 @@
     keep, speak, language, copy, save,
     choose: chosen => { keep({ language: chosen }); speak(chosen); return chosen; },
     remembered: () => [
-      settings.kind ?? "all", settings.least ?? 1, settings.keys ?? true,
-      { __type__: "update", selected: settings.tab ?? "assess" },
+      last.kind ?? "all", last.least ?? 1, last.keys ?? true,
+      { __type__: "update", selected: last.tab ?? "assess" },
     ],
   };
+  const last = { ...settings }; // the page says which tab it opens with before it is told which it should
   speak(language());
 })();
