@@ -20,6 +20,7 @@ PACKAGE = Path(__file__).parents[1] / "qinsight"
 # What a visitor can do nothing about, or meets on a command line or in the API only, stays in English.
 TECHNICAL = {"zerogpu.py", "api.py", "gate.py"}
 SAME_EVERYWHERE = {
+    "comma",
     "degraded",
     "raw",
     "slider",

@@ -77,11 +77,15 @@ def build_page(
         # the browser translates no tab that was not opened yet
         worded = [*told, *all_tabs.children, *(part for tab in tabs for part, _ in tab.worded(ENGLISH))]
         timer.tick(tick, None, told, **AT_ONCE)
-        known = page.load(
-            None, None, [language], queue=False, api_visibility="private", js="() => qi.language()"
-        ).then(speak, [language], worded, **AT_ONCE)
+        elsewhere = gr.Button("", visible="hidden", elem_id="language-elsewhere")  # in Gradio's own settings
+        spoken_now = [
+            trigger(
+                None, None, [language], queue=False, api_visibility="private", js="() => qi.language()"
+            ).then(speak, [language], worded, **AT_ONCE)
+            for trigger in (page.load, elsewhere.click)
+        ]
         chosen = language.input(speak, [language], worded, js="chosen => qi.choose(chosen)", **AT_ONCE)
-        for event in (known, chosen):
+        for event in (*spoken_now, chosen):
             event.then(rank.headed, [rank.rows, rank.kind, rank.least], [rank.table], **AT_ONCE)
         remember(page, all_tabs, rank.kind, rank.least, keys)
         for tab in tabs:

@@ -54,6 +54,14 @@
     return chosen;
   }
 
+  // The footer's settings change Gradio's language only: the rest of the page follows.
+  new MutationObserver(() => {
+    const now = document.documentElement.lang;
+    if (!location.search.includes("view=settings") || !FITS.language(now) || now === language()) return;
+    keep({ language: now });
+    element("language-elsewhere")?.click();
+  }).observe(document.documentElement, { attributeFilter: ["lang"] });
+
   // --- keyboard ---
   const ASK = ["assess", "compare", "rank"], STOP = ["stop", "compare-stop", "rank-stop"];
   const EXAMPLES = { examples: ".thumbnail-item", pairs: "button.gallery-item, .gallery button, tbody tr" };

@@ -247,6 +247,7 @@ PHRASES = {
         "**{model}**，{precision}，运行于 {device}，权重 {size:.2f} GB",
         "**{model}**、{precision}、{device} で動作、重み {size:.2f} GB",
     ),
+    "comma": (", ", "、", "、"),
     "about_answers": ("answers: {tasks}", "可回答：{tasks}", "答えられること：{tasks}"),
     "task_score": ("score", "质量评分", "画質の評価"),
     "task_degradation": ("degradation", "失真诊断", "劣化の診断"),
@@ -274,18 +275,18 @@ PHRASES = {
         "reply.\n",
         "## 方法\n"
         "Q-Insight: Understanding Image Quality via Visual Reinforcement Learning（arXiv 2503.22679，NeurIPS "
-        "2025）。\n提示词与已发表的权重（{published}）出自原作者，采用 Apache-2.0 许可证；本应用亦然。\n\n"
+        "2025）。提示词与已发表的权重（{published}）出自原作者，采用 Apache-2.0 许可证；本应用亦然。\n\n"
         "## 您的照片\n"
-        "照片只在运行本页面的机器上读取和评估，上传一小时后删除，不会发送到别处。\n"
+        "照片只在运行本页面的机器上读取和评估，上传一小时后删除，不会发送到别处。"
         "iPhone 拍摄的照片会以 JPEG 副本传给浏览器：评估的是这个副本。"
         "浏览器只记住语言、筛选条件和标签页，从不保存照片或回答。\n",
         "## 手法\n"
         "Q-Insight: Understanding Image Quality via Visual Reinforcement Learning（arXiv 2503.22679、NeurIPS "
-        "2025）。\nプロンプトと公開された重み（{published}）は原著者のもので、Apache-2.0 です。"
+        "2025）。プロンプトと公開された重み（{published}）は原著者のもので、Apache-2.0 です。"
         "このアプリケーションも同じです。\n\n"
         "## 写真の取り扱い\n"
         "写真はこのページを動かしているコンピューターで読み込まれて評価され、アップロードの 1 時間後に削除されます。"
-        "ほかへは送信されません。\n"
+        "ほかへは送信されません。"
         "iPhone で撮った写真は JPEG のコピーとしてブラウザーに渡されるため、評価されるのはそのコピーです。"
         "ブラウザーが覚えるのは言語・絞り込み・タブだけで、写真や回答は保存されません。\n",
     ),
