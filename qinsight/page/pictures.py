@@ -125,11 +125,6 @@ def take_home(elem_id: str) -> gr.HTML:
     return gr.HTML(None, html_template=template, elem_id=elem_id)
 
 
-def sentence(error: Exception) -> str:
-    """The words of an error as a sentence of its own, in English."""
-    return ENGLISH.sentence(error)
-
-
 def words_of(asked: Asked, words: Words = ENGLISH) -> str:
     """The thinking so far; under it, once the reply is finished, what could not be read and why."""
     thinking = asked.reply.thinking
@@ -187,6 +182,7 @@ CSS = """
 .qi-band li[data-chosen=yes] { font-weight: 700; }
 .qi-band li[data-chosen=yes] i { outline: 2px solid currentColor; }
 .qi-band em { display: block; font-style: normal; min-height: 1.3em; }
+:is(#problem, #compare-problem, #rank-problem):has(.qi-line:empty) { display: none; }
 .qi-unseen { position: absolute; width: 1px; height: 1px; margin: -1px; overflow: hidden; clip-path: inset(50%);
   white-space: nowrap; }
 #assess-record, #compare-record { position: absolute; }

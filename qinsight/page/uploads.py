@@ -18,7 +18,6 @@ from PIL import ImageOps
 from qinsight.errors import PhotoError, Stopped
 from qinsight.photo_child import keep_one_ready
 from qinsight.photos import Photo, decode_in_child
-from qinsight.views import view_size
 
 BROWSER_FORMATS = {"JPEG", "PNG", "WebP", "AVIF", "GIF", "BMP"}  # TIFF, HEIC and RAW show as broken pictures
 
@@ -165,13 +164,6 @@ class Janitor:
                 path.rmdir()
             else:
                 path.unlink()
-
-
-def facts(photo: Photo, max_pixels: int) -> str:
-    """What was uploaded and at which size it is rated, in one line."""
-    width, height = view_size(*photo.image.size, max_pixels)
-    remarks = "".join(f"; {note}" for note in photo.notes)
-    return f"{photo.format}, {photo.size[0]} × {photo.size[1]}{remarks}; rated at {width} × {height}"
 
 
 def preview(photo: Photo) -> str:
