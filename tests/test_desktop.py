@@ -116,8 +116,9 @@ def test_a_language_chosen_in_gradios_own_settings_is_followed_by_the_whole_page
     with served(ScriptedEngine(SCORE, DIAGNOSIS)) as url:
         page = visit(url)
         page.locator("footer button.settings").click()
-        page.get_by_label("Language").last.click()
-        page.get_by_role("option", name="日本語").last.click()
+        settings = page.get_by_role("dialog", name="Settings")
+        settings.get_by_label("Language").click()
+        settings.get_by_role("option", name="日本語").click()
         shows(page, "headline", "で動作")
         shows(page, "examples", "猫 ぼけ")
         page.keyboard.press("Escape")

@@ -19,7 +19,9 @@ def about_text(host: Host, words: Words = ENGLISH) -> str:
             device=about.device,
             size=about.memory_bytes / 1e9,
         ),
-        words("about_answers", tasks=words("comma").join(words(f"task_{task}") for task in sorted(about.tasks))),
+        words(
+            "about_answers", tasks=words("comma").join(words(f"task_{task}") for task in sorted(about.tasks))
+        ),
         words("about_size", megapixels=about.max_pixels / 1e6),
     ]
     if about.preview or about.name == PUBLISHED:
