@@ -34,7 +34,8 @@ class Request:
         expected = (3 if self.reference else 2) if self.task is Task.COMPARISON else 1
         if len(self.photos) != expected or (self.reference and self.task is not Task.COMPARISON):
             kind = f"{self.task} with a reference" if self.reference else str(self.task)
-            raise ValueError(f"expected {expected} photo(s) for {kind}, got {len(self.photos)}")
+            photos = "1 photo" if expected == 1 else f"{expected} photos"
+            raise ValueError(f"expected {photos} for {kind}, got {len(self.photos)}")
 
 
 @dataclass(frozen=True)

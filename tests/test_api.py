@@ -588,3 +588,47 @@ def test_nothing_of_a_visitor_is_logged(
     out, err = capfd.readouterr()
     assert "private" not in out + err
     assert "Fine" not in out + err
+
+
+def test_gradio_client_is_told_what_is_wrong_with_a_call(photo: Path) -> None:
+    with served(ScriptedEngine(SCORE)) as page:
+        client = Client(page.url, verbose=False)
+        with pytest.raises(Exception, match="Expected samples as a whole number from 1 to 8, got 99"):
+            client.predict(photo=handle_file(str(photo)), samples=99, api_name="/score")
+        (photo.parent / "rubbish.jpg").write_bytes(b"rubbish")
+        with pytest.raises(Exception, match="expected a photo"):
+            client.predict(photo=handle_file(str(photo.parent / "rubbish.jpg")), api_name="/score")
+        with pytest.raises(ValueError, match=r"No endpoint|Cannot find a function|not found"):
+            client.predict(api_name="/predict")
+        client.close()
+
+
+# --- agents ---------------------------------------------------------------------------------------------------
+
+
+def test_agents_find_four_tools_and_get_answers(photo: Path) -> None:
+    pytest.importorskip("mcp")
+    import anyio
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamablehttp_client
+
+    async def talk(url: str, call: str, given: dict[str, Any]) -> tuple[Any, Any]:
+        async with (
+            streamablehttp_client(f"{url}/gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            return await session.list_tools(), await session.call_tool(call, given)
+
+    with served(ScriptedEngine(SCORE), mcp_server=True) as page:
+        tools, answer = anyio.run(talk, page.url, "score", {"photo": data_uri(photo)})
+        found = {tool.name: tool for tool in tools.tools}
+        assert sorted(found) == ["compare", "diagnose", "rank", "score"]
+        assert "from 1 (very poor) to 5 (excellent)" in found["score"].description
+        described = found["score"].inputSchema["properties"]
+        assert "data URI" in described["photo"]["description"]
+        assert "request" not in described
+        assert "'rating': 4.25" in answer.content[0].text
+        _, refused = anyio.run(talk, page.url, "score", {"photo": "http://127.0.0.1:9/x.png"})
+        assert refused.isError
+        assert "Links and other files are not read." in refused.content[0].text

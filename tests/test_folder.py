@@ -327,7 +327,8 @@ class Server(PixelEngine):
 
 
 def no_thread_is_left() -> bool:
-    return not any(thread.name.startswith("qinsight") for thread in threading.enumerate())
+    ours = ("qinsight-decode", "qinsight-ask")
+    return not any(thread.name.startswith(ours) for thread in threading.enumerate())
 
 
 def test_a_server_is_asked_about_each_photo_alone_and_about_many_at_a_time(tmp_path: Path) -> None:

@@ -71,14 +71,17 @@ def test_a_file_moves_with_its_photos(tmp_path: Path) -> None:
         ({"set": ""}, 'expected "set" as text, got ""'),
         ({"task": "rate"}, 'expected "task" as one of score, degradation, comparison; got "rate"'),
         ({"photos": "a.png"}, 'expected "photos" as a list of paths, got "a.png"'),
-        ({"photos": ["a.png", "b.png"]}, "expected 1 photos for score, got 2: the photo"),
+        ({"photos": ["a.png", "b.png"]}, "expected 1 photo for score, got 2"),
         ({"source": 3}, 'expected "source" as text, got 3'),
         ({"task": "degradation"}, 'expected "distortion_class" as one of'),
         (
             {"task": "degradation", "distortion_class": "noise", "severity": "null"},
             'expected a class with its severity or "null" for both, got "noise", "null"',
         ),
-        ({"task": "comparison", "winner": "Image A"}, "expected 2 or 3 photos for comparison, got 1"),
+        (
+            {"task": "comparison", "winner": "Image A"},
+            "expected 2 or 3 photos (A, B, or reference, A, B) for comparison, got 1",
+        ),
         (
             {"task": "comparison", "photos": ["a.png", "b.png"], "winner": "Similar"},
             "expected Image A or Image B: without a reference, the question offers no Similar",

@@ -196,12 +196,10 @@ def _example(line: dict[str, Any], root: Path) -> Example:
     photos = line.get("photos")
     if not isinstance(photos, list) or not all(isinstance(photo, str) and photo for photo in photos):
         raise ValueError(f'expected "photos" as a list of paths, got {json.dumps(photos)}')
-    wanted = (2, 3) if task is Task.COMPARISON else (1,)
-    if len(photos) not in wanted:
-        raise ValueError(
-            f"expected {' or '.join(map(str, wanted))} photo(s) for {task}, got {len(photos)}: "
-            + ("A, B, or reference, A, B" if task is Task.COMPARISON else "the photo")
-        )
+    several = task is Task.COMPARISON
+    if len(photos) not in ((2, 3) if several else (1,)):
+        wanted = "2 or 3 photos (A, B, or reference, A, B)" if several else "1 photo"
+        raise ValueError(f"expected {wanted} for {task}, got {len(photos)}")
     target = read_target(task, line)
     if len(photos) == 2 and target == Comparison(Winner.SIMILAR):
         raise ValueError("expected Image A or Image B: without a reference, the question offers no Similar")

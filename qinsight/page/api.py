@@ -29,6 +29,7 @@ from qinsight.report import report
 from qinsight.requests import Request, Sampling
 from qinsight.rows import Row
 
+AGENTS = "agents"  # instead of a network address
 MOST_SAMPLES = 8
 MOST_RANKED = 20  # photos in one call; a folder is ranked on the page or the command line
 MOST_TEMPERATURE = 2.0
@@ -276,11 +277,15 @@ class Api:
         self, request: gr.Request, photos: Mapping[str, AnyPhoto]
     ) -> Iterator[tuple[Job, dict[str, str]]]:
         """The caller's job and the files of the photos; errors become the sentences that callers read."""
-        event = LocalContext.event_id.get(None)
-        session, address = request.session_hash or "", address_of(request)
-        # Plain HTTP calls have no session: their event stands for it, or else the network address.
-        visitor = (address or session) if session == event else session
-        job = Job(visitor, address, {session, event or session})
+        event, session = LocalContext.event_id.get(None), request.session_hash or ""
+        address = address_of(request)
+        if request.headers.get("x-gradio-user") == "mcp":  # all agents share Gradio's one session
+            visitor, address = event or session, AGENTS
+        elif session == event:  # a plain HTTP call: the address is all there is
+            visitor = address or session
+        else:
+            visitor = session
+        job = Job(visitor, address, {session, event or session} - ({session} if address == AGENTS else set()))
         root = scratch_folder()
         try:
             yield job, {role: _file_of(photo, root / role) for role, photo in photos.items()}

@@ -1,5 +1,6 @@
 """Slow work in a thread of its own, watched from the generator that feeds the page."""
 
+import contextvars
 import ipaddress
 import threading
 import time
@@ -45,7 +46,9 @@ def in_background(work: Callable[[Job], Iterator[State]], job: Job) -> Iterator[
         ended.set()
         news.set()
 
-    threading.Thread(target=produce, name="qinsight-work", daemon=True).start()
+    # With Gradio's notes about the visitor, which ZeroGPU reads.
+    inside = contextvars.copy_context().run
+    threading.Thread(target=inside, args=(produce,), name="qinsight-work", daemon=True).start()
     shown: tuple[State | None, int | None] = (None, None)
     shown_at = 0.0
     try:

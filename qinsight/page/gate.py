@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from qinsight.page.api import NAMES, BadCall, checked, names_of_parameters
+from qinsight.page.api import AGENTS, NAMES, BadCall, checked, names_of_parameters
 from qinsight.page.background import loopback
 from qinsight.page.line import Job, Line, LineFull
 from qinsight.page.uploads import inside_uploads
@@ -74,13 +74,12 @@ class Gate:
         if scope["type"] != "http":  # Gradio needs no websockets
             await send({"type": "websocket.close", "code": 1008})
             return
+        headers, path = dict(scope["headers"]), _path(scope)
         try:
-            headers = {name.lower(): value for name, value in scope["headers"]}
-            path = _path(scope)
             self._check_host(headers)
             receive = await self._admitted(scope, headers, path, receive)
         except Refused as refusal:
-            await _answer(send, refusal.status, str(refusal))
+            await _answer(send, refusal.status, _told(refusal, path))
             return
         await self._served(scope, path, receive, send)
 
@@ -217,6 +216,8 @@ class Gate:
         client = (scope.get("client") or ("",))[0]
         address = "" if loopback(client) else client
         visitor = session if isinstance(session, str) else address
+        if (b"x-gradio-user", b"mcp") in scope["headers"]:
+            visitor, address = "", AGENTS
         if (refusal := self.line.refusal(Job(visitor, address))) is not None:
             raise Refused(503 if isinstance(refusal, LineFull) else 429, str(refusal))
 
@@ -362,8 +363,16 @@ def _with_length(headers: list[tuple[bytes, bytes]], length: int) -> list[tuple[
     return [*kept, (b"content-length", str(length).encode())]
 
 
-async def _answer(send: Send, status: int, words: str) -> None:
-    body = json.dumps({"detail": words}).encode()
+def _told(refusal: Refused, path: str) -> Any:
+    """The sentence; where Gradio's clients expect its validators' form, in that."""
+    words = str(refusal)
+    if refusal.status != 422 or path != PREFIX + "/queue/join":
+        return words
+    return [{"__type__": "validate", "is_valid": False, "message": words, "parameter_name": "call"}]
+
+
+async def _answer(send: Send, status: int, detail: Any) -> None:
+    body = json.dumps({"detail": detail}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *HEADERS]
     with contextlib.suppress(OSError):
         await send({"type": "http.response.start", "status": status, "headers": headers})
