@@ -34,16 +34,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     from qinsight.page import build_page, launch
     from qinsight.page.background import loopback
     from qinsight.page.host import Host
-    from qinsight.page.zerogpu import LentGpu, lent
+    from qinsight.page.recordings import Recordings
+    from qinsight.page.zerogpu import AT_ONCE, LentGpu, get_ready, lent
 
-    if lent():
-        import spaces  # noqa: F401 - before torch, which it patches
+    borrowed = lent() and not options.endpoint
+    if borrowed:
+        get_ready()
 
     def open_here(progress: Progress) -> Engine:
         engine = open_engine(options, progress)
-        return LentGpu(engine) if lent() else engine
+        return LentGpu(engine) if borrowed else engine
 
-    host = Host(open_here)
+    host = Host(open_here, recordings=Recordings(), at_once=AT_ONCE) if borrowed else Host(open_here)
     address = options.host or os.environ.get(
         "GRADIO_SERVER_NAME", "127.0.0.1"
     )  # as Gradio, and Spaces, have it
@@ -51,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     page = build_page(
         host, Sampling(options.max_new_tokens), options.max_pixels, local=alone and loopback(address)
     )
-    if lent():
+    if borrowed:
         host.load()  # workers are forked with the weights in place
     else:
         host.start()

@@ -134,6 +134,11 @@ class LocalEngine:
             self._stop = threading.Event()
             self._busy.release()
 
+    def load_all(self) -> None:
+        """Load every part now, those too that are seldom asked."""
+        for part in self._model.parts:
+            self._weights(part)
+
     def _weights(self, part: str) -> Weights:
         """The weights of a part, loaded now if need be, in place of the others where both do not fit."""
         if part in self._loaded:

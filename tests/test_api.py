@@ -632,3 +632,13 @@ def test_agents_find_four_tools_and_get_answers(photo: Path) -> None:
         _, refused = anyio.run(talk, page.url, "score", {"photo": "http://127.0.0.1:9/x.png"})
         assert refused.isError
         assert "Links and other files are not read." in refused.content[0].text
+
+
+# --- Spaces ---------------------------------------------------------------------------------------------------
+
+
+def test_a_space_serves_the_page_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_SSR_MODE", "True")
+    with served(ScriptedEngine(SCORE)) as page:
+        assert page.blocks.ssr_mode is False
+        assert "gradio_config" in httpx.get(page.url, trust_env=False).text

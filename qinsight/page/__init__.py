@@ -124,6 +124,7 @@ def launch(page: gr.Blocks, hosts: Iterable[str] = (), **where: Any) -> tuple[An
         i18n=I18N,
         favicon_path=ICON,
         pwa=True,
+        ssr_mode=False,  # Spaces would put a Node server in front, which the gate does not know
         run_history=False,  # else photos and replies are kept in the visitor's browser
         enable_monitoring=False,
         footer_links=["settings"],

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from qinsight.assess import Asked, ask, assessment
+from qinsight.assess import Asked, assessment
 from qinsight.folder import RAW_SUFFIXES
 from qinsight.page.host import Host
 from qinsight.page.line import Job
@@ -22,6 +22,7 @@ from qinsight.page.pictures import (
     words_of,
 )
 from qinsight.page.record import Record, assessed, nothing_to_take_home
+from qinsight.page.recordings import answers
 from qinsight.page.tab import AT_ONCE, PRIVATE, Tab, buttons
 from qinsight.page.uploads import BROWSER_FORMATS, Darkroom, photo_input, preview
 from qinsight.page.words import ENGLISH, Spoken, Words, label
@@ -168,12 +169,23 @@ class AssessTab(Tab):
         photo = self.darkroom.decode(path, max_pixels, stop)
         about = facts(photo, max_pixels, words)
         yield _State(words("and_then", facts=about, doing=words("looking")), photo, max_pixels)
-        thinking = words("and_then", facts=about, doing=words("thinking_status"))
+        recorded, states = answers(
+            self.host.recordings,
+            engine,
+            assessment(photo.image),
+            self.sampling,
+            max_pixels,
+            [path],
+            stop,
+        )
+        doing = words("replaying" if recorded else "thinking_status")
+        thinking = words("and_then", facts=about, doing=doing)
         asked: tuple[Asked, ...] = ()
-        for asked in ask(engine, assessment(photo.image), self.sampling, max_pixels=max_pixels, stop=stop):
+        for asked in states:
             yield _State(thinking, photo, max_pixels, asked)
         seconds = max((one.seconds for one in asked), default=0.0)
-        status = words("done", facts=about, seconds=seconds, model=engine.about.name)
+        ending = "recorded" if recorded else "done"
+        status = words(ending, facts=about, seconds=seconds, model=engine.about.name)
         yield _State(status, photo, max_pixels, asked)
 
     def _values(

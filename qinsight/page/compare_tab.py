@@ -9,13 +9,14 @@ from typing import Any
 
 import gradio as gr
 
-from qinsight.assess import Asked, ask, comparison, verdict
+from qinsight.assess import Asked, comparison, verdict
 from qinsight.errors import PhotoError, QInsightError
 from qinsight.page.assess_tab import EXAMPLES
 from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.pictures import facts, line, running_text, words_of
 from qinsight.page.record import Record, compared, nothing_to_take_home
+from qinsight.page.recordings import answers
 from qinsight.page.tab import AT_ONCE, PRIVATE, Tab, buttons
 from qinsight.page.uploads import Darkroom, photo_input, side_by_side
 from qinsight.page.words import ENGLISH, Spoken, Words, label
@@ -156,11 +157,15 @@ class CompareTab(Tab):
         yield _State(words("looking"))
         asked: tuple[Asked, ...] = ()
         requests = comparison(*(photo.image for photo in photos))
-        for asked in ask(engine, requests, self.sampling, max_pixels=max_pixels, stop=stop):
-            yield _State(words("thinking_status"), asked)
+        recorded, states = answers(
+            self.host.recordings, engine, requests, self.sampling, max_pixels, paths, stop
+        )
+        for asked in states:
+            yield _State(words("replaying" if recorded else "thinking_status"), asked)
         seconds = max((one.seconds for one in asked), default=0.0)
         sizes = " | ".join(facts(photo, max_pixels, words) for photo in photos)
-        yield _State(words("done", facts=sizes, seconds=seconds, model=engine.about.name), asked)
+        ending = "recorded" if recorded else "done"
+        yield _State(words(ending, facts=sizes, seconds=seconds, model=engine.about.name), asked)
 
     def _decoded(
         self, paths: list[str], words: Words, max_pixels: int, stop: threading.Event | None

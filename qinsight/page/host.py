@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from qinsight.checkpoint import Progress
 from qinsight.errors import EngineError, QInsightError, RequestFailed, Stopped
 from qinsight.page.line import Job, Line
+from qinsight.page.recordings import Recordings
 from qinsight.requests import About, Delta, Engine, Request, Sampling
 
 GREEDY = Sampling()
@@ -19,9 +20,17 @@ RELOAD_AFTER = 600  # seconds after a reload in which a crash does not lead to a
 class Host:
     """Loads an engine in the background, lets visitors wait for it, and stands them in line."""
 
-    def __init__(self, open_engine: Callable[[Progress], Engine], line: Line | None = None) -> None:
+    def __init__(
+        self,
+        open_engine: Callable[[Progress], Engine],
+        line: Line | None = None,
+        recordings: Recordings | None = None,
+        at_once: int = 1,
+    ) -> None:
         self._open = open_engine
         self.line = Line() if line is None else line
+        self._at_once = at_once  # questions in this process
+        self.recordings = recordings  # said again instead of asking, where the model's time is dear
         self._ready = threading.Event()
         self._engine: Engine | None = None
         self._shared = _Shared(self)
@@ -39,7 +48,7 @@ class Host:
         """Load the model; visitors wait meanwhile."""
         try:
             engine = self._open(self._progress)
-            self.line.at_once = max(1, engine.about.in_flight // 2)  # a photo is two questions
+            self.line.at_once = max(self._at_once, engine.about.in_flight // 2)  # a photo is two questions
             self._engine = engine
         except QInsightError as error:
             self._error = str(error)

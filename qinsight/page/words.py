@@ -148,6 +148,12 @@ PHRASES = {
         "{facts}；用时 {seconds:.1f} 秒，模型 {model}",
         "{facts}、{seconds:.1f} 秒、モデル {model}",
     ),
+    "replaying": ("A recorded reply …", "回放录制的回答…", "記録した回答を再生中…"),
+    "recorded": (
+        "{facts}; a recorded reply of {model}, {seconds:.1f} s when it was new",
+        "{facts}；模型 {model} 的录制回答，当时用时 {seconds:.1f} 秒",
+        "{facts}、モデル {model} の記録済みの回答（当時 {seconds:.1f} 秒）",
+    ),
     "of_five": ("of 5: {word}", "满分 5：{word}", "5 点満点：{word}"),
     "rating_1": ("bad", "很差", "非常に悪い"),
     "rating_2": ("poor", "较差", "悪い"),

@@ -1,9 +1,10 @@
 """ZeroGPU on Hugging Face Spaces: a GPU lent for the seconds of one question; elsewhere nothing changes.
 
-`import spaces` stands before torch in app.py. A question runs in a process forked from this one: what goes over is
+`get_ready` comes before torch is imported. A question runs in a process forked from this one: what goes over is
 pickled, and stopping is closing the stream, which the worker sees at its next word.
 """
 
+import importlib
 import importlib.util
 import os
 import re
@@ -13,11 +14,12 @@ from contextlib import closing
 
 import gradio as gr
 
-from qinsight.errors import RequestFailed, Stopped
+from qinsight.errors import QInsightError, RequestFailed, Stopped
 from qinsight.requests import About, Delta, Engine, Request, Sampling
 from qinsight.views import view_size
 
 GREEDY = Sampling()
+AT_ONCE = 4  # questions: each has a worker and a GPU of its own
 SECONDS_AT_LEAST = 8.0  # to get the weights onto the GPU and to read the words of the question
 SECONDS_PER_MEGAPIXEL = 3.0
 SECONDS_PER_TOKEN = 0.04  # 25 tokens a second, of a batch
@@ -28,6 +30,13 @@ def lent() -> bool:
     """Whether GPUs are lent here: the same words as the `spaces` package reads."""
     said = os.environ.get("SPACES_ZERO_GPU", "").lower()
     return said in ("1", "t", "true") and importlib.util.find_spec("spaces") is not None
+
+
+def get_ready() -> None:
+    """Let `spaces` put its own GPU in torch's place, which holds in this thread only."""
+    # else transformers reads weights in threads, which reach for a GPU that is not there yet
+    os.environ["HF_DEACTIVATE_ASYNC_LOAD"] = "1"
+    importlib.import_module("spaces")
 
 
 def seconds_needed(requests: Sequence[Request], sampling: Sampling, max_pixels: int | None) -> float:
@@ -44,9 +53,14 @@ def seconds_needed(requests: Sequence[Request], sampling: Sampling, max_pixels: 
 _engine: Engine | None = None  # where the forked worker finds the weights
 
 
-def _on_gpu(requests: Sequence[Request], sampling: Sampling, max_pixels: int | None) -> Iterator[Delta]:
+def _on_gpu(
+    requests: Sequence[Request], sampling: Sampling, max_pixels: int | None
+) -> Iterator[Delta | QInsightError]:
     assert _engine is not None
-    yield from _engine.stream(requests, sampling, max_pixels=max_pixels)
+    try:
+        yield from _engine.stream(requests, sampling, max_pixels=max_pixels)
+    except QInsightError as error:
+        yield error  # of one that is raised only the name of its class would come back
 
 
 class LentGpu:
@@ -55,6 +69,10 @@ class LentGpu:
     def __init__(self, engine: Engine) -> None:
         import spaces
 
+        from qinsight.engine import LocalEngine
+
+        if isinstance(engine, LocalEngine):
+            engine.load_all()  # what a worker loads is lost with it
         global _engine
         _engine = engine
         self._ask = spaces.GPU(_on_gpu, duration=seconds_needed)
@@ -77,10 +95,20 @@ class LentGpu:
         try:
             with closing(self._ask(requests, sampling, max_pixels)) as deltas:
                 for delta in deltas:
+                    if isinstance(delta, QInsightError):
+                        raise delta
                     yield delta
                     if stop is not None and stop.is_set():
                         raise Stopped("Stopped.")
-        except (
-            gr.Error
-        ) as error:  # no GPU free, or the visitor's time for today is used up; its words are HTML
-            raise RequestFailed(re.sub(r"<[^>]*>", "", str(error.message))) from error
+        except gr.Error as error:
+            raise RequestFailed(_told(error)) from error
+
+
+def _told(error: gr.Error) -> str:
+    """Why there is no answer: no GPU is free, the visitor's time for today is used up, or the worker broke."""
+    words = re.sub(r"<[^>]*>", "", str(error.message))  # it may be HTML
+    if error.title != "ZeroGPU worker error":
+        return words
+    if words == "GPU task aborted":
+        return "The GPU was needed for longer than was asked for. Try a smaller copy of the photo."
+    return "The model crashed on this question. Try another photo, or a smaller copy."

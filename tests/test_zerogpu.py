@@ -1,0 +1,390 @@
+"""A GPU that is lent for each question, and replies kept so that examples need none."""
+
+import importlib
+import json
+import multiprocessing
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+from conftest import ScriptedEngine
+from PIL import Image
+from test_api import A_FIRST, B_FIRST, DIAGNOSIS, SCORE, Page
+
+from qinsight.assess import ask, assessment, comparison, last
+from qinsight.engine import LocalEngine
+from qinsight.errors import EngineError, RequestFailed, Stopped
+from qinsight.page import build_page, launch, zerogpu
+from qinsight.page.assess_tab import EXAMPLES
+from qinsight.page.compare_tab import PAIRS
+from qinsight.page.host import Host
+from qinsight.page.line import Job
+from qinsight.page.recordings import Recordings, replay
+from qinsight.page.zerogpu import LentGpu, get_ready, lent, seconds_needed
+from qinsight.photos import load_photo
+from qinsight.requests import About, Delta, Engine, Finish, Request, Sampling
+
+# As the real package does it: in a forked process, arguments and results pickled, of errors only their names.
+SPACES = """
+import multiprocessing, pickle
+import gradio as gr
+
+asked = []
+
+def GPU(task, duration=None):
+    def run(connection, given):
+        try:
+            for found in task(*pickle.loads(given)):
+                connection.send(("yield", found))
+        except Exception as error:
+            connection.send(("error", type(error).__name__))
+        connection.send(("end", None))
+
+    def handler(*args):
+        asked.append(duration(*args))
+        ours, theirs = multiprocessing.Pipe()
+        fork = multiprocessing.get_context("fork")
+        worker = fork.Process(target=run, args=(theirs, pickle.dumps(args)), daemon=True)
+        worker.start()
+        try:
+            while True:
+                kind, value = ours.recv()
+                if kind == "end":
+                    return
+                if kind == "error":
+                    raise gr.Error(value, title="ZeroGPU worker error", print_exception=False)
+                yield value
+        finally:
+            worker.kill()
+            worker.join()
+
+    return handler
+"""
+
+
+@pytest.fixture
+def spaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A package of that name which lends a process instead of a GPU."""
+    (tmp_path / "lender").mkdir()
+    (tmp_path / "lender" / "spaces.py").write_text(SPACES)
+    monkeypatch.syspath_prepend(str(tmp_path / "lender"))
+    monkeypatch.delitem(sys.modules, "spaces", raising=False)
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    monkeypatch.setenv("HF_DEACTIVATE_ASYNC_LOAD", "")
+    yield importlib.import_module("spaces")
+    sys.modules.pop("spaces", None)
+
+
+@pytest.fixture(autouse=True)
+def uploads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Page]]:
+    pages = []
+
+    def serve(open_engine: Callable[..., Engine], **options: Any) -> Page:
+        host = Host(open_engine, **options)
+        host.load()
+        blocks = build_page(host)
+        _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True)
+        pages.append(blocks)
+        return Page(url, host, blocks)
+
+    yield serve
+    for page in pages:
+        page.close(verbose=False)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    Image.linear_gradient("L").resize((224, 168)).convert("RGB").save(path := tmp_path / "garden.png")
+    return path
+
+
+def of_size(width: int, height: int) -> list[Request]:
+    return assessment(Image.new("RGB", (width, height)))
+
+
+# --- whether, and for how long --------------------------------------------------------------------------
+
+
+def test_nothing_is_lent_unless_the_variable_says_so(spaces: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lent()
+    for value in ("", "0", "false", "no"):
+        monkeypatch.setenv("SPACES_ZERO_GPU", value)
+        assert not lent(), value
+    monkeypatch.delenv("SPACES_ZERO_GPU")
+    assert not lent()
+
+
+def test_nothing_is_lent_where_the_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert not lent()
+
+
+def test_a_larger_photo_asks_for_the_gpu_longer_and_no_photo_for_more_than_a_minute() -> None:
+    sampling = Sampling()
+    small, large = (seconds_needed(of_size(*size), sampling, None) for size in ((280, 280), (2800, 2800)))
+    assert small < large - 15
+    bounded = seconds_needed(of_size(8000, 6000), sampling, 1_003_520)
+    assert small < bounded < 30
+    three = [Image.new("RGB", (8000, 6000)) for _ in range(3)]
+    longest = seconds_needed(comparison(*three), Sampling(max_new_tokens=1 << 20), 1_003_520)
+    assert bounded < longest < 60
+
+
+def test_a_photo_that_two_questions_share_is_counted_once() -> None:
+    both = of_size(1000, 1000)
+    assert seconds_needed(both, Sampling(), None) == seconds_needed(both[:1], Sampling(), None)
+
+
+def test_shorter_replies_ask_for_less() -> None:
+    requests = of_size(280, 280)
+    assert (
+        seconds_needed(requests, Sampling(max_new_tokens=20), None)
+        < seconds_needed(requests, Sampling(), None) - 10
+    )
+
+
+def test_weights_are_read_in_one_thread_where_a_gpu_is_lent(spaces: Any) -> None:
+    """Torch is patched in one thread only: the others of transformers' reader looked for a real GPU."""
+    get_ready()
+    from transformers.core_model_loading import is_env_variable_true
+
+    assert is_env_variable_true("HF_DEACTIVATE_ASYNC_LOAD")
+
+
+# --- the same answers ---------------------------------------------------------------------------------------
+
+
+def test_the_page_answers_the_same_with_a_lent_gpu(
+    spaces: Any, served: Callable[..., Page], photo: Path
+) -> None:
+    found = []
+    for wrapped in (False, True):
+        for scripts, name, count in (([SCORE], "score", 1), ([A_FIRST, B_FIRST], "compare", 2)):
+            engine = ScriptedEngine(*scripts)
+            page = served(
+                lambda progress, engine=engine, wrapped=wrapped: LentGpu(engine) if wrapped else engine
+            )
+            last_state = page.answers(name, *[page.upload(photo)] * count)[-1]
+            found.append(last_state | {"seconds": 0})
+            assert (engine.asked == []) == wrapped  # with a lent GPU another process was asked
+    assert found[:2] == found[2:]
+    assert found[0]["rating"] == 4.25
+    assert len(spaces.asked) == 2
+
+
+def test_a_real_model_answers_the_same_with_a_lent_gpu(
+    engine: LocalEngine, spaces: Any, fixture_requests: dict[str, Request]
+) -> None:
+    requests, sampling = [fixture_requests["score"], fixture_requests["comparison"]], Sampling(8)
+    assert [*LentGpu(engine).stream(requests, sampling)] == [*engine.stream(requests, sampling)]
+
+
+def test_all_weights_are_in_memory_before_the_first_question(official: Path, spaces: Any) -> None:
+    engine = LocalEngine.open(str(official))
+    assert len(engine.about.details) == 1
+    LentGpu(engine)
+    assert sorted(engine.about.details) == ["comparison", "score_degradation"]
+
+
+def test_an_unreadable_photo_never_reaches_the_gpu(
+    spaces: Any, served: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = served(lambda progress: LentGpu(ScriptedEngine(SCORE)))
+    (tmp_path / "rubbish.jpg").write_bytes(b"rubbish")
+    for given in (page.upload(tmp_path / "rubbish.jpg"), "data:image/png;base64,AAAA"):
+        assert "expected a photo" in page.answers("score", given)[-1]["error"]
+    assert page.call("score", "/etc/passwd").status_code == 422
+    assert spaces.asked == []
+
+
+class Failing(ScriptedEngine):
+    """Raises what it is given."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(SCORE)
+        self.error = error
+
+    def stream(self, *args: Any, **options: Any) -> Iterator[Delta]:
+        yield Delta(0, "<think>")
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            RequestFailed("The model ran out of memory on this photo. Try a smaller copy."),
+            "ran out of memory",
+        ),
+        (EngineError("Expected another task."), "Expected another task."),
+        (RuntimeError("secret words"), "The model crashed on this question. Try another photo"),
+    ],
+)
+def test_a_workers_error_is_a_sentence_and_the_next_question_is_answered(
+    spaces: Any, error: Exception, told: str
+) -> None:
+    with pytest.raises((RequestFailed, EngineError), match=told) as raised:
+        [*LentGpu(Failing(error)).stream(of_size(64, 64))]
+    assert "secret" not in str(raised.value)
+    assert [*LentGpu(ScriptedEngine(SCORE)).stream(of_size(64, 64)[:1])][-1].finish is Finish.STOP
+
+
+@pytest.mark.parametrize(
+    ("message", "title", "told"),
+    [
+        ('You have exceeded your quota. <a href="x">Log in</a>', "ZeroGPU quota exceeded", "quota. Log in"),
+        ("GPU task aborted", "ZeroGPU worker error", "The GPU was needed for longer than was asked for."),
+    ],
+)
+def test_why_no_gpu_was_lent_is_told_without_markup(
+    spaces: Any, monkeypatch: pytest.MonkeyPatch, message: str, title: str, told: str
+) -> None:
+    def refuse(*args: Any) -> Iterator[Delta]:
+        raise gr.Error(message, title=title)
+        yield
+
+    monkeypatch.setattr(spaces, "GPU", lambda task, duration: refuse)
+    with pytest.raises(RequestFailed, match=told):
+        [*LentGpu(ScriptedEngine(SCORE)).stream(of_size(64, 64))]
+
+
+def test_stop_ends_a_question_at_its_next_word(spaces: Any) -> None:
+    job = Job()
+    words = LentGpu(ScriptedEngine(["and on "] * 1000)).stream(of_size(64, 64)[:1], stop=job)
+    next(words)
+    job.set()
+    with pytest.raises(Stopped):
+        next(words)
+    assert not multiprocessing.active_children()
+
+
+def test_several_questions_borrow_a_gpu_each(spaces: Any, served: Callable[..., Page]) -> None:
+    page = served(lambda progress: LentGpu(ScriptedEngine(SCORE)), at_once=zerogpu.AT_ONCE)
+    assert page.host.line.at_once == 4
+
+
+# --- examples without a GPU ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def preview() -> LocalEngine:
+    return LocalEngine.open("preview")
+
+
+def test_the_recorded_replies_are_the_models_own(preview: LocalEngine) -> None:
+    about, recordings = preview.about, Recordings()
+    for paths in [*((path,) for path in EXAMPLES), *PAIRS]:
+        photos = [load_photo(path) for path in paths]
+        requests = assessment(*photos) if len(photos) == 1 else comparison(*photos)
+        told = recordings.find(
+            about.name, about.max_pixels, Sampling(), requests, [str(path) for path in paths]
+        )
+        assert told is not None, paths
+        live = last(ask(preview, requests))
+        for old, new in zip(told, live, strict=True):
+            assert (old.text, old.tokens, old.answer) == (new.text, new.tokens, new.answer)
+            assert old.expected_rating == pytest.approx(new.expected_rating, abs=0.01)
+            assert old.severity_odds == pytest.approx(new.severity_odds, abs=0.01)
+
+
+def found(recordings: Recordings, *paths: Path, model: str = "Q-Insight preview", **options: Any) -> bool:
+    settings = Sampling(**options)
+    requests = (
+        of_size(64, 64) if len(paths) == 1 else [Request(one.task, one.photos) for one in of_size(64, 64)]
+    )
+    return recordings.find(model, 1_003_520, settings, requests, [str(path) for path in paths]) is not None
+
+
+def test_only_the_recorded_model_and_our_own_photos_are_replayed(tmp_path: Path) -> None:
+    recordings, cat = Recordings(), EXAMPLES[0].with_name("cat.jpg")
+    assert found(recordings, cat)
+    (copy := tmp_path / "cat.jpg").write_bytes(cat.read_bytes())
+    assert found(recordings, copy)
+    copy.write_bytes(EXAMPLES[0].with_name("rocket.jpg").read_bytes())
+    assert not found(recordings, copy)
+    assert not found(recordings, cat, model="ByteDance/Q-Insight")
+    assert not found(recordings, cat, temperature=1.0)
+    assert not found(recordings, cat, max_new_tokens=3)
+
+
+def test_a_replay_grows_to_the_recorded_reply_and_can_be_stopped() -> None:
+    requests = of_size(64, 64)
+    told = Recordings().find("Q-Insight preview", 1_003_520, Sampling(), requests, [str(EXAMPLES[0])])
+    assert told is not None
+    states = [*replay(told, job := Job())]
+    assert len(states) > 10
+    assert states[-1] == tuple(told)
+    assert all(one.answer is None for one in states[0])
+    assert all(told[0].text.startswith(state[0].text) for state in states)
+    job.set()
+    with pytest.raises(Stopped):
+        [*replay(told, job)]
+
+
+def clicked(page: Page, path: Path) -> list[list[Any]]:
+    """What the Assess tab shows after a click on an example, as its handlers give it."""
+    tab_run = next(f for f in page.blocks.fns.values() if f.name == "run" and len(f.inputs) == 1)
+    tab = tab_run.fn.__self__
+    request = gr.Request(session_hash="visitor", client=None, headers={})
+    tab.visits.turn_to("visitor", str(path))
+    return [values for values in tab.run(str(path), request) if isinstance(values, list)]
+
+
+def test_an_example_is_answered_without_the_gpu_and_the_page_says_so(
+    spaces: Any, served: Callable[..., Page]
+) -> None:
+    class Preview(ScriptedEngine):
+        @property
+        def about(self) -> About:
+            return About("Q-Insight preview", super().about.tasks, "bf16", "cuda")
+
+    engine = LentGpu(Preview(SCORE, DIAGNOSIS))
+    page = served(lambda progress: engine, recordings=Recordings())
+    shown = clicked(page, EXAMPLES[0].with_name("cat_blurred.jpg"))
+    assert "recorded reply of Q-Insight preview" in shown[-1][2]
+    assert any("A recorded reply …" in values[2] for values in shown)
+    assert "blur" in json.dumps(shown[-1][5]).lower()
+    assert spaces.asked == []
+
+
+def test_an_example_that_was_never_recorded_costs_the_gpu_once(
+    spaces: Any, served: Callable[..., Page], photo: Path
+) -> None:
+    page = served(lambda progress: LentGpu(ScriptedEngine(SCORE, DIAGNOSIS)), recordings=Recordings())
+    shown = [clicked(page, EXAMPLES[0])[-1] for _ in range(2)]
+    assert len(spaces.asked) == 1
+    assert "recorded reply of scripted" not in shown[0][2]
+    assert "recorded reply of scripted" in shown[1][2]
+    assert shown[0][6:8] == shown[1][6:8]
+    for _ in range(2):
+        clicked(page, photo)
+    assert len(spaces.asked) == 3
+
+
+def test_a_page_with_a_gpu_of_its_own_always_asks_the_model(served: Callable[..., Page]) -> None:
+    engine = ScriptedEngine(SCORE, DIAGNOSIS)
+    page = served(lambda progress: engine)
+    for _ in range(2):
+        assert "recorded" not in clicked(page, EXAMPLES[0])[-1][2]
+    assert len(engine.asked) == 2
+
+
+def test_recordings_are_written_as_they_are_read(tmp_path: Path) -> None:
+    old = Recordings()
+    about = About("Q-Insight preview", frozenset(), "fp32", "cpu")
+    (tmp_path / "replies").mkdir()
+    file = old.write(about, tmp_path / "replies")
+    (tmp_path / "photos").symlink_to(EXAMPLES[0].parent)
+    assert Recordings(tmp_path)._known == old._known
+    assert json.loads(file.read_text()) == json.loads(
+        (EXAMPLES[0].parents[1] / "replies" / file.name).read_text()
+    )
