@@ -44,10 +44,10 @@ CUE_RANGE = {
 }
 LOGARITHMIC = ("noise", "chroma", "specks", "blocking", "sharpness")
 
-# How often a kind is drawn within its family. JPEG 2000 is rare because it takes ten times as long.
+# How often a kind is drawn within its family. The three compressions look nothing alike, so each is shown as often.
 KIND_SHARE = {
     "noise": {"white_noise": 4, "colour_noise": 2, "impulse_noise": 2, "multiplicative_noise": 2},
-    "compression": {"jpeg": 11, "webp": 7, "jpeg2000": 2},
+    "compression": {"jpeg": 1, "webp": 1, "jpeg2000": 1},
     "blur": {"gaussian_blur": 4, "lens_blur": 3, "motion_blur": 3},
     "darken": {"gamma": 1, "underexposure": 1, "shift": 1},
 }
