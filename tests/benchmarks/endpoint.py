@@ -6,7 +6,8 @@ A small server in a process of its own takes each photo and answers with `--toke
 alternatives beside each where they are asked for, as vLLM does: in a stream, or in one piece. Printed are CPU
 milliseconds of this process per photo, all its threads, the least of `--rounds`: what a folder is asked (score and
 diagnosis of each photo), with a photo of 56 x 56 pixels (the asking itself) and of 1 megapixel (with encoding and
-sending); the parts of making a photo ready; and `rank_folder` as a whole.
+sending); the same requests sent and received by bare httpx2, nothing read; the parts of making a photo ready; and
+`rank_folder` as a whole.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import httpx2
 from PIL import Image
 
 from qinsight.endpoint import EndpointEngine
@@ -120,6 +122,41 @@ def ask(engine: EndpointEngine, picture: Image.Image, photos: int, sampling: Sam
     assert given == sampling.max_new_tokens * len(requests), given
 
 
+def send_bare(
+    engine: EndpointEngine, picture: Image.Image, photos: int, sampling: Sampling, at_once: int
+) -> None:
+    """As many requests of the same size with the same replies, by nothing but the HTTP client."""
+    context = httpx2.create_ssl_context()
+    url = f"data:image/png;base64,{encode(picture, MAX_PIXELS, near=True).decode()}"
+    bodies = [
+        json.dumps(
+            {
+                "messages": [
+                    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}, task]}
+                ],
+                "max_tokens": sampling.max_new_tokens,
+                **({"logprobs": True, "top_logprobs": 20} if task == "rating" else {}),
+            }
+        ).encode()
+        for task in ("rating", "severity")
+    ]
+    waiting = iter(bodies * photos)
+
+    async def one_by_one() -> None:
+        async with httpx2.AsyncClient(verify=context, timeout=None) as client:
+            for body in waiting:
+                async with client.stream(
+                    "POST", f"{engine.address}/chat/completions", content=body
+                ) as answer:
+                    async for _ in answer.aiter_bytes():
+                        pass
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(one_by_one() for _ in range(at_once)))
+
+    asyncio.run(all_of_them())
+
+
 def rank(engine: EndpointEngine, shoot: Path, sampling: Sampling) -> None:
     with tempfile.TemporaryDirectory() as out:
         rows = [state.row for state in rank_folder(engine, shoot, Path(out), sampling=sampling)]
@@ -158,6 +195,10 @@ def main() -> None:
                 print(
                     f"{name}, two questions, {options.tokens} tokens, {kind}: {spent:.2f} ms of CPU a photo"
                 )
+            spent = cpu_of(
+                lambda p=picture: send_bare(engine, p, count, sampling, options.in_flight), rounds, count
+            )
+            print(f"{name}, the same by bare httpx2, nothing read: {spent:.2f} ms of CPU a photo")
         with tempfile.TemporaryDirectory() as place:
             for number in range(count):  # a folder asks only once about the same bytes
                 large.paste((number, number, number), (0, 0, 16, 16))
