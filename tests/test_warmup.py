@@ -30,7 +30,7 @@ SMALL = Recipe(
 @pytest.fixture(scope="session")
 def photos() -> list[Image.Image]:
     """Six pictures of overlapping discs: edges, flat parts and texture, as in photos."""
-    return [_discs(seed) for seed in range(6)]
+    return [discs(seed) for seed in range(6)]
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +38,7 @@ def preview() -> LocalEngine:
     return LocalEngine.open("preview", Device.CPU)
 
 
-def _discs(seed: int, width: int = 320, height: int = 240) -> Image.Image:
+def discs(seed: int, width: int = 320, height: int = 240) -> Image.Image:
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     pixels = np.full((height, width, 3), 128.0)
@@ -242,7 +242,7 @@ def test_the_chat_template_writes_what_the_published_one_writes(order: Order) ->
 def test_the_preview_checkpoint_answers_each_task_in_its_own_form(
     preview: LocalEngine, size: tuple[int, int]
 ) -> None:
-    photo = _discs(3, *size)
+    photo = discs(3, *size)
     noisy = degrade(photo, "noise", 4, np.random.default_rng(0)).image
     requests = [
         Request(Task.SCORE, (noisy,)),

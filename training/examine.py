@@ -1,4 +1,5 @@
-"""The preview checkpoint on photos it never saw: how often it is right, beside chance, poor rows included.
+"""The preview checkpoint on photos it never saw: how often it is right, beside what 28 statistics and boosted trees make
+of the same views, and beside chance; poor rows included.
 
 Every held-out photo is asked about whole, as the page sends it: 24 times degraded or clean (each distortion
 at each level once), at a random size up to its own, through the engine that the app uses.
@@ -14,15 +15,25 @@ import numpy as np
 from PIL import Image
 from scipy import stats
 
-from qinsight.answers import Clean, Comparison, Degradation, Score, Winner, read_answer, read_reply
+from qinsight.answers import (
+    Clean,
+    Comparison,
+    Degradation,
+    Distortion,
+    Score,
+    Severity,
+    Winner,
+    read_answer,
+    read_reply,
+)
 from qinsight.checkpoint import Device
 from qinsight.engine import LocalEngine
 from qinsight.errors import AnswerError
 from qinsight.prompts import Task
 from qinsight.requests import Request, Sampling
-from training import lessons
-from training.degrade import DISTORTIONS, SEVERITIES, Degraded, degrade, leave_clean
-from training.photos import list_photos, open_photo
+from training import classical, lessons
+from training.degrade import DISTORTIONS, SEVERITIES, Degraded, degrade, degrade_at, leave_clean
+from training.photos import open_photos
 
 CLEAR_DIFFERENCE = 0.7  # in mean opinion score
 BATCH = 16
@@ -32,6 +43,11 @@ SIZES = (
     *((56, 56), (112, 84), (224, 168), (448, 336), (640, 480), (896, 672), (1120, 840), (1277, 783)),
     *((56, 224), (224, 56), (160, 640), (640, 160), (500, 2000), (2000, 500), (4000, 3000)),
 )
+
+# One kind of each family, at strengths that grow in even steps from level 1 to level 5.
+LADDERS = {"blur": "gaussian_blur", "compression": "jpeg", "noise": "white_noise", "darken": "underexposure"}
+RUNGS = 9
+LADDER_TOKENS = 150
 
 Answered = Score | Degradation | Clean | Comparison | None
 
@@ -49,22 +65,29 @@ def examine(folder: Path, photos: Path, seed: int, size: Size = Size()) -> str:
     """All numbers of a checkpoint as a Markdown table."""
     began = time.monotonic()
     engine = LocalEngine.open(str(folder), Device.CPU)
-    held = [photo for photo in list_photos(photos) if photo.held_out][:: size.every]
-    originals = [Image.fromarray(open_photo(photos, photo)) for photo in held]
+    originals = open_photos(photos, held_out=True)[:: size.every]
     rng = np.random.default_rng((seed, 2026))
     views = [view for photo in originals for view in whole_views(photo, rng)]
     both = ask(
         engine, [Request(task, (view.image,)) for view in views for task in (Task.DEGRADATION, Task.SCORE)]
     )
     rows = [*_degradations(both[::2], views), *_ratings(both[1::2], views)]
+    trees = _classical(photos, views, seed) if classical.available() else []
+    beside = [value for _, value, _ in trees] + [""] * len(rows)
     rows += _comparisons(engine, views, size.pairs, rng)
     rows += _with_reference(engine, originals, size.triples, rng)
     rows += _every_size(engine, originals, rng)
-    head = f"{len(held)} held-out photos, {len(views)} views, {(time.monotonic() - began) / 60:.1f} minutes"
-    lines = [f"{name} | {value} | {chance}" for name, value, chance in rows]
-    return "\n".join(
-        [head, "", "| what | ours | chance |", "| --- | --- | --- |", *(f"| {line} |" for line in lines)]
+    rows += _ladders(engine, originals, rng)
+    beside += [""] * len(rows)
+    head = (
+        f"{len(originals)} held-out photos, {len(views)} views, {(time.monotonic() - began) / 60:.1f} minutes"
     )
+    lines = [
+        f"| {name} | {value} | {other} | {chance} |"
+        for (name, value, chance), other in zip(rows, beside, strict=False)
+    ]
+    titles = ["| what | ours | 28 statistics, boosted trees | chance |", "| --- | --- | --- | --- |"]
+    return "\n".join([head, "", *titles, *lines])
 
 
 def whole_views(photo: Image.Image, rng: np.random.Generator) -> Iterator[Degraded]:
@@ -192,6 +215,44 @@ def _with_reference(
             f"{max(Counter(truth).values()) / number:.3f}",
         ),
     ]
+
+
+def _classical(photos: Path, views: list[Degraded], seed: int) -> list[tuple[str, str, str]]:
+    """The same rows for the classical reference, which has learnt from the training photos."""
+    trees = classical.Classical(open_photos(photos, held_out=False), seed)
+    named, opinions = trees.look(views)
+    answers: list[Answered] = [
+        Clean() if name == "null" else Degradation(Distortion(name), Severity(severity))
+        for name, severity in named
+    ]
+    rows = _degradations(answers, views)
+    return rows + _ratings([Score(float(np.clip(opinion, 1, 5))) for opinion in opinions], views)
+
+
+def _ladders(
+    engine: LocalEngine, photos: list[Image.Image], rng: np.random.Generator
+) -> Iterator[tuple[str, str, str]]:
+    """How well the ratings fall while a photo gets worse step by step, clean at first."""
+    positions = np.linspace(1, 5, RUNGS)
+    for distortion, kind in LADDERS.items():
+        asked = []
+        for photo in photos:
+            smaller = _resized(photo, min(1, (LADDER_TOKENS * lessons.UNIT**2 / _area(photo)) ** 0.5))
+            worse = [degrade_at(smaller, kind, float(at), round(at), rng).image for at in positions]
+            asked += [Request(Task.SCORE, (view,)) for view in (smaller, *worse)]
+        answers = ask(engine, asked)
+        found, unread = [], 0
+        for start in range(0, len(answers), RUNGS + 1):
+            said = [
+                (step, one.rating)
+                for step, one in enumerate(answers[start : start + RUNGS + 1])
+                if isinstance(one, Score)
+            ]
+            unread += RUNGS + 1 - len(said)
+            varied = len({rating for _, rating in said}) > 1
+            found.append(-stats.spearmanr(*zip(*said, strict=True)).statistic if varied else 0.0)
+        name = f"ladder of growing {distortion} ({kind}, {RUNGS} strengths): ratings fall, median SRCC"
+        yield f"{name} ({unread} unreadable)", f"{np.median(found):.3f}", "0"
 
 
 def _every_size(

@@ -127,9 +127,9 @@ def measure(photo: Image.Image) -> dict[str, float]:
     """The physical cues of a photo, each a plain statistic that anybody can compute again."""
     pixels = np.asarray(photo, np.float32) / 255
     luma = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
-    roughness = np.abs(_laplacian(luma))
-    colours = np.abs(_laplacian(pixels[..., 0] - pixels[..., 1]))
-    sample = roughness.ravel()[:: max(1, roughness.size // 40_000)]
+    rough = roughness(luma)
+    colours = roughness(pixels[..., 0] - pixels[..., 1])
+    sample = rough.ravel()[:: max(1, rough.size // 40_000)]
     step = (float(np.abs(np.diff(luma, axis=0)).mean()) + float(np.abs(np.diff(luma, axis=1)).mean())) / 2
     middle, high, highest = np.quantile(sample, (0.5, 0.98, 0.997))
     return {
@@ -144,6 +144,12 @@ def measure(photo: Image.Image) -> dict[str, float]:
         "shadows": float((luma < 0.1).mean()),
         "contrast": float(luma.std()),
     }
+
+
+def roughness(plane: np.ndarray) -> np.ndarray:
+    """How far each pixel but the outermost is from its four neighbours, in levels of the plane (Laplacian)."""
+    inner = plane[1:-1, 1:-1]
+    return np.abs(plane[:-2, 1:-1] + plane[2:, 1:-1] + plane[1:-1, :-2] + plane[1:-1, 2:] - 4 * inner)
 
 
 def degradation_reply(view: View) -> str:
@@ -200,12 +206,7 @@ def _crop(photo: Image.Image, width: int, height: int, rng: np.random.Generator)
 
 def _has_texture(view: Image.Image) -> bool:
     luma = np.asarray(view.convert("L"), np.float32) / 255
-    return bool((np.abs(_laplacian(luma)) > 0.03).mean() > 0.08)
-
-
-def _laplacian(plane: np.ndarray) -> np.ndarray:
-    inner = plane[1:-1, 1:-1]
-    return plane[:-2, 1:-1] + plane[2:, 1:-1] + plane[1:-1, :-2] + plane[1:-1, 2:] - 4 * inner
+    return bool((roughness(luma) > 0.03).mean() > 0.08)
 
 
 def _blocking(luma: np.ndarray) -> float:

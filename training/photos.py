@@ -228,6 +228,26 @@ def open_photo(folder: Path, photo: Photo) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
+def open_photos(folder: Path, *, held_out: bool, at_least: int = 1) -> list[Image.Image]:
+    """All photos of one split; SystemExit with the list where some cannot be read or there are too few."""
+    images, broken = [], []
+    wanted = [photo for photo in list_photos(folder) if photo.held_out == held_out]
+    for photo in wanted:
+        try:
+            images.append(Image.fromarray(open_photo(folder, photo)))
+        except (OSError, ValueError) as error:
+            broken.append(f"  {folder / photo.file}: {error}")
+    if broken:
+        raise SystemExit("\n".join([f"{len(broken)} of {len(wanted)} photos cannot be read:", *broken]))
+    if len(images) < at_least:
+        split = "held-out" if held_out else "training"
+        names = ", ".join(photo.file for photo in wanted) or "none"
+        raise SystemExit(
+            f"expected at least {at_least} {split} photos in {folder}, got {len(wanted)}: {names}"
+        )
+    return images
+
+
 def credit(photos: list[Photo]) -> str:
     """Who made the photographs of a training set, as a Markdown page: package, licence, author, names."""
     learnt = [photo for photo in photos if not photo.held_out]

@@ -30,7 +30,9 @@ from qinsight.prompts import Order, Task, build_messages
 from training import lessons, tiny
 from training.degrade import SEVERITIES
 from training.lessons import CLASSES, CUES, View
-from training.photos import list_photos, open_photo
+from training.photos import open_photos
+
+FEWEST_PHOTOS = 3  # of fewer, the degradation cannot be told from the subject
 
 
 @dataclass(frozen=True)
@@ -354,8 +356,7 @@ def _work(rank: int, photos: Path, out: Path, recipe: Recipe) -> None:
     if recipe.workers > 1:
         meeting = f"file://{(out / 'meeting').resolve()}"
         dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=recipe.workers)
-    training = [photo for photo in list_photos(photos) if not photo.held_out]
-    worker = Warmup([Image.fromarray(open_photo(photos, photo)) for photo in training], recipe, rank)
+    worker = Warmup(open_photos(photos, held_out=False, at_least=FEWEST_PHOTOS), recipe, rank)
     if (out / "state.pt").exists():
         worker.resume(torch.load(out / "state.pt", weights_only=True))
     saved, recent = worker.seconds, []
