@@ -41,14 +41,18 @@ def published(engine: LocalEngine, request: Request, sampling: Sampling, max_pix
         weights = load(ours.checkpoint, Device(ours.device.type), ours.precision)
         STOCK[part] = weights, load_processor(ours.checkpoint.folder)
     weights, processor = STOCK[part]
-    messages = build_messages(request.task, reference=request.reference, order=weights.checkpoint.order)
-    text = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    views = [view(photo, max_pixels) for photo in request.photos]
-    inputs = processor(text=[text], images=views, return_tensors="pt").to(weights.device)
+    inputs = prompt(weights, processor, request, max_pixels)
     with torch.inference_mode():
         ids = weights.model.generate(**inputs, max_new_tokens=sampling.max_new_tokens, do_sample=False)
     new = ids[:, inputs["input_ids"].shape[1] :]
     return processor.batch_decode(new, skip_special_tokens=True, clean_up_tokenization_spaces=False)[0]
+
+
+def prompt(weights: Weights, processor: Any, request: Request, max_pixels: int) -> Any:
+    messages = build_messages(request.task, reference=request.reference, order=weights.checkpoint.order)
+    text = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    views = [view(photo, max_pixels) for photo in request.photos]
+    return processor(text=[text], images=views, return_tensors="pt").to(weights.device)
 
 
 STOCK: dict[str, tuple[Weights, Any]] = {}  # as transformers loads them
@@ -90,6 +94,35 @@ def compare(
     )
 
 
+def speeds(engine: LocalEngine, request: Request, sampling: Sampling, rounds: int) -> None:
+    """Tokens a second of one request alone: those of photo and question until the first of the reply, then the rest."""
+    max_pixels = engine.about.max_pixels
+    times: dict[str, list[tuple[float, float]]] = {"ours": [], "plain generate": []}
+    for turn in range(rounds + 1):
+        started = time.perf_counter()
+        first, tokens = None, 0
+        for delta in engine.stream([request], sampling, max_pixels=max_pixels):
+            first = first or time.perf_counter()
+            tokens += delta.tokens
+        end = time.perf_counter()
+        published(engine, request, Sampling(1), max_pixels)
+        middle = time.perf_counter()
+        published(engine, request, sampling, max_pixels)
+        last_word = time.perf_counter()
+        if turn and first:
+            times["ours"].append((first - started, end - first))
+            times["plain generate"].append((middle - end, last_word - middle - (middle - end)))
+    weights, processor = STOCK[engine._model.part_for(request)]
+    read = prompt(weights, processor, request, max_pixels)["input_ids"].shape[1]
+    for name, pairs in times.items():
+        prefill, decode = (statistics.median(part) for part in zip(*pairs, strict=True))
+        print(
+            f"{name:16} prefill {read / prefill:6.0f} tokens/s, decode {(tokens - 1) / decode:5.0f} tokens/s",
+            end="; ",
+        )
+    print(f"{read} and {tokens} tokens, 1 megapixel, one question")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -117,6 +150,7 @@ def main() -> None:
         )
         pairs = [comparison(a, b) for a, b in zip(chosen[::2], chosen[1::2], strict=True)]
         compare(f"both orders, {size}", engine, pairs, sampling, options.rounds)
+    speeds(engine, assessment(large[0])[0], sampling, options.rounds)
     print(f"peak memory of this process {psutil.Process().memory_info().rss / 1e6:.0f} MB now")
 
 
