@@ -4,10 +4,14 @@ import base64
 import contextlib
 import json
 import os
+import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,7 @@ from test_page import PatientEngine, eventually
 from qinsight.page import build_page, launch
 from qinsight.page.host import Host
 from qinsight.page.line import Line
+from qinsight.page.uploads import scratch_folder
 from qinsight.requests import Engine
 
 SCORE = ["<think>Fine de", "tail.</think><answer>", '{"rating": 4.25}', "</answer>"]
@@ -283,6 +288,23 @@ def test_a_cancelled_job_frees_the_model_within_half_a_second(photo: Path) -> No
         assert seconds_until(engine.stopped) < 0.5
         eventually(lambda: len(page.host.line) == 0, 1)
         client.close()
+
+
+def test_a_job_is_cancelled_by_its_event_whatever_else_the_call_says(
+    photo: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    engine = patient()
+    with served(engine) as page:
+        for number in range(5):
+            event = page.call("score", page.upload(photo)).json()["event_id"]
+            with page.http.stream("GET", f"call/score/{event}") as stream:
+                eventually(lambda number=number: len(engine.asked) == number + 1)
+                body = {"session_hash": "somebody", "fn_index": 0, "event_id": event}
+                assert page.http.post("cancel", json=body).status_code == 200
+                stream.read()
+            eventually(lambda: len(page.host.line) == 0, 1)
+        eventually(lambda: not page.blocks._queue.event_ids_to_events, 2)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_cancelled_job_that_still_waits_never_asks_the_model(photo: Path) -> None:
@@ -567,6 +589,15 @@ def test_uploads_are_deleted_when_their_time_is_over_used_or_not(photo: Path, up
         assert all(one.exists() for one in examples)
 
 
+def test_folders_for_visitors_come_and_go_at_the_same_time() -> None:
+    def come_and_go(_: int) -> None:
+        for _ in range(300):
+            shutil.rmtree(scratch_folder())
+
+    with ThreadPoolExecutor(4) as visitors:
+        assert [*visitors.map(come_and_go, range(4))] == [None] * 4
+
+
 def test_an_upload_without_a_length_or_past_the_limit_is_refused() -> None:
     with served(ScriptedEngine(SCORE)) as page:
         parts = iter([b"x"])
@@ -642,3 +673,95 @@ def test_a_space_serves_the_page_itself(monkeypatch: pytest.MonkeyPatch) -> None
     with served(ScriptedEngine(SCORE)) as page:
         assert page.blocks.ssr_mode is False
         assert "gradio_config" in httpx.get(page.url, trust_env=False).text
+
+
+# --- what the README says -------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[1]
+
+
+def readme_example(language: str, url: str) -> str:
+    """The code under the README's heading on programs, asked of this page."""
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("\n## Ask it from a program\n")[1]
+    code = section.split(f"```{language}\n")[1].split("```")[0]
+    assert "http://127.0.0.1:7860" in code
+    return code.replace("http://127.0.0.1:7860", url)
+
+
+def ran(*command: str) -> str:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
+def test_the_readmes_curl_example_streams_an_answer() -> None:
+    with served(PatientEngine(SCORE)) as page:
+        told = ran("bash", "-euc", readme_example("sh", page.url))
+    events = [line.removeprefix("data: ") for line in told.splitlines() if line.startswith("data: ")]
+    states = [json.loads(event)[0] for event in events if event != "null"]
+    assert {"Fine de", "Fine detail."} <= {state["thinking"] for state in states}
+    assert (states[-1]["photo"], states[-1]["rating"]) == ("cat_blurred.jpg", 4.25)
+
+
+def test_the_readmes_python_example_prints_the_thinking_and_the_answer() -> None:
+    with served(PatientEngine(DIAGNOSIS)) as page:
+        told = ran(sys.executable, "-c", readme_example("python", page.url))
+    assert "The edges are soft." in told
+    assert told.splitlines()[-1] == "blur obvious"
+
+
+# --- behind a proxy -------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def proxied(url: str, name: str) -> Iterator[str]:
+    """A proxy that has the page at /q-insight, under a name of its own."""
+    import http.server
+
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def forward(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            path = self.path.removeprefix("/q-insight") or "/"
+            headers = {key: value for key, value in self.headers.items() if key.lower() != "host"} | {
+                "host": name
+            }
+            with httpx.stream(
+                self.command, url + path, headers=headers, content=body, trust_env=False, timeout=30
+            ) as answer:
+                self.send_response(answer.status_code)
+                for key, value in answer.headers.items():
+                    if key not in ("transfer-encoding", "content-length", "connection", "content-encoding"):
+                        self.send_header(key, value)
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    for part in answer.iter_bytes():
+                        self.wfile.write(part)
+                        self.wfile.flush()
+
+        do_GET = do_POST = do_HEAD = forward
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/q-insight"
+    finally:
+        server.shutdown()
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_the_page_and_its_api_work_behind_a_proxy_with_a_path(photo: Path, full: bool) -> None:
+    root = "https://lab.example/q-insight" if full else "/q-insight"
+    with (
+        served(PatientEngine(SCORE), root_path=root, hosts=["lab.example"]) as page,
+        proxied(page.url, "lab.example") as url,
+    ):
+        html = httpx.get(url + "/", trust_env=False).text
+        assert "/q-insight" in html
+        assert f'"{page.url}' not in html
+        through = Page(url, page.host, page.blocks)
+        states = through.answers("score", through.upload(photo))
+        assert states[-1]["rating"] == 4.25
+        assert len(states) > 2

@@ -4,17 +4,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 from conftest import ScriptedEngine
 from PIL import Image
 
 from qinsight.errors import EngineError, RequestFailed, Stopped
-from qinsight.page import background
+from qinsight.page import background, build_page
 from qinsight.page.background import in_background
 from qinsight.page.host import Host
 from qinsight.page.line import Job, Line, LineFull, TooMany, place_words
+from qinsight.page.steady import AS_IT_IS
 from qinsight.prompts import Task
 from qinsight.requests import Delta, Engine, Request
 
@@ -199,14 +202,14 @@ def test_the_place_in_line_is_told_as_the_status_and_then_the_work_goes_on() -> 
 
 
 def test_a_place_far_back_is_told_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "HEARTBEAT", 0.5)
+    monkeypatch.setattr(background, "FAR", 0.5)
     line, go = Line(), threading.Event()
     crowd = [Job(str(number)) for number in range(30)]
 
     def running(job: Job) -> None:
         with line.turn(job):
             go.wait(5)
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     for number, job in enumerate(crowd):
         threading.Thread(target=running, args=(job,), daemon=True).start()
@@ -224,6 +227,59 @@ def test_a_place_far_back_is_told_less_often(monkeypatch: pytest.MonkeyPatch) ->
     assert seen[-1] == "Thinking …"
     assert len(seen) <= 10
     assert any(place_words(number) in seen for number in (1, 2, 3))
+
+
+def test_a_place_far_back_is_told_in_the_end_though_nothing_else_happens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(background, "FAR", 0.3)
+    served, job = Served(Line()), Job("me")
+    crowd = [Job(str(number)) for number in range(9)]
+    for one in crowd:
+        served.ask(one, one.visitor)
+
+    def work(job: Job) -> Iterator[State]:
+        yield State("Looking …")
+        with served.line.turn(job):
+            yield State("Thinking …")
+
+    states = in_background(work, job)
+    while (state := next(states)) is None or state.status != place_words(9):
+        pass
+    crowd[8].set()
+    started = time.monotonic()
+    assert next(states) == State(place_words(8))
+    assert time.monotonic() - started < 2
+    states.close()
+    served.finish()
+
+
+def test_an_update_while_waiting_leaves_buttons_and_picture_as_they_are() -> None:
+    """A `gr.skip()` costs the server a millisecond or two, for each component of each update."""
+    page = build_page(Host(lambda progress: ScriptedEngine(SCORE)))
+    photo = str(Path(__file__).parents[1] / "examples" / "photos" / "cat.jpg")
+    visitor = gr.Request(session_hash="visitor", client=None, headers={})
+    questions = {f.fn.__self__.__class__.__name__: f for f in page.fns.values() if f.name == "run"}
+    for name in ("AssessTab", "CompareTab"):
+        question = questions[name]
+        photos = [photo] if len(question.inputs) == 1 else [photo, photo, None]
+        question.fn.__self__.visits.turn_to("visitor", photo if len(photos) == 1 else tuple(photos))
+        states = question.fn(*photos, visitor)
+        next(states)
+        waiting = next(states)  # the model is not loaded yet
+        assert gr.skip() not in waiting
+        assert not any(isinstance(value, gr.blocks.Block) for value in waiting)
+        for component, value in zip(question.outputs, waiting, strict=True):
+            if value is AS_IT_IS:
+                assert component.postprocess(value) == gr.skip()
+        assert AS_IT_IS in waiting
+        states.close()
+
+
+def test_gradios_queue_is_not_asked_a_thousand_times_a_second() -> None:
+    queue = build_page(Host(lambda progress: ScriptedEngine(SCORE)))._queue
+    assert queue.sleep_when_free >= 0.01
+    assert queue.progress_update_sleep_when_free >= 0.05
 
 
 # --- a model that breaks ----------------------------------------------------------------------------------

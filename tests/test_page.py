@@ -20,7 +20,7 @@ from PIL import Image
 from test_folder import PixelEngine
 
 from qinsight.errors import EngineError, Stopped
-from qinsight.page import build_page, launch
+from qinsight.page import background, build_page, launch
 from qinsight.page.background import Visits, in_background
 from qinsight.page.host import Host
 from qinsight.page.line import Job
@@ -543,7 +543,8 @@ def test_what_background_work_raises_reaches_its_reader_after_its_last_state() -
     assert seen[-1] == "half"
 
 
-def test_silent_background_work_gives_a_heartbeat() -> None:
+def test_silent_background_work_gives_a_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "HEARTBEAT", 0.2)
     go = threading.Event()
 
     def work(stop: threading.Event) -> Iterator[str]:

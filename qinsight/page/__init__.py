@@ -93,6 +93,8 @@ def build_page(
         page.unload(spoken.forget)
         Api(host, darkroom, sampling, max_pixels).publish()
     page.queue(max_size=4 * LONGEST, default_concurrency_limit=4, api_open=False)
+    # Gradio looks a thousand times a second whether there is something to do, on Windows twenty times.
+    page._queue.sleep_when_free, page._queue.progress_update_sleep_when_free = 0.01, 0.1
     page.model_host = host
     return page
 

@@ -21,8 +21,9 @@ from qinsight.page.pictures import (
     running_text,
     words_of,
 )
-from qinsight.page.record import Record, assessed, nothing_to_take_home
+from qinsight.page.record import Record, assessed, nothing_new_to_take_home, nothing_to_take_home
 from qinsight.page.recordings import answers
+from qinsight.page.steady import AS_IT_IS, Button
 from qinsight.page.tab import AT_ONCE, PRIVATE, Tab, buttons
 from qinsight.page.uploads import BROWSER_FORMATS, Darkroom, photo_input, preview
 from qinsight.page.words import ENGLISH, Spoken, Words, label
@@ -60,10 +61,8 @@ class AssessTab(Tab):
             with gr.Column(min_width=320):
                 self.photo = photo_input(label("photo"), "photo", 380)
                 with gr.Row():
-                    self.button = gr.Button(
-                        label("assess"), variant="primary", elem_id="assess", min_width=100
-                    )
-                    self.stop = gr.Button(label("stop"), elem_id="stop", interactive=False, min_width=100)
+                    self.button = Button(label("assess"), variant="primary", elem_id="assess", min_width=100)
+                    self.stop = Button(label("stop"), elem_id="stop", interactive=False, min_width=100)
                     self.raw = gr.UploadButton(
                         label("raw"),
                         file_types=[*RAW_SUFFIXES, ".heic", ".heif", ".tif", ".tiff"],
@@ -200,12 +199,12 @@ class AssessTab(Tab):
     ) -> list[Any]:
         """Values of `outputs`."""
         score, diagnosis = state.asked if len(state.asked) == 2 else (None, None)
-        take_home = [gr.skip()] * len(self.record.outputs) if running is None else nothing_to_take_home()
+        take_home = nothing_new_to_take_home() if running is None else nothing_to_take_home()
         if running is False and source and self.host.engine and state.asked:
             take_home = assessed(words, Path(source).name, state.asked, self.host.engine.about.name)
         return [
             source,
-            picture or gr.skip(),
+            picture or AS_IT_IS,
             words.remark(state.status),
             problem,
             gauge_value(score, words),

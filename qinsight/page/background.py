@@ -15,8 +15,9 @@ from qinsight.page.line import Job, place_words
 
 State = TypeVar("State")
 
-HEARTBEAT = 5.0  # seconds without news after which Gradio may notice that a visitor left of whom nobody told
-NEAR = 5  # places in line from which on each step forward is told at once; further back, once a heartbeat
+HEARTBEAT = 30.0  # seconds without news after which Gradio may notice that a visitor left of whom nobody told
+NEAR = 5  # places in line from which on each step forward is told at once
+FAR = 5.0  # seconds between two such steps further back
 PACE = 0.07  # seconds between two updates: every one costs the server and the browser milliseconds
 
 
@@ -50,15 +51,15 @@ def in_background(work: Callable[[Job], Iterator[State]], job: Job) -> Iterator[
     inside = contextvars.copy_context().run
     threading.Thread(target=inside, args=(produce,), name="qinsight-work", daemon=True).start()
     shown: tuple[State | None, int | None] = (None, None)
-    shown_at = 0.0
+    shown_at, far = 0.0, False
     try:
         while True:
-            fresh = news.wait(HEARTBEAT)
+            fresh = news.wait(FAR if far else HEARTBEAT)
             news.clear()
             done = outcome.done()
             newest, before = states[-1] if states else None, None if done else job.before
             states[:-1] = []
-            far = before is not None and before > NEAR and time.monotonic() - shown_at < HEARTBEAT
+            far = before is not None and before > NEAR and time.monotonic() - shown_at < FAR
             if newest is not None and not far and not (newest is shown[0] and before == shown[1]):
                 shown, shown_at = (newest, before), time.monotonic()
                 yield newest if before is None else _in_line(newest, before)

@@ -15,8 +15,9 @@ from qinsight.page.assess_tab import EXAMPLES
 from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.pictures import facts, line, running_text, words_of
-from qinsight.page.record import Record, compared, nothing_to_take_home
+from qinsight.page.record import Record, compared, nothing_new_to_take_home, nothing_to_take_home
 from qinsight.page.recordings import answers
+from qinsight.page.steady import Button
 from qinsight.page.tab import AT_ONCE, PRIVATE, Tab, buttons
 from qinsight.page.uploads import Darkroom, photo_input, side_by_side
 from qinsight.page.words import ENGLISH, Spoken, Words, label
@@ -60,8 +61,8 @@ class CompareTab(Tab):
         with gr.Accordion(label("reference_optional"), open=False):
             self.reference = photo_input(label("reference"), "photo-reference", 280)
         with gr.Row():
-            self.button = gr.Button(label("compare"), variant="primary", elem_id="compare", min_width=100)
-            self.stop = gr.Button(label("stop"), elem_id="compare-stop", interactive=False, min_width=100)
+            self.button = Button(label("compare"), variant="primary", elem_id="compare", min_width=100)
+            self.stop = Button(label("stop"), elem_id="compare-stop", interactive=False, min_width=100)
             self.swap = gr.Button(label("swap"), elem_id="swap", min_width=100)
         self.status = line("compare-status")
         self.problem = line("compare-problem", "now")
@@ -188,7 +189,7 @@ class CompareTab(Tab):
         running: bool | None = False,
     ) -> list[Any]:
         """Values of `outputs`; `paths` are the photos that are compared."""
-        take_home = [gr.skip()] * len(self.record.outputs) if running is None else nothing_to_take_home()
+        take_home = nothing_new_to_take_home() if running is None else nothing_to_take_home()
         if running is False and paths and self.host.engine and state.asked:
             names = [Path(path).name for path in paths]
             take_home = compared(words, names, state.asked, self.host.engine.about.name)

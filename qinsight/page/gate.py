@@ -187,6 +187,10 @@ class Gate:
             raise Refused(422, "Expected session_hash, fn_index and event_id.")
         if event := body.get("event_id"):
             self.line.drop(event)  # a function in a thread would notice only at its next word
+            known = self.page._queue.event_ids_to_events.get(event)
+            if known is not None:
+                # with another number Gradio ends the event but not its task, which then fails
+                return {**body, "session_hash": known.session_hash, "fn_index": known.fn._id}
         return body
 
     def _public_name(self, body: dict[str, Any]) -> str | None:

@@ -21,6 +21,7 @@ from qinsight.folder import SUFFIXES, Progress, photos_in, rank_folder, ranking
 from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.pictures import line
+from qinsight.page.steady import Button
 from qinsight.page.tab import AT_ONCE, PRIVATE, Tab, buttons
 from qinsight.page.uploads import scratch_folder
 from qinsight.page.words import ENGLISH, Spoken, Words, label
@@ -90,8 +91,8 @@ class RankTab(Tab):
             max_lines=1,
         )
         with gr.Row():
-            self.button = gr.Button(label("rank"), variant="primary", elem_id="rank", min_width=100)
-            self.stop = gr.Button(label("stop"), elem_id="rank-stop", interactive=False, min_width=100)
+            self.button = Button(label("rank"), variant="primary", elem_id="rank", min_width=100)
+            self.stop = Button(label("stop"), elem_id="rank-stop", interactive=False, min_width=100)
         self.status = line("rank-status")
         self.problem = line("rank-problem", "now")
         with gr.Row():

@@ -10,6 +10,7 @@ import gradio as gr
 from qinsight.answers import Clean, Degradation, Score
 from qinsight.assess import Asked, verdict
 from qinsight.page.pictures import diagnosis, of_five, take_home, words_of
+from qinsight.page.steady import AS_IT_IS, Button
 from qinsight.page.words import Words, label
 from qinsight.prompts import Task
 from qinsight.report import report
@@ -21,10 +22,10 @@ class Record:
     def __init__(self, name: str) -> None:
         self.answer = take_home(f"{name}-record")
         with gr.Row():
-            self.copy = gr.Button(
+            self.copy = Button(
                 label("copy"), size="sm", interactive=False, elem_id=f"{name}-copy", min_width=100
             )
-            self.save = gr.Button(
+            self.save = Button(
                 label("save"), size="sm", interactive=False, elem_id=f"{name}-save", min_width=100
             )
         self.outputs = [self.answer, self.copy, self.save]
@@ -37,6 +38,11 @@ class Record:
 def nothing_to_take_home() -> list[Any]:
     """Values of `Record.outputs` while there is no answer."""
     return [None, gr.Button(interactive=False), gr.Button(interactive=False)]
+
+
+def nothing_new_to_take_home() -> list[Any]:
+    """The same while an answer is on its way, and the buttons are as they were."""
+    return [None, AS_IT_IS, AS_IT_IS]
 
 
 def assessed(words: Words, name: str, asked: Sequence[Asked], model: str) -> list[Any]:

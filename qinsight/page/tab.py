@@ -9,6 +9,7 @@ import gradio as gr
 from qinsight.errors import QInsightError, Stopped
 from qinsight.page.background import Visits, address_of, in_background
 from qinsight.page.line import Job
+from qinsight.page.steady import AS_IT_IS
 from qinsight.page.words import Spoken, Words
 
 
@@ -54,10 +55,7 @@ class Tab:
             for news in in_background(work, stop):
                 if stop.is_set():
                     return
-                if news is None:
-                    yield gr.skip()
-                    continue
-                state = news
+                state = news or state
                 yield show(state, "", None)
         except Stopped:
             yield show(replace(state, status=words("stopped")), "", False)  # type: ignore[type-var]
@@ -79,5 +77,5 @@ class Tab:
 def buttons(running: bool | None) -> list[Any]:
     """The states of the ask button and the stop button; None leaves them as they are."""
     if running is None:
-        return [gr.skip(), gr.skip()]
+        return [AS_IT_IS, AS_IT_IS]
     return [gr.Button(interactive=not running), gr.Button(interactive=running)]

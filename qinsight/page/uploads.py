@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.data_classes import ImageData
@@ -16,6 +17,7 @@ from gradio.utils import get_upload_folder
 from PIL import ImageOps
 
 from qinsight.errors import PhotoError, Stopped
+from qinsight.page.steady import AS_IT_IS
 from qinsight.photo_child import keep_one_ready
 from qinsight.photos import Photo, decode_in_child
 
@@ -31,6 +33,9 @@ class PhotoInput(gr.Image):
     """
 
     is_template = True  # the stock front end
+
+    def postprocess(self, value: Any) -> Any:
+        return gr.skip() if value is AS_IT_IS else super().postprocess(value)
 
     def preprocess(self, payload: ImageData | None) -> str | None:
         if payload is None:
@@ -115,8 +120,9 @@ KEPT = 3600  # seconds
 def scratch_folder() -> Path:
     """A new folder for files the page makes; those older than an hour are deleted on the way."""
     for old in Path(_SCRATCH.name).iterdir():
-        if time.time() - old.stat().st_mtime > KEPT:
-            shutil.rmtree(old, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another visitor's, gone meanwhile
+            if time.time() - old.stat().st_mtime > KEPT:
+                shutil.rmtree(old, ignore_errors=True)
     return Path(tempfile.mkdtemp(dir=_SCRATCH.name))
 
 
