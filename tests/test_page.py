@@ -548,7 +548,7 @@ def test_silent_background_work_gives_a_heartbeat(monkeypatch: pytest.MonkeyPatc
     go = threading.Event()
 
     def work(stop: threading.Event) -> Iterator[str]:
-        go.wait(5)
+        go.wait(60)
         yield "late"
 
     states = in_background(work, Job())

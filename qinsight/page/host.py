@@ -107,13 +107,15 @@ class Host:
         # Without the message, which may hold words about a visitor's photo.
         traceback.print_tb(error.__traceback__)
         with self._crashes:
+            again = self.loading  # by another's crash; a reload may be over before this visitor is told
             if self._engine is broken and time.monotonic() - self._reloaded >= RELOAD_AFTER:
                 self._reloaded = time.monotonic()
                 self.words, self.done = "The model crashed and is being loaded again", None
                 self._engine = None
                 self._ready.clear()
+                again = True
                 threading.Thread(target=self._reload, name="qinsight-load", daemon=True).start()
-        if self.loading:
+        if again:
             return EngineError(
                 "The model crashed on this question and is being loaded again. Ask again in a minute."
             )
