@@ -145,7 +145,7 @@ def test_the_last_settings_are_remembered_and_no_photo_or_reply_is(
         page.reload()
         page.wait_for_selector("#rank-kind input")
         assert page.locator("#rank-kind input").input_value() == "blur"
-        assert page.locator("#rank-least input[type=number]").input_value() == "3.5"
+        page.wait_for_function("document.querySelector('#rank-least input[type=number]').value === '3.5'")
         stored = page.evaluate(STORED)
     local, session = json.loads(stored)
     assert json.loads(local["q-insight"]) == {"tab": "rank", "least": 3.5, "kind": "blur"}

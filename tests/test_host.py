@@ -15,8 +15,10 @@ from PIL import Image
 from qinsight.errors import EngineError, RequestFailed, Stopped
 from qinsight.page import background, build_page
 from qinsight.page.background import in_background
+from qinsight.page.desk import HEAD
 from qinsight.page.host import Host
 from qinsight.page.line import Job, Line, LineFull, TooMany, place_words
+from qinsight.page.pictures import CSS
 from qinsight.page.steady import AS_IT_IS
 from qinsight.prompts import Task
 from qinsight.requests import Delta, Engine, Request
@@ -282,6 +284,10 @@ def test_gradios_queue_is_not_asked_a_thousand_times_a_second() -> None:
     assert queue.progress_update_sleep_when_free >= 0.05
 
 
+def test_the_pages_own_script_and_style_are_small() -> None:
+    assert 5_000 < len((HEAD + CSS).encode()) < 30_000
+
+
 # --- a model that breaks ----------------------------------------------------------------------------------
 
 
@@ -363,6 +369,15 @@ def test_after_want_of_memory_the_next_visitor_is_served_by_the_same_model(error
         answers(host)
     assert "4.25" in answers(host)
     assert len(left) == 1
+
+
+def test_want_of_memory_before_the_model_is_asked_is_a_sentence_too() -> None:
+    def work(job: Job) -> Iterator[State]:
+        yield State("Reading …")
+        bytes(1 << 60)
+
+    with pytest.raises(RequestFailed, match="too little memory for this photo"):
+        [*in_background(work, Job())]
 
 
 def test_the_model_is_free_again_when_a_reader_goes() -> None:

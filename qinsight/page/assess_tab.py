@@ -134,6 +134,8 @@ class AssessTab(Tab):
 
     def turn_to_example(self, event: gr.SelectData, request: gr.Request) -> list[Any]:
         """One of our own photos is on the table."""
+        if not 0 <= event.index < len(EXAMPLES):
+            return [gr.skip()] * len(self.outputs)
         path = str(EXAMPLES[event.index])
         source, _, *others = self.turn_to(path, request)
         return [source, path, *others]

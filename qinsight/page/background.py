@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import gradio as gr
 
+from qinsight.errors import RequestFailed
 from qinsight.page.line import Job, place_words
 
 State = TypeVar("State")
@@ -39,6 +40,10 @@ def in_background(work: Callable[[Job], Iterator[State]], job: Job) -> Iterator[
             for state in work(job):
                 states.append(state)
                 news.set()
+        except MemoryError:  # beside the model, which says so itself
+            outcome.set_exception(
+                RequestFailed("There is too little memory for this photo. Try a smaller copy.")
+            )
         except BaseException as error:  # noqa: BLE001 - carried over to the reader, whatever it is
             outcome.set_exception(error)
         else:

@@ -5,6 +5,7 @@ without its type marker is opened wherever it lies, a URL is fetched, a Host hea
 """
 
 import contextlib
+import inspect
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
@@ -27,6 +28,7 @@ PREFIX = "/gradio_api"
 LARGEST_JSON = 2 << 20  # a folder of some thousand uploads, named one by one
 LARGEST_CALL = 64 << 20  # photos as data URIs
 LARGEST_UPLOAD = 4 << 30  # many files in one request; each has Gradio's own limit
+UNFIT = "Expected values that this part of the page can hold."
 DEEPEST = 64  # objects in lists in objects
 SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -213,6 +215,13 @@ class Gate:
         data = body.get("data")
         if not isinstance(data, list) or len(data) != len(function.inputs):
             raise Refused(422, f"Expected {len(function.inputs)} values as data.")
+        if function.fn is None:
+            raise Refused(404, "There is no such function.")
+        if not _selected(function.fn, body.get("event_data")):
+            raise Refused(422, "Expected an object as event_data, with what was selected.")
+        for component, value in zip(function.inputs, data, strict=True):
+            if not component.stateful:  # what is kept here is not taken from a visitor
+                _check_value(component, value)
 
     def _check_line(self, body: dict[str, Any], scope: Scope) -> None:
         """Room in line, before the call joins it; what a visitor may ask at a time counts by session."""
@@ -233,12 +242,20 @@ class Gate:
         watched, complete = self._watched(scope, api), False
         extra = HEADERS + (FILE_HEADERS if api.startswith("file=") else [])
 
+        broken = False
+
         async def sent(message: Message) -> None:
-            nonlocal complete
+            nonlocal complete, broken
             if message["type"] == "http.response.start":
+                if api.startswith("run/predict") and message["status"] == 500:
+                    # of values that were sent, not of this server; Gradio's body says nothing, or has a sentence
+                    broken, message["status"] = True, 400
+                    message["headers"] = [one for one in message["headers"] if one[0] != b"content-length"]
                 message["headers"] = [*message.get("headers", []), *extra]
             elif not message.get("more_body"):
                 complete = True
+            if broken and message.get("body") == b'{"error":null}':
+                message["body"] = json.dumps({"error": UNFIT}).encode()
             await send(message)
 
         try:
@@ -325,6 +342,31 @@ def _check_depth(value: Any) -> None:
             for one in level
             for inner in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
         ]
+
+
+def _selected(fn: Callable[..., Any], event: Any) -> bool:
+    """Whether the event's data are those that the function reads."""
+    if gr.SelectData not in (one.annotation for one in inspect.signature(fn).parameters.values()):
+        return event is None or isinstance(event, dict)
+    index = event.get("index") if isinstance(event, dict) else None
+    return isinstance(index, int) and not isinstance(index, bool) and "value" in event
+
+
+def _check_value(component: Any, value: Any) -> None:
+    """Whether the component can hold the value: Gradio would fail, and write the value to its log."""
+    try:
+        if component.data_model is not None and value is not None:
+            value = component.data_model.model_validate(value)
+        if component.preprocess(value) is None and isinstance(component, gr.Dataset):
+            raise Refused(422, UNFIT)
+    except Refused:
+        raise
+    except gr.Error as error:
+        if error.print_exception:
+            raise Refused(422, UNFIT) from error
+        # ours, in a sentence, which Gradio brings to the page as it should
+    except Exception as error:  # whatever it is, it comes of what was sent
+        raise Refused(422, UNFIT) from error
 
 
 def _envelope(body: dict[str, Any]) -> dict[str, Any]:

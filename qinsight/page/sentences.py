@@ -247,6 +247,10 @@ SENTENCES = {
         "模型在处理时崩溃，正在重新加载，请一分钟后再试。",
         "モデルが処理中に停止し、読み込み直しています。1 分ほど後にもう一度お試しください。",
     ),
+    "There is too little memory for this photo. Try a smaller copy.": (
+        "内存不足，无法处理这张照片，请用较小的副本。",
+        "メモリが足りず、この写真を処理できません。小さくした写真をお試しください。",
+    ),
     "The model crashed on this question. Try another photo, or a smaller copy.": (
         "模型在处理时崩溃，请换一张照片或较小的副本。",
         "モデルが処理中に停止しました。別の写真か、小さくした写真をお試しください。",
