@@ -19,5 +19,5 @@ for paths in [*((path,) for path in EXAMPLES), *PAIRS]:
     photos = [load_photo(path) for path in paths]
     requests = assessment(*photos) if len(photos) == 1 else comparison(*photos)
     asked = last(ask(engine, requests, max_pixels=about.max_pixels))
-    heard.keep(about.name, about.max_pixels, Sampling(), [str(path) for path in paths], asked)
+    heard.keep(about, about.max_pixels, Sampling(), [str(path) for path in paths], asked)
 print(heard.write(about, Path(__file__).parent / "replies"))

@@ -51,6 +51,7 @@ class LocalEngine:
         self._device = device
         self._precision = precision
         self._progress = progress
+        self._fingerprint = ""
         self._loaded: dict[str, Weights] = {}
         self._busy = threading.Lock()
         self._stop = threading.Event()  # of the stream that runs; read by the hooks in the layers
@@ -71,6 +72,7 @@ class LocalEngine:
         located = locate(choose_model(device) if model == "auto" else model, progress)
         engine = cls(located, device, precision, progress, order)
         engine._weights(next(iter(located.parts)))
+        engine._fingerprint = located.fingerprint
         return engine
 
     @classmethod
@@ -97,6 +99,7 @@ class LocalEngine:
             note=checkpoint.note,
             memory_bytes=sum(weights.memory_bytes for weights in self._loaded.values()),
             max_pixels=checkpoint.max_pixels,
+            weights=self._fingerprint,
             details={name or checkpoint.name: "loaded" for name in self._loaded},
         )
 

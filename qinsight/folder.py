@@ -145,7 +145,8 @@ def photos_in(folder: Path, out: Path | None = None) -> list[str]:
 
 def model_signature(about: About, max_pixels: int) -> str:
     """What a result depends on beside the photo; a change of it means asking again."""
-    return f"{about.name} ({about.precision}, {max_pixels} px)"
+    weights = f", weights {about.weights}" if about.weights else ""
+    return f"{about.name} ({about.precision}, {max_pixels} px{weights})"
 
 
 def ranking(out: Path, names: Sequence[str] | None = None) -> list[Row]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from qinsight.checkpoint import PARTS, Checkpoint, Model, Part, locate, read_checkpoint
+from qinsight.checkpoint import PARTS, PREVIEW, Checkpoint, Model, Part, locate, read_checkpoint
 from qinsight.errors import EngineError
 from qinsight.prompts import Order, Task
 from qinsight.requests import MAX_PIXELS, Request
@@ -291,3 +291,12 @@ def test_a_model_in_the_hubs_cache_is_used_without_network(
 def test_a_folder_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="Expected a folder with a checkpoint for preview; there is none"):
         read_checkpoint(tmp_path / "preview")
+
+
+def test_weights_of_one_name_are_told_apart_by_their_fingerprint(tmp_path: Path) -> None:
+    shutil.copytree(PREVIEW, copy := tmp_path / "copy")
+    assert locate(str(copy)).fingerprint == locate("preview").fingerprint
+    content = bytearray((copy / "model.safetensors").read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / "model.safetensors").write_bytes(content)
+    assert locate(str(copy)).fingerprint != locate("preview").fingerprint

@@ -44,11 +44,12 @@ class Judge(ScriptedEngine):
         self.dies: int | None = how.get("dies")
         self.first_place = how.get("first_place", False)
         self.tasks = how.get("tasks", frozenset(Task))
+        self.weights: str = how.get("weights", "")
         self.failure: BaseException = how.get("failure", EngineError("The model is gone."))
 
     @property
     def about(self) -> About:
-        return About("judge", self.tasks, "fp32", "cpu")
+        return About("judge", self.tasks, "fp32", "cpu", weights=self.weights)
 
     def stream(
         self,
@@ -412,14 +413,9 @@ def test_other_settings_are_refused_in_the_same_folder(
 def test_other_weights_under_the_same_name_are_refused(
     run: Any, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    checkpoint = data.parent / "checkpoint"
-    checkpoint.mkdir()
-    weights = checkpoint / "model.safetensors"
-    weights.write_bytes(bytes(100_000))
-    run(Judge(), "--model", str(checkpoint))
-    assert run(Judge(), "--model", str(checkpoint)) == 0
-    weights.write_bytes(bytes(99_999) + b"\1")
-    assert run(Judge(), "--model", str(checkpoint)) == 1
+    run(Judge(weights="of one training"))
+    assert run(Judge(weights="of one training")) == 0
+    assert run(Judge(weights="of another")) == 1
     assert "weights" in capsys.readouterr().err
 
 

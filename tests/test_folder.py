@@ -155,6 +155,21 @@ def test_another_model_or_another_size_asks_again(tmp_path: Path) -> None:
     assert {row["model"] for row in lines(out)} == {"scripted (fp32, 50000 px)"}
 
 
+def test_a_model_that_was_trained_on_under_the_same_name_asks_again(tmp_path: Path) -> None:
+    class Trained(PixelEngine):
+        @property
+        def about(self) -> About:
+            return replace(super().about, weights="0123456789abcdef")
+
+    folder, out = shoot(tmp_path / "shoot", 4), tmp_path / "out"
+    run(PixelEngine(), folder, out)
+    asked = []
+    for _ in range(2):
+        run(engine := Trained(), folder, out)
+        asked.append(engine.photos)
+    assert asked == [4, 0]
+
+
 def test_unreadable_photos_are_listed_with_their_reason_and_do_not_stop_the_rest(tmp_path: Path) -> None:
     folder, out = shoot(tmp_path / "shoot", 5), tmp_path / "out"
     (folder / "IMG_000b.jpg").write_bytes(b"nonsense")

@@ -15,6 +15,7 @@ from PIL import Image
 from test_api import A_FIRST, B_FIRST, DIAGNOSIS, SCORE, Page
 
 from qinsight.assess import ask, assessment, comparison, last
+from qinsight.checkpoint import locate
 from qinsight.engine import LocalEngine
 from qinsight.errors import EngineError, RequestFailed, Stopped
 from qinsight.page import build_page, launch, zerogpu
@@ -25,7 +26,10 @@ from qinsight.page.line import Job
 from qinsight.page.recordings import Recordings, replay
 from qinsight.page.zerogpu import LentGpu, get_ready, lent, seconds_needed
 from qinsight.photos import load_photo
+from qinsight.prompts import Task
 from qinsight.requests import About, Delta, Engine, Finish, Request, Sampling
+
+SHIPPED = locate("preview").fingerprint
 
 # As the real package does it: in a forked process, arguments and results pickled, of errors only their names.
 SPACES = """
@@ -285,9 +289,7 @@ def test_the_recorded_replies_are_the_models_own(preview: LocalEngine) -> None:
     for paths in [*((path,) for path in EXAMPLES), *PAIRS]:
         photos = [load_photo(path) for path in paths]
         requests = assessment(*photos) if len(photos) == 1 else comparison(*photos)
-        told = recordings.find(
-            about.name, about.max_pixels, Sampling(), requests, [str(path) for path in paths]
-        )
+        told = recordings.find(about, about.max_pixels, Sampling(), requests, [str(path) for path in paths])
         assert told is not None, paths
         live = last(ask(preview, requests))
         for old, new in zip(told, live, strict=True):
@@ -296,12 +298,19 @@ def test_the_recorded_replies_are_the_models_own(preview: LocalEngine) -> None:
             assert old.severity_odds == pytest.approx(new.severity_odds, abs=0.01)
 
 
-def found(recordings: Recordings, *paths: Path, model: str = "Q-Insight preview", **options: Any) -> bool:
+def named(model: str = "Q-Insight preview", weights: str = SHIPPED) -> About:
+    return About(model, frozenset(Task), "fp32", "cpu", weights=weights)
+
+
+def found(recordings: Recordings, *paths: Path, about: About | None = None, **options: Any) -> bool:
     settings = Sampling(**options)
     requests = (
         of_size(64, 64) if len(paths) == 1 else [Request(one.task, one.photos) for one in of_size(64, 64)]
     )
-    return recordings.find(model, 1_003_520, settings, requests, [str(path) for path in paths]) is not None
+    return (
+        recordings.find(about or named(), 1_003_520, settings, requests, [str(path) for path in paths])
+        is not None
+    )
 
 
 def test_only_the_recorded_model_and_our_own_photos_are_replayed(tmp_path: Path) -> None:
@@ -311,14 +320,15 @@ def test_only_the_recorded_model_and_our_own_photos_are_replayed(tmp_path: Path)
     assert found(recordings, copy)
     copy.write_bytes(EXAMPLES[0].with_name("rocket.jpg").read_bytes())
     assert not found(recordings, copy)
-    assert not found(recordings, cat, model="ByteDance/Q-Insight")
+    assert not found(recordings, cat, about=named("ByteDance/Q-Insight", ""))
+    assert not found(recordings, cat, about=named(weights="of another training"))
     assert not found(recordings, cat, temperature=1.0)
     assert not found(recordings, cat, max_new_tokens=3)
 
 
 def test_a_replay_grows_to_the_recorded_reply_and_can_be_stopped() -> None:
     requests = of_size(64, 64)
-    told = Recordings().find("Q-Insight preview", 1_003_520, Sampling(), requests, [str(EXAMPLES[0])])
+    told = Recordings().find(named(), 1_003_520, Sampling(), requests, [str(EXAMPLES[0])])
     assert told is not None
     states = [*replay(told, job := Job())]
     assert len(states) > 10
@@ -345,7 +355,7 @@ def test_an_example_is_answered_without_the_gpu_and_the_page_says_so(
     class Preview(ScriptedEngine):
         @property
         def about(self) -> About:
-            return About("Q-Insight preview", super().about.tasks, "bf16", "cuda")
+            return named()
 
     engine = LentGpu(Preview(SCORE, DIAGNOSIS))
     page = served(lambda progress: engine, recordings=Recordings())
@@ -380,7 +390,7 @@ def test_a_page_with_a_gpu_of_its_own_always_asks_the_model(served: Callable[...
 
 def test_recordings_are_written_as_they_are_read(tmp_path: Path) -> None:
     old = Recordings()
-    about = About("Q-Insight preview", frozenset(), "fp32", "cpu")
+    about = named()
     (tmp_path / "replies").mkdir()
     file = old.write(about, tmp_path / "replies")
     (tmp_path / "photos").symlink_to(EXAMPLES[0].parent)

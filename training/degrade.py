@@ -67,18 +67,18 @@ def degrade(
         kind = str(rng.choice(kinds))
     elif kind not in kinds:
         raise ValueError(f"expected a kind of {distortion} ({', '.join(kinds)}); got {kind!r}")
-    return degrade_at(photo, kind, float(np.clip(level + rng.uniform(-JITTER, JITTER), 1, 5)), level, rng)
+    return degrade_at(photo, kind, float(np.clip(level + rng.uniform(-JITTER, JITTER), 1, 5)), rng)
 
 
-def degrade_at(
-    photo: Image.Image, kind: str, position: float, level: int, rng: np.random.Generator
-) -> Degraded:
-    """Degrade a photo by `kind` with the strength at `position`, 1 to 5 and between, and call it `level`."""
+def degrade_at(photo: Image.Image, kind: str, position: float, rng: np.random.Generator) -> Degraded:
+    """Degrade a photo by `kind` with the strength at `position`, 1 to 5 and between; the nearest level names it."""
     known, strength = KINDS[kind], _strength_at(KINDS[kind], position)
     pixels = np.asarray(photo.convert("RGB"), np.float32) / 255
     changed = known.apply(pixels, strength, rng)
     image = Image.fromarray((np.clip(changed, 0, 1) * 255 + 0.5).astype(np.uint8))
-    return Degraded(image, known.distortion, SEVERITIES[level - 1], opinion(kind, strength), kind, strength)
+    return Degraded(
+        image, known.distortion, SEVERITIES[round(position) - 1], opinion(kind, strength), kind, strength
+    )
 
 
 def leave_clean(photo: Image.Image) -> Degraded:

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -73,18 +74,16 @@ def examine(folder: Path, photos: Path, seed: int, size: Size = Size()) -> str:
     )
     rows = [*_degradations(both[::2], views), *_ratings(both[1::2], views)]
     trees = _classical(photos, views, seed) if classical.available() else []
-    beside = [value for _, value, _ in trees] + [""] * len(rows)
     rows += _comparisons(engine, views, size.pairs, rng)
     rows += _with_reference(engine, originals, size.triples, rng)
     rows += _every_size(engine, originals, rng)
     rows += _ladders(engine, originals, rng)
-    beside += [""] * len(rows)
     head = (
         f"{len(originals)} held-out photos, {len(views)} views, {(time.monotonic() - began) / 60:.1f} minutes"
     )
     lines = [
         f"| {name} | {value} | {other} | {chance} |"
-        for (name, value, chance), other in zip(rows, beside, strict=False)
+        for (name, value, chance), (_, other, _) in zip_longest(rows, trees, fillvalue=("", "", ""))
     ]
     titles = ["| what | ours | 28 statistics, boosted trees | chance |", "| --- | --- | --- | --- |"]
     return "\n".join([head, "", *titles, *lines])
@@ -238,7 +237,7 @@ def _ladders(
         asked = []
         for photo in photos:
             smaller = _resized(photo, min(1, (LADDER_TOKENS * lessons.UNIT**2 / _area(photo)) ** 0.5))
-            worse = [degrade_at(smaller, kind, float(at), round(at), rng).image for at in positions]
+            worse = [degrade_at(smaller, kind, float(at), rng).image for at in positions]
             asked += [Request(Task.SCORE, (view,)) for view in (smaller, *worse)]
         answers = ask(engine, asked)
         found, unread = [], 0

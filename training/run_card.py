@@ -1,7 +1,6 @@
 """What a run was: model, weights, settings and machine. It is kept beside the answers, and heads the report."""
 
 import argparse
-import hashlib
 import json
 import os
 import platform
@@ -10,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from qinsight.checkpoint import PREVIEW
 from qinsight.errors import QInsightError
 from qinsight.export import replacing
 from qinsight.requests import About
@@ -49,7 +47,7 @@ def check_run(options: argparse.Namespace, about: About, *, begun: bool) -> None
     """Write `run.json`; answers of two models, or to questions put in two ways, are never mixed in one folder."""
     now: dict[str, Any] = {
         "model": about.name,
-        "weights": _fingerprint(options.model, about),
+        "weights": about.weights or None,
         "precision": about.precision,
         "order": str(options.order) if options.order else "as the model was trained",
         "max_pixels": options.max_pixels or about.max_pixels,
@@ -92,22 +90,6 @@ def read_run(out: Path) -> dict[str, Any]:
             f"Expected {out / 'run.json'}, which says how the answers there were asked for: {error}"
         ) from error
     return {"settings": {}} | dict.fromkeys(("date", "hardware", "commit", "command"), "unknown") | found
-
-
-def _fingerprint(model: str, about: About) -> str | None:
-    """Sixteen pieces of every weight file of a folder, hashed: a checkpoint trained on has another one."""
-    folder = Path(model) if Path(model).is_dir() else PREVIEW if about.preview else None
-    if folder is None:
-        return None
-    seen = hashlib.sha256()
-    for file in sorted(folder.rglob("*.safetensors")):
-        size = file.stat().st_size
-        seen.update(f"{file.name} {size} ".encode())
-        with file.open("rb") as content:
-            for piece in range(16):
-                content.seek(size * piece // 16)
-                seen.update(content.read(1 << 16))
-    return seen.hexdigest()[:16]
 
 
 def _hardware(about: About) -> str:

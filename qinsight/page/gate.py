@@ -365,7 +365,9 @@ def _check_value(component: Any, value: Any) -> None:
         if error.print_exception:
             raise Refused(422, UNFIT) from error
         # ours, in a sentence, which Gradio brings to the page as it should
-    except Exception as error:  # whatever it is, it comes of what was sent
+    except (
+        Exception
+    ) as error:  # each of Gradio's components fails in its own way over a value that was forged
         raise Refused(422, UNFIT) from error
 
 

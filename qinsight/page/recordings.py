@@ -37,22 +37,24 @@ class Recordings:
 
     def __init__(self, folder: Path = EXAMPLES) -> None:
         self._photos = folder / "photos"
-        self._known: dict[tuple[str, int, str], list[_Told]] = {}
+        self._known: dict[tuple[str, str, int, str], list[_Told]] = {}
         for file in sorted((folder / "replies").glob("*.json")):
             found = json.loads(file.read_text(encoding="utf-8"))
             for names, replies in found["replies"].items():
-                self._known[found["model"], found["max_pixels"], names] = [*map(_told, replies)]
+                self._known[found["model"], found["weights"], found["max_pixels"], names] = [
+                    *map(_told, replies)
+                ]
 
     def find(
         self,
-        model: str,
+        about: About,
         max_pixels: int,
         sampling: Sampling,
         requests: Sequence[Request],
         paths: Sequence[str],
     ) -> list[Asked] | None:
         """The model's finished replies; None where the photos are not ours, or it was never asked about them."""
-        found = self._known.get((model, max_pixels, self._names(paths)))
+        found = self._known.get((about.name, about.weights, max_pixels, self._names(paths)))
         if (
             found is None
             or sampling.temperature
@@ -65,19 +67,28 @@ class Recordings:
         ]
 
     def keep(
-        self, model: str, max_pixels: int, sampling: Sampling, paths: Sequence[str], asked: Sequence[Asked]
+        self, about: About, max_pixels: int, sampling: Sampling, paths: Sequence[str], asked: Sequence[Asked]
     ) -> None:
         """Remember what was just heard, if it was about examples of ours."""
         names = self._names(paths)
         if names and not sampling.temperature and all(one.finish is Finish.STOP for one in asked):
             told = [_Told(one.text, one.tokens, one.seconds, one.places) for one in asked]
-            self._known[model, max_pixels, names] = told
+            self._known[about.name, about.weights, max_pixels, names] = told
 
     def write(self, about: About, folder: Path) -> Path:
         """Write one model's replies to a file of its own, as they are read above."""
-        mine = {names: told for (model, _, names), told in self._known.items() if model == about.name}
+        mine = {
+            names: told
+            for (model, weights, _, names), told in self._known.items()
+            if (model, weights) == (about.name, about.weights)
+        }
         file = folder / (about.name.lower().replace("/", "-").replace(" ", "-") + ".json")
-        head = {"model": about.name, "precision": about.precision, "max_pixels": about.max_pixels}
+        head = {
+            "model": about.name,
+            "weights": about.weights,
+            "precision": about.precision,
+            "max_pixels": about.max_pixels,
+        }
         lines = [
             f"{json.dumps(names)}: {json.dumps([*map(_as_json, mine[names])], ensure_ascii=False)}"
             for names in sorted(mine)
@@ -110,8 +121,8 @@ def answers(
     """Whether there is a recording of these replies, and the states as `qinsight.assess.ask` gives them."""
     if recordings is None:
         return False, ask(engine, requests, sampling, max_pixels=max_pixels, stop=stop)
-    model = engine.about.name
-    known = recordings.find(model, max_pixels, sampling, requests, paths)
+    about = engine.about
+    known = recordings.find(about, max_pixels, sampling, requests, paths)
     if known is not None:
         return True, replay(known, stop)
 
@@ -119,7 +130,7 @@ def answers(
         asked: tuple[Asked, ...] = ()
         for asked in ask(engine, requests, sampling, max_pixels=max_pixels, stop=stop):
             yield asked
-        recordings.keep(model, max_pixels, sampling, paths, asked)
+        recordings.keep(about, max_pixels, sampling, paths, asked)
 
     return False, heard()
 
