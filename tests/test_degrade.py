@@ -72,6 +72,14 @@ def test_the_same_seed_gives_the_same_pixels(photo: Image.Image) -> None:
         assert first.image.tobytes() == again.image.tobytes()
 
 
+@pytest.mark.parametrize("level", [1, 3, 5])
+def test_no_two_views_of_a_level_share_their_strength_and_opinion(photo: Image.Image, level: int) -> None:
+    rng = np.random.default_rng(0)
+    drawn = [degrade(photo, "darken", level, rng, kind="gamma") for _ in range(30)]
+    assert {view.severity for view in drawn} == {SEVERITIES[level - 1]}
+    assert len({view.strength for view in drawn}) == len({view.mos for view in drawn}) == 30
+
+
 def test_darkening_lowers_the_light_and_blur_the_sharpness(photo: Image.Image) -> None:
     dark = degrade(photo, "darken", 5, np.random.default_rng(0))
     assert _pixels(dark.image).mean() < 0.6 * _pixels(photo).mean()

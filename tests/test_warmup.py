@@ -82,6 +82,20 @@ def test_the_loss_falls_when_one_step_is_taken_again_and_again(photos: list[Imag
     assert losses[-1] < losses[0]
 
 
+def test_photos_too_large_to_teach_the_eyes_leave_the_eyes_alone(photos: list[Image.Image]) -> None:
+    worker = Warmup(photos, replace(SMALL, steps=6, tower_learns_below=0))
+    for _ in range(3):
+        worker.learn()
+    tower = torch.cat([weight.detach().ravel() for weight in worker.model.model.visual.parameters()])
+    words = worker.model.lm_head.weight.detach().clone()
+    for _ in range(2):
+        worker.learn()
+    after = torch.cat([weight.detach().ravel() for weight in worker.model.model.visual.parameters()])
+    assert worker.eyes_steps == 3
+    assert torch.equal(after, tower)
+    assert not torch.equal(worker.model.lm_head.weight, words)
+
+
 def test_what_is_trained_is_what_the_shipped_checkpoint_computes(
     photos: list[Image.Image], tmp_path: Path
 ) -> None:

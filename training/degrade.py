@@ -67,7 +67,9 @@ def degrade(
         kind = str(rng.choice(kinds))
     elif kind not in kinds:
         raise ValueError(f"expected a kind of {distortion} ({', '.join(kinds)}); got {kind!r}")
-    return degrade_at(photo, kind, float(np.clip(level + rng.uniform(-JITTER, JITTER), 1, 5)), rng)
+    # Within the scale: cut off at its ends, half of all slight views would share one strength and one opinion.
+    at = level + rng.uniform(max(-JITTER, 1 - level), min(JITTER, 5 - level))
+    return degrade_at(photo, kind, float(at), rng)
 
 
 def degrade_at(photo: Image.Image, kind: str, position: float, rng: np.random.Generator) -> Degraded:

@@ -207,11 +207,8 @@ def _crop(photo: Image.Image, settings: Settings, rng: np.random.Generator) -> I
 def draw_crop(photo: Image.Image, tokens: int, rng: np.random.Generator) -> Image.Image:
     """A random crop with something in it, drawn as `lessons.draw_views` draws it for the warm-up."""
     for _ in range(10):
-        rng.integers(1)
-        width, height = lessons._shape(tokens, photo, rng)
-        odd = rng.integers(-13, 14, 2) if rng.random() < 0.4 else (0, 0)
-        view = lessons._crop(photo, width + int(odd[0]), height + int(odd[1]), rng)
-        if lessons._has_texture(view):
+        view = lessons.draw_crop(photo, tokens, rng)
+        if lessons.has_texture(view):
             break
     return view
 

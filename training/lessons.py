@@ -68,18 +68,22 @@ class View:
 def draw_views(photos: list[Image.Image], tokens: int, number: int, rng: np.random.Generator) -> list[View]:
     """`number` degradations of one random view of a random photo, close to `tokens` tokens in size."""
     for _ in range(10):  # a sky or a wall: blur and compression could not be told, so draw again
-        photo = photos[rng.integers(len(photos))]
-        width, height = _shape(tokens, photo, rng)
-        # As the page does it, sizes that are no multiple of 28 are resized after the damage is done.
-        odd = rng.integers(-13, 14, 2) if rng.random() < 0.4 else (0, 0)
-        view = _crop(photo, width + int(odd[0]), height + int(odd[1]), rng)
-        if _has_texture(view):
+        view = draw_crop(photos[rng.integers(len(photos))], tokens, rng)
+        if has_texture(view):
             break
     views = []
     for _ in range(number):
         degraded = draw_degradation(view, rng)
         views.append(look_at(fit(degraded)))
     return views
+
+
+def draw_crop(photo: Image.Image, tokens: int, rng: np.random.Generator) -> Image.Image:
+    """A random part of a photo at a random scale, about `tokens` tokens large."""
+    width, height = _shape(tokens, photo, rng)
+    # Hardly a photo is a multiple of 28 in size: as on the page, it is resized after the damage is done.
+    odd = rng.integers(-13, 14, 2) if rng.random() < 0.85 else (0, 0)
+    return _crop(photo, width + int(odd[0]), height + int(odd[1]), rng)
 
 
 def draw_degradation(photo: Image.Image, rng: np.random.Generator) -> Degraded:
@@ -204,7 +208,8 @@ def _crop(photo: Image.Image, width: int, height: int, rng: np.random.Generator)
     return view.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else view
 
 
-def _has_texture(view: Image.Image) -> bool:
+def has_texture(view: Image.Image) -> bool:
+    """Whether there is enough in a view to lose by blur or compression."""
     luma = np.asarray(view.convert("L"), np.float32) / 255
     return bool((roughness(luma) > 0.03).mean() > 0.08)
 

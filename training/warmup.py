@@ -1,7 +1,7 @@
 """Train the preview checkpoint from nothing: the eyes first, then the words.
 
     python -m training.photos --out PHOTOS
-    python -m training.warmup --photos PHOTOS --out RUN --minutes 66
+    python -m training.warmup --photos PHOTOS --out RUN --minutes 62
     python -m training.warmup --photos PHOTOS --evaluate RUN/checkpoint
 
 1) Eyes: the vision tower alone, with throw-away heads that name class, severity, opinion and cues of
@@ -39,17 +39,17 @@ FEWEST_PHOTOS = 3  # of fewer, the degradation cannot be told from the subject
 class Recipe:
     """Everything that decides what comes out, but for the clock."""
 
-    minutes: float = 66
+    minutes: float = 62
     seed: int = 1
     workers: int = 2
-    eyes_share: float = 0.2  # of the minutes
+    eyes_share: float = 0.4  # of the minutes
     eyes_tokens: tuple[int, int] = (4, 36)
     words_tokens: tuple[int, int] = (lessons.MIN_TOKENS, lessons.MAX_TOKENS)
     eyes_rate: float = 2e-3
-    rate: float = 1.2e-3
-    tower_rate: float = 0.5  # of `rate`, while words are learnt
+    rate: float = 2.5e-3
+    tower_rate: float = 0.3  # of `rate`, while words are learnt
     warm_steps: int = 60
-    eyes_tokens_per_step: int = 900  # for each worker
+    eyes_tokens_per_step: int = 600  # for each worker
     words_tokens_per_step: int = 450
     most_groups: int = 7
     tower_learns_below: int = 200  # tokens; its windows are the same in a larger view, which costs more
@@ -109,7 +109,7 @@ class Warmup:
         ]
         tiny.first_weights(self.model, torch.cat([tiny.to_patches(one) for one in clean]), recipe.seed)
         self.heads = Heads(self.model.config.vision_config.out_hidden_size)
-        self.optimiser = torch.optim.AdamW(self._groups(), lr=0.0, betas=(0.9, 0.98), weight_decay=0.01)
+        self.optimisers = self._optimisers()
         self.questions = Questions(self.tokenizer)
         self.step, self.eyes_steps, self.seconds = 0, 0, 0.0
 
@@ -125,12 +125,14 @@ class Warmup:
         shared = np.random.default_rng((self.recipe.seed, self.step))
         rng = np.random.default_rng((self.recipe.seed, self.step, self.rank + 1))
         losses = self._look(shared, rng) if eyes else self._speak(shared, rng)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
+        self.heads.zero_grad(set_to_none=True)
         losses["loss"].backward()
         self._average()
         nn.utils.clip_grad_norm_(self._weights(), 1.0)
-        self._set_rate(eyes)
-        self.optimiser.step()
+        self._set_rates(eyes)
+        for optimiser in self.optimisers:
+            optimiser.step()
         self.step += 1
         self.eyes_steps += eyes
         self._tick(time.monotonic() - began)
@@ -140,14 +142,15 @@ class Warmup:
         return {
             "model": self.model.state_dict(),
             "heads": self.heads.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "clock": (self.step, self.eyes_steps, self.seconds),
         }
 
     def resume(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.heads.load_state_dict(state["heads"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
         self.step, self.eyes_steps, self.seconds = state["clock"]
 
     def _first_views(self) -> Iterator[View]:
@@ -155,13 +158,29 @@ class Warmup:
         for _ in range(self.recipe.first_views):
             yield from lessons.draw_views(self.photos, 16, 3, rng)
 
-    def _groups(self) -> list[dict[str, Any]]:
-        tower = list(self.model.model.visual.parameters())
-        words = list(self.model.model.language_model.parameters())
-        return [{"params": tower}, {"params": words}, {"params": list(self.heads.parameters())}]
+    def _optimisers(self) -> list[torch.optim.Optimizer]:
+        """Muon for the matrices inside the model, AdamW for its edges: first filters, token table, heads, norms."""
+        core = self.model.model
+        table = core.language_model.embed_tokens.weight
+        parts = {"tower": core.visual, "words": core.language_model}
+        inner, outer = [], [{"part": "heads", "params": list(self.heads.parameters())}]
+        for name, part in parts.items():
+            weights = list(part.parameters())
+            matrix = [weight.ndim == 2 and weight is not table for weight in weights]
+            for groups, wanted in ((inner, True), (outer, False)):
+                mine = [weight for weight, found in zip(weights, matrix, strict=True) if found is wanted]
+                groups.append({"part": name, "params": mine})
+        return [
+            torch.optim.Muon(inner, lr=0.0, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(outer, lr=0.0, betas=(0.9, 0.98), weight_decay=0.01),
+        ]
+
+    def _groups(self) -> Iterator[dict[str, Any]]:
+        for optimiser in self.optimisers:
+            yield from optimiser.param_groups
 
     def _weights(self) -> list[nn.Parameter]:
-        return [weight for group in self.optimiser.param_groups for weight in group["params"]]
+        return [weight for group in self._groups() for weight in group["params"]]
 
     def _look(self, shared: np.random.Generator, rng: np.random.Generator) -> dict[str, Tensor]:
         views: list[View] = []
@@ -228,20 +247,17 @@ class Warmup:
         return F.cross_entropy(logits, ids[:, 1:][answer[:, 1:]], reduction="sum"), int(answer.sum())
 
     def _average(self) -> None:
+        """Over all workers, who learn with the same parts: what one of them leaves alone, all of them do."""
         if not dist.is_initialized():
             return
-        for weight in self._weights():
-            if weight.grad is None:
-                weight.grad = torch.zeros_like(weight)
-        flat = torch.cat([weight.grad.ravel() for weight in self._weights()])
+        moved = [weight.grad for weight in self._weights() if weight.grad is not None]
+        flat = torch.cat([gradient.ravel() for gradient in moved])
         dist.all_reduce(flat)
         flat /= dist.get_world_size()
-        start = 0
-        for weight in self._weights():
-            weight.grad.copy_(flat[start : start + weight.numel()].view_as(weight))
-            start += weight.numel()
+        for gradient, mean in zip(moved, flat.split([one.numel() for one in moved]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
 
-    def _set_rate(self, eyes: bool) -> None:
+    def _set_rates(self, eyes: bool) -> None:
         recipe = self.recipe
         since = self.step if eyes else self.step - self.eyes_steps
         warm = min(1.0, (since + 1) / recipe.warm_steps)
@@ -253,8 +269,9 @@ class Warmup:
             done = min(1.0, (self.progress - share) / (1 - share))
             words = warm * recipe.rate * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * done)))
             tower, heads = recipe.tower_rate * words, words
-        for group, rate in zip(self.optimiser.param_groups, (tower, words, heads), strict=True):
-            group["lr"] = float(rate)
+        rates = {"tower": tower, "words": words, "heads": heads}
+        for group in self._groups():
+            group["lr"] = float(rates[group["part"]])
 
     def _tick(self, seconds: float) -> None:
         """Worker 0 keeps the clock, so that all of them change stage and stop at the same step."""
