@@ -163,7 +163,8 @@ class Warmup:
         core = self.model.model
         table = core.language_model.embed_tokens.weight
         parts = {"tower": core.visual, "words": core.language_model}
-        inner, outer = [], [{"part": "heads", "params": list(self.heads.parameters())}]
+        inner: list[dict[str, Any]] = []
+        outer: list[dict[str, Any]] = [{"part": "heads", "params": list(self.heads.parameters())}]
         for name, part in parts.items():
             weights = list(part.parameters())
             matrix = [weight.ndim == 2 and weight is not table for weight in weights]
