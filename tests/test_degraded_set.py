@@ -13,7 +13,7 @@ from PIL import Image
 from qinsight.answers import Clean, Comparison, Degradation, Winner
 from qinsight.prompts import Task
 from training import lessons
-from training.degraded_set import DECK, DegradedSet, Settings, clean_photo, draw_crop, make_set, split
+from training.degraded_set import DECK, DegradedSet, Settings, clean_photo, make_set, split
 from training.degraded_set import Original as Photo
 from training.labels import Example, LabelError, Rated, read_examples, refuse_leaks, write_examples
 
@@ -211,6 +211,6 @@ def test_a_crop_is_the_one_that_the_warm_up_would_have_drawn(monkeypatch: pytest
     photo.paste("skyblue", (0, 0, 200, 150))  # without texture; such a crop is drawn again
     monkeypatch.setattr(lessons, "draw_degradation", lambda view, rng: lessons.leave_clean(view))
     for seed in range(12):
-        ours = lessons.fit(lessons.leave_clean(draw_crop(photo, 12, np.random.default_rng(seed))))
+        ours = lessons.fit(lessons.leave_clean(lessons.draw_crop([photo], 12, np.random.default_rng(seed))))
         (theirs,) = lessons.draw_views([photo], 12, 1, np.random.default_rng(seed))
         assert ours.image.tobytes() == theirs.degraded.image.tobytes()

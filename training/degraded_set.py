@@ -198,19 +198,10 @@ def _crop(photo: Image.Image, settings: Settings, rng: np.random.Generator) -> I
     low, high = settings.tokens
     tokens = round(float(np.exp(rng.uniform(np.log(low), np.log(high)))))
     if settings.crop:
-        return draw_crop(photo, tokens, rng)
+        return lessons.draw_crop([photo], tokens, rng)
     scale = min(1.0, (tokens * lessons.UNIT**2 / (photo.width * photo.height)) ** 0.5)
     size = (max(lessons.UNIT, round(photo.width * scale)), max(lessons.UNIT, round(photo.height * scale)))
     return photo.resize(size, Image.Resampling.LANCZOS)
-
-
-def draw_crop(photo: Image.Image, tokens: int, rng: np.random.Generator) -> Image.Image:
-    """A random crop with something in it, drawn as `lessons.draw_views` draws it for the warm-up."""
-    for _ in range(10):
-        view = lessons.draw_crop(photo, tokens, rng)
-        if lessons.has_texture(view):
-            break
-    return view
 
 
 def _groups(folder: Path, views: int, seed: tuple[int, int]) -> list[Group]:

@@ -67,10 +67,7 @@ class View:
 
 def draw_views(photos: list[Image.Image], tokens: int, number: int, rng: np.random.Generator) -> list[View]:
     """`number` degradations of one random view of a random photo, close to `tokens` tokens in size."""
-    for _ in range(10):  # a sky or a wall: blur and compression could not be told, so draw again
-        view = draw_crop(photos[rng.integers(len(photos))], tokens, rng)
-        if has_texture(view):
-            break
+    view = draw_crop(photos, tokens, rng)
     views = []
     for _ in range(number):
         degraded = draw_degradation(view, rng)
@@ -78,12 +75,17 @@ def draw_views(photos: list[Image.Image], tokens: int, number: int, rng: np.rand
     return views
 
 
-def draw_crop(photo: Image.Image, tokens: int, rng: np.random.Generator) -> Image.Image:
-    """A random part of a photo at a random scale, about `tokens` tokens large."""
-    width, height = _shape(tokens, photo, rng)
-    # Hardly a photo is a multiple of 28 in size: as on the page, it is resized after the damage is done.
-    odd = rng.integers(-13, 14, 2) if rng.random() < 0.85 else (0, 0)
-    return _crop(photo, width + int(odd[0]), height + int(odd[1]), rng)
+def draw_crop(photos: list[Image.Image], tokens: int, rng: np.random.Generator) -> Image.Image:
+    """A random part of a random photo, at a random scale and about `tokens` tokens large, with something in it."""
+    for _ in range(10):  # a sky or a wall: blur and compression could not be told, so draw again
+        photo = photos[rng.integers(len(photos))]
+        width, height = _shape(tokens, photo, rng)
+        # Hardly a photo is a multiple of 28 in size: as on the page, it is resized after the damage is done.
+        odd = rng.integers(-13, 14, 2) if rng.random() < 0.85 else (0, 0)
+        view = _crop(photo, width + int(odd[0]), height + int(odd[1]), rng)
+        if _has_texture(view):
+            break
+    return view
 
 
 def draw_degradation(photo: Image.Image, rng: np.random.Generator) -> Degraded:
@@ -208,8 +210,7 @@ def _crop(photo: Image.Image, width: int, height: int, rng: np.random.Generator)
     return view.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else view
 
 
-def has_texture(view: Image.Image) -> bool:
-    """Whether there is enough in a view to lose by blur or compression."""
+def _has_texture(view: Image.Image) -> bool:
     luma = np.asarray(view.convert("L"), np.float32) / 255
     return bool((roughness(luma) > 0.03).mean() > 0.08)
 

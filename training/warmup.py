@@ -162,15 +162,12 @@ class Warmup:
         """Muon for the matrices inside the model, AdamW for its edges: first filters, token table, heads, norms."""
         core = self.model.model
         table = core.language_model.embed_tokens.weight
-        parts = {"tower": core.visual, "words": core.language_model}
         inner: list[dict[str, Any]] = []
         outer: list[dict[str, Any]] = [{"part": "heads", "params": list(self.heads.parameters())}]
-        for name, part in parts.items():
-            weights = list(part.parameters())
-            matrix = [weight.ndim == 2 and weight is not table for weight in weights]
-            for groups, wanted in ((inner, True), (outer, False)):
-                mine = [weight for weight, found in zip(weights, matrix, strict=True) if found is wanted]
-                groups.append({"part": name, "params": mine})
+        for part, module in (("tower", core.visual), ("words", core.language_model)):
+            weights = list(module.parameters())
+            inner.append({"part": part, "params": [w for w in weights if w.ndim == 2 and w is not table]})
+            outer.append({"part": part, "params": [w for w in weights if w.ndim != 2 or w is table]})
         return [
             torch.optim.Muon(inner, lr=0.0, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
             torch.optim.AdamW(outer, lr=0.0, betas=(0.9, 0.98), weight_decay=0.01),

@@ -365,9 +365,7 @@ def _check_value(component: Any, value: Any) -> None:
         if error.print_exception:
             raise Refused(422, UNFIT) from error
         # ours, in a sentence, which Gradio brings to the page as it should
-    except (
-        Exception
-    ) as error:  # each of Gradio's components fails in its own way over a value that was forged
+    except Exception as error:  # each component fails in its own way over a forged value
         raise Refused(422, UNFIT) from error
 
 
