@@ -204,7 +204,8 @@ def _rank(options: argparse.Namespace) -> int:
 def _pace(state: Progress) -> str:
     left = f", {timedelta(seconds=round(state.seconds_left))} left" if state.seconds_left else ""
     failed = f", {state.failed} unreadable" if state.failed else ""
-    return f"{state.done} of {state.total} photos{failed}, {state.rate:.1f} a second{left}"
+    rate = f", {state.rate:.1f} a second" if state.rate else ""
+    return f"{state.done} of {state.total} photos{failed}{rate}{left}"
 
 
 def _export(options: argparse.Namespace) -> None:

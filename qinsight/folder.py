@@ -55,23 +55,29 @@ def decode_here(path: Path, content: bytes) -> Photo:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: `row` is the line just written, None for one kept from an earlier run."""
+    """How far a run is: `row` is the line just written, or else `kept` the one from an earlier run.
+
+    `timed` photos, of those `asked` in this run, took `seconds`: whole rounds only, since the photos of a batch
+    come all at once and the first of many side by side says little about the rest.
+    """
 
     done: int
     total: int
     failed: int
     seconds: float
     asked: int
+    timed: int = 0
     row: Row | None = None
+    kept: Row | None = None
 
     @property
-    def rate(self) -> float:
-        """Photos per second, of those asked in this run."""
-        return self.asked / self.seconds if self.seconds > 0 else 0.0
+    def rate(self) -> float | None:
+        """Photos per second; None before a first round is over."""
+        return self.timed / self.seconds if self.timed and self.seconds > 0 else None
 
     @property
     def seconds_left(self) -> float | None:
-        return (self.total - self.done) / self.rate if self.asked else None
+        return (self.total - self.done) / self.rate if self.rate else None
 
 
 def rank_folder(
@@ -111,17 +117,20 @@ def rank_folder(
 def _written(ledger: "Ledger", outcomes: "_Outcomes", total: int) -> Iterator[Progress]:
     state = Progress(0, total, 0, 0.0, 0)
     started = time.monotonic()
-    for row, asked in outcomes:
+    for outcome in outcomes:
+        row = None if outcome.kept else outcome.row
         if row is not None:
             ledger.write(row)
+        asked = state.asked + outcome.asked
         state = Progress(
             done=state.done + 1,
             total=total,
             failed=state.failed + bool(row and row.error),
-            seconds=time.monotonic() - started if asked else state.seconds,
-            asked=state.asked + asked,
+            seconds=time.monotonic() - started if outcome.round_over else state.seconds,
+            asked=asked,
+            timed=asked if outcome.round_over else state.timed,
         )
-        yield replace(state, row=row)
+        yield replace(state, row=row, kept=outcome.row if outcome.kept else None)
 
 
 def photos_in(folder: Path, out: Path | None = None) -> list[str]:
@@ -318,13 +327,10 @@ class _Photo:
 
 @dataclass(frozen=True)
 class _Load:
-    """A batch as it comes from the decoder: photos to ask, and what needs no asking.
-
-    Either may be empty. A settled entry is None for a photo whose line is kept, else the line to write for it.
-    """
+    """A batch as it comes from the decoder: photos to ask, and what needs no asking. Either may be empty."""
 
     photos: list[_Photo]
-    settled: list[Row | None]
+    settled: list["_Outcome"]
 
 
 class _Prefetch:
@@ -375,7 +381,7 @@ class _Prefetch:
 
     def _decode_all(self) -> None:
         photos: list[_Photo] = []
-        settled: list[Row | None] = []
+        settled: list[_Outcome] = []
         try:
             for name in self._names:
                 if self._over.is_set() or self._stop.is_set():
@@ -393,20 +399,21 @@ class _Prefetch:
         except BaseException as error:  # noqa: BLE001 - carried over to the reader, whatever it is
             self._loads.put(error)
 
-    def _decoded(self, name: str) -> _Photo | Row | None:
+    def _decoded(self, name: str) -> "_Photo | _Outcome":
         sha256 = ""
         try:
             content = (self._folder / name).read_bytes()
             sha256 = hashlib.sha256(content).hexdigest()
             known = self._ledger.kept(sha256)
             if known is not None:
-                return None if known == name else self._ledger.copy(sha256, name)
+                return _Outcome(self._ledger.copy(sha256, name), kept=known == name)
             photo = self._decode(self._folder / name, content)
             shown = view(photo.image, self._limit)
         except PhotoError as error:
-            return Row(name, sha256, "", error=str(error))
+            return _Outcome(Row(name, sha256, "", error=str(error)))
         except OSError as error:
-            return Row(name, sha256, "", error=f"the file cannot be read: {error.strerror or error}")
+            problem = f"the file cannot be read: {error.strerror or error}"
+            return _Outcome(Row(name, sha256, "", error=problem))
         return _Photo(name, sha256, shown, _phash(shown), photo.size)
 
 
@@ -418,30 +425,47 @@ def _phash(image: Image.Image) -> str:
 
 # --- asking ----------------------------------------------------------------------------------------------
 
-# the line to write, None for one that is kept, and whether the model was asked
-_Outcomes = Generator[tuple[Row | None, bool], None, None]
+
+@dataclass(frozen=True)
+class _Outcome:
+    """The line of a photo: `kept` from an earlier run, `asked` of the model, the last of a round or not."""
+
+    row: Row
+    asked: bool = False
+    kept: bool = False
+    round_over: bool = False
+
+
+_Outcomes = Generator[_Outcome, None, None]
 _Rated = Callable[[Sequence[_Photo], threading.Event], Iterator[Row]]
 
 
 def _in_batches(rated: _Rated, coming: Iterator[_Load], stop: threading.Event) -> _Outcomes:
     for load in coming:
-        yield from ((row, False) for row in load.settled)
-        yield from ((row, True) for row in rated(load.photos, stop))
+        yield from load.settled
+        for count, row in enumerate(rated(load.photos, stop), start=1):
+            yield _Outcome(row, asked=True, round_over=count == len(load.photos))
 
 
 def _side_by_side(rated: _Rated, coming: Iterator[_Load], width: int, stop: threading.Event) -> _Outcomes:
     """Each photo asked on its own, `width` at a time, rows as they come; no photo waits for the slowest."""
     halt = threading.Event()
     running: set[Future[list[Row]]] = set()
+    counted = itertools.count(1)
+
+    def finished(most: int) -> Iterator[_Outcome]:
+        for row in _finished(running, most, stop):
+            yield _Outcome(row, asked=True, round_over=next(counted) >= width)
+
     with ThreadPoolExecutor(width, "qinsight-ask") as pool:
         try:
             for load in coming:
-                yield from ((row, False) for row in load.settled)
+                yield from load.settled
                 for photo in load.photos:
                     running.add(pool.submit(lambda one: list(rated([one], halt)), photo))
-                    yield from ((row, True) for row in _finished(running, width - 1, stop))
-                yield from ((row, True) for row in _finished(running, len(running), stop))
-            yield from ((row, True) for row in _finished(running, 0, stop))
+                    yield from finished(width - 1)
+                yield from finished(len(running))
+            yield from finished(0)
         finally:
             halt.set()
             pool.shutdown(cancel_futures=True)

@@ -21,9 +21,10 @@ from test_folder import PixelEngine
 
 from qinsight.errors import EngineError, Stopped
 from qinsight.page import background, build_page, launch
-from qinsight.page.background import Visits, in_background
+from qinsight.page.background import in_background
 from qinsight.page.host import Host
 from qinsight.page.line import Job
+from qinsight.page.table import Tables
 from qinsight.page.uploads import Darkroom, PhotoInput
 from qinsight.photos import Photo
 from qinsight.requests import Delta, Engine, Finish, Request, Sampling
@@ -366,7 +367,7 @@ def test_many_photos_are_ranked_filtered_and_taken_home(visit: Callable[..., Any
         upload(page, [str(tmp_path / name) for name in (*names, "rubbish.jpg")], "rank-files")
         shows(page, "rank-files", "rubbish")
         page.locator("#rank").click()
-        shows(page, "rank-status", "4 photos ranked, 1 of them could not be read.")
+        shows(page, "rank-status", "3 photos ranked, 1 could not be read.")
         shows(page, "rank-table", "Expected a photo".lower())
         assert page.evaluate("window.hacked") is None
         with page.expect_download() as download:
@@ -558,12 +559,38 @@ def test_silent_background_work_gives_a_heartbeat(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_new_question_ends_the_visitors_old_one_and_nobody_elses() -> None:
-    visits = Visits()
-    first, other = visits.begin("one"), visits.begin("two")
-    second = visits.begin("one")
-    assert first.is_set()
-    assert not second.is_set()
-    assert not other.is_set()
+    tables = Tables()
+    asked = []
+    for visitor in ("one", "two"):
+        assert tables.turn_to(visitor, 1, "photo")
+        question = tables.begin(visitor)
+        assert question is not None
+        asked.append(question)
+    assert tables.turn_to("one", 2, "other photo")
+    assert [bool(question.job and question.job.is_set()) for question in asked] == [True, False]
+
+
+def test_what_arrives_late_of_an_older_choice_changes_nothing_and_nothing_is_asked_twice() -> None:
+    tables = Tables()
+    assert tables.turn_to("visitor", 2, "second")
+    assert not tables.turn_to("visitor", 1, "first")
+    question = tables.begin("visitor")
+    assert question is not None
+    assert question.subject == "second"
+    assert tables.begin("visitor") is None
+    tables.stop("visitor", 1)
+    assert not question.job.is_set()  # type: ignore[union-attr]
+    tables.stop("visitor", 2)
+    assert question.job.is_set()  # type: ignore[union-attr]
+
+
+def test_a_question_that_is_stopped_before_its_turn_is_never_asked_on() -> None:
+    tables = Tables()
+    tables.turn_to("visitor", 1, "photo")
+    tables.stop("visitor", 1)
+    question = tables.begin("visitor")
+    assert question is not None
+    assert question.job.is_set()  # type: ignore[union-attr]
 
 
 def test_a_model_that_cannot_be_loaded_is_explained_to_every_visitor_and_on_the_terminal(

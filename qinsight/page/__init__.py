@@ -17,7 +17,8 @@ from qinsight.page.desk import HEAD, key_help, language_choice, remember
 from qinsight.page.gate import Gate
 from qinsight.page.host import Host
 from qinsight.page.line import LONGEST
-from qinsight.page.pictures import CSS, line
+from qinsight.page.pictures import CSS
+from qinsight.page.pictures import headline as headline_line
 from qinsight.page.rank_tab import RankTab
 from qinsight.page.tab import AT_ONCE, Tab
 from qinsight.page.uploads import Darkroom, Janitor
@@ -49,7 +50,7 @@ def build_page(
         with gr.Row(elem_classes="qi-top"):
             gr.Markdown("# Q-Insight", elem_classes="qi-head")
             language = language_choice()
-        head = line("headline")
+        head = headline_line()
         with gr.Tabs(elem_id="tabs") as all_tabs:
             with gr.Tab(label("tab_assess"), id="assess"):
                 tabs: list[Tab] = [AssessTab(host, darkroom, sampling, max_pixels, spoken)]
@@ -86,7 +87,7 @@ def build_page(
         ]
         chosen = language.input(speak, [language], worded, js="chosen => qi.choose(chosen)", **AT_ONCE)
         for event in (*spoken_now, chosen):
-            event.then(rank.headed, [rank.rows, rank.kind, rank.least], [rank.table], **AT_ONCE)
+            event.then(rank.headed, None, [rank.table], **AT_ONCE)
         remember(page, all_tabs, rank.kind, rank.least, keys)
         for tab in tabs:
             page.unload(tab.left)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,40 +12,39 @@ from qinsight.assess import Asked, assessment
 from qinsight.folder import RAW_SUFFIXES
 from qinsight.page.host import Host
 from qinsight.page.line import Job
-from qinsight.page.pictures import (
-    band,
-    band_value,
-    facts,
-    gauge,
-    gauge_value,
-    line,
-    running_text,
-    words_of,
-)
-from qinsight.page.record import Record, assessed, nothing_new_to_take_home, nothing_to_take_home
+from qinsight.page.pictures import band, band_value, facts, gauge, gauge_value, line, running_text, words_of
+from qinsight.page.record import Record, assessed, on_the_table
 from qinsight.page.recordings import answers
-from qinsight.page.steady import AS_IT_IS, Button
-from qinsight.page.tab import AT_ONCE, PRIVATE, Tab, buttons
+from qinsight.page.tab import AT_ONCE, Said, Tab, nothing_said, number_of, phrase, remark
+from qinsight.page.table import Question, Seen
 from qinsight.page.uploads import BROWSER_FORMATS, Darkroom, photo_input, preview
 from qinsight.page.words import ENGLISH, Spoken, Words, label
-from qinsight.photos import Photo
-from qinsight.requests import MAX_PIXELS, Sampling
+from qinsight.requests import Sampling
 
+NOT_SHOWN = {
+    *RAW_SUFFIXES,
+    ".heic",
+    ".heif",
+    ".hif",
+    ".tif",
+    ".tiff",
+}  # by the file's name: until it is decoded
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg"))
 
 
 @dataclass(frozen=True)
 class _State:
-    """What the page knows so far."""
+    """What the page knows so far; `picture` is what it shows of a photo that no browser can."""
 
-    status: str
-    photo: Photo | None = None
-    max_pixels: int = MAX_PIXELS
+    status: Said
     asked: tuple[Asked, ...] = ()
+    picture: str | None = None
 
 
 class AssessTab(Tab):
     """Builds the tab and wires it; `host` answers, `darkroom` decodes."""
+
+    name = "assess"
 
     def __init__(
         self, host: Host, darkroom: Darkroom, sampling: Sampling, max_pixels: int | None, spoken: Spoken
@@ -56,13 +56,14 @@ class AssessTab(Tab):
         self._wire()
 
     def _lay_out(self) -> None:
-        self.source = gr.State(None)  # the path of the upload, also where the picture shows a preview of it
         with gr.Row(equal_height=False):
             with gr.Column(min_width=320):
                 self.photo = photo_input(label("photo"), "photo", 380)
                 with gr.Row():
-                    self.button = Button(label("assess"), variant="primary", elem_id="assess", min_width=100)
-                    self.stop = Button(label("stop"), elem_id="stop", interactive=False, min_width=100)
+                    self.button = gr.Button(
+                        label("assess"), variant="primary", elem_id="assess", min_width=100
+                    )
+                    self.stop = gr.Button(label("stop"), elem_id="stop", min_width=100)
                     self.raw = gr.UploadButton(
                         label("raw"),
                         file_types=[*RAW_SUFFIXES, ".heic", ".heif", ".tif", ".tiff"],
@@ -70,8 +71,8 @@ class AssessTab(Tab):
                         min_width=100,
                     )
             with gr.Column(min_width=320):
-                self.status = line("status")
-                self.problem = line("problem", "now")
+                self.status = line("assess", "status")
+                self.problem = line("assess", "problem", "now")
                 with gr.Row():
                     with gr.Column(min_width=250):
                         self.gauge = gauge()
@@ -79,9 +80,9 @@ class AssessTab(Tab):
                         self.band = band()
                 with gr.Row(equal_height=False):
                     with gr.Column(min_width=240), gr.Accordion(label("rating_reasoning"), open=True):
-                        self.score_words = running_text("score-words", "rating_words")
+                        self.score_words = running_text("assess", "score-words", "rating_words")
                     with gr.Column(min_width=240), gr.Accordion(label("diagnosis_reasoning"), open=True):
-                        self.diagnosis_words = running_text("diagnosis-words", "diagnosis_words")
+                        self.diagnosis_words = running_text("assess", "diagnosis-words", "diagnosis_words")
                 self.record = Record("assess")
         self.examples = gr.Gallery(
             _gallery(ENGLISH),
@@ -97,125 +98,137 @@ class AssessTab(Tab):
             visible=bool(EXAMPLES),
         )
         self.outputs = [
-            self.source,
-            self.photo,
+            self.record.table,
             self.status,
             self.problem,
             self.gauge,
             self.band,
             self.score_words,
             self.diagnosis_words,
-            *self.record.outputs,
-            self.button,
-            self.stop,
         ]
 
     def _wire(self) -> None:
-        run: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": None, **PRIVATE}
+        table = self.record.table
+        chosen = "(_, photo) => [qi.turn('assess', Boolean(photo)), photo]"
         turns = [
-            self.photo.upload(self.turn_to, [self.photo], self.outputs, **AT_ONCE),
-            self.raw.upload(self.turn_to, [self.raw], self.outputs, **AT_ONCE),
-            self.examples.select(self.turn_to_example, None, self.outputs, **AT_ONCE),
-            self.button.click(self.turn_to, [self.source], self.outputs, **AT_ONCE),
+            event(self.turn_to, [table, given], self.outputs, js=chosen, **AT_ONCE)
+            for event, given in (
+                (self.photo.upload, self.photo),
+                (self.photo.clear, self.photo),
+                (self.raw.upload, self.raw),
+            )
         ]
-        running = [turn.then(self.run, [self.source], self.outputs, **run) for turn in turns]
-        self.stop.click(self.stopped, None, [self.status, self.button, self.stop], cancels=running, **AT_ONCE)
-        self.photo.clear(self.turn_to, [gr.State(None)], self.outputs, **AT_ONCE)
+        example = "() => [qi.turn('assess', true)]"
+        turns.append(self.examples.select(self.turn_to_example, [table], self.outputs, js=example, **AT_ONCE))
+        again = "(_, photo) => [qi.again('assess'), photo]"
+        turns.append(
+            self.button.click(self.ask_again, [table, self.photo], self.outputs, js=again, **AT_ONCE)
+        )
+        self.then_ask(turns, self.run, concurrency_id="model", concurrency_limit=None)
+        self.stop.click(self.stop_it, [table], None, js="() => [qi.stop('assess')]", **AT_ONCE)
+        table.change(None, [table], [self.photo], js="table => qi.pictures('assess', table)", queue=False)
 
     def worded(self, words: Words) -> list[tuple[Any, Any]]:
         return [(self.examples, gr.update(value=_gallery(words)))]
 
-    def turn_to(self, path: str | None, request: gr.Request) -> list[Any]:
+    def turn_to(self, told: Any, path: str | None, request: gr.Request) -> list[Any]:
         """Another photo, or none, is on the table: nothing of the old answer stays, whoever is waiting in line."""
-        self.visits.turn_to(request.session_hash, path)
-        words = self.spoken.words(request)
-        status = words("waiting") if path else ""
-        return self._values(words, _State(status), source=path, running=bool(path))
+        pictures = [None] if path and Path(path).suffix.lower() in NOT_SHOWN else None
+        return self._turned(request, number_of(told), path, pictures=pictures)
 
-    def turn_to_example(self, event: gr.SelectData, request: gr.Request) -> list[Any]:
+    def turn_to_example(self, told: Any, event: gr.SelectData, request: gr.Request) -> list[Any]:
         """One of our own photos is on the table."""
         if not 0 <= event.index < len(EXAMPLES):
-            return [gr.skip()] * len(self.outputs)
+            raise gr.Error("Expected one of the examples.", print_exception=False)
         path = str(EXAMPLES[event.index])
-        source, _, *others = self.turn_to(path, request)
-        return [source, path, *others]
+        return self._turned(request, number_of(told), path, pictures=[self.photo.shown(path)])
 
-    def run(self, path: str | None, request: gr.Request) -> Iterator[Any]:
+    def ask_again(self, told: Any, shown: str | None, request: gr.Request) -> list[Any]:
+        """The photo on the table is asked about once more; `shown` is what the browser shows of it."""
+        number, old = number_of(told), self.tables.newest(request.session_hash)
+        known = old is not None and old.laid == told.get("of")
+        path = old.photos if old and known else shown
+        problem = "" if path else self.spoken.words(request)("photo_first")
+        return self._turned(request, number, path, told.get("of"), problem)
+
+    def _turned(
+        self,
+        request: gr.Request,
+        number: int,
+        path: str | None,
+        laid: int | None = None,
+        problem: str = "",
+        pictures: list[Any] | None = None,
+    ) -> list[Any]:
+        if not self.tables.turn_to(request.session_hash, number, path, path, laid):
+            return [gr.skip()] * len(self.outputs)
+        seen = Seen(number, self.spoken.words(request), running=bool(path), problem=problem)
+        state = _State(phrase("waiting") if path else nothing_said)
+        return self._values(state, seen, opened=not path, pictures=pictures)
+
+    def run(self, request: gr.Request) -> Iterator[Any]:
         """Assess the photo on the table; yields the values of `outputs`."""
-        words = self.spoken.words(request)
-        if not path:
-            yield self._values(words, _State(""), problem=words("photo_first"))
-            return
-        if not self.visits.looks_at(request.session_hash, path):
-            return
-        previewed = False
+        yield from self.follow(request, _State(phrase("reading")), self._work, self._show)
 
-        def show(state: _State, problem: str, running: bool | None) -> list[Any]:
-            nonlocal previewed
-            picture = None
-            if state.photo and state.photo.format not in BROWSER_FORMATS and not previewed:
-                picture, previewed = preview(state.photo), True
-            return self._values(words, state, source=path, problem=problem, running=running, picture=picture)
-
-        yield from self.follow(
-            request, _State(words("reading")), lambda stop: self._work(path, words, stop), show
-        )
-
-    def _work(self, path: str, words: Words, stop: Job) -> Iterator[_State]:
+    def _work(self, path: str, stop: Job) -> Iterator[_State]:
         for status in self.host.wait(stop):
-            yield _State(words.remark(status))
+            yield _State(remark(status))
         engine = self.host.engine
         assert engine is not None  # wait() raises otherwise
         max_pixels = self.max_pixels or engine.about.max_pixels
         photo = self.darkroom.decode(path, max_pixels, stop)
-        about = facts(photo, max_pixels, words)
-        yield _State(words("and_then", facts=about, doing=words("looking")), photo, max_pixels)
+        about = facts(photo, max_pixels)
+        picture = preview(photo) if photo.format not in BROWSER_FORMATS else None
+        yield _State(_and_then(about, "looking"), picture=picture)
         recorded, states = answers(
-            self.host.recordings,
-            engine,
-            assessment(photo.image),
-            self.sampling,
-            max_pixels,
-            [path],
-            stop,
+            self.host.recordings, engine, assessment(photo.image), self.sampling, max_pixels, [path], stop
         )
-        doing = words("replaying" if recorded else "thinking_status")
-        thinking = words("and_then", facts=about, doing=doing)
+        thinking = _and_then(about, "replaying" if recorded else "thinking_status")
         asked: tuple[Asked, ...] = ()
         for asked in states:
-            yield _State(thinking, photo, max_pixels, asked)
-        seconds = max((one.seconds for one in asked), default=0.0)
+            yield _State(thinking, asked, picture)
+        seconds, model = max((one.seconds for one in asked), default=0.0), engine.about.name
         ending = "recorded" if recorded else "done"
-        status = words(ending, facts=about, seconds=seconds, model=engine.about.name)
-        yield _State(status, photo, max_pixels, asked)
+        yield _State(partial(_ended, about, ending, seconds, model), asked, picture)
+
+    def _show(self, question: Question, state: _State, seen: Seen) -> list[Any]:
+        record = None
+        if not seen.running and self.host.engine and state.asked and all(one.finish for one in state.asked):
+            name = Path(question.subject).name
+            record = assessed(seen.words, name, state.asked, self.host.engine.about.name)
+        pictures = [self.photo.shown(state.picture)] if state.picture else None
+        return self._values(state, seen, record, pictures=pictures)
 
     def _values(
         self,
-        words: Words,
         state: _State,
+        seen: Seen,
+        record: Any = None,
         *,
-        source: str | None = None,
-        problem: str = "",
-        running: bool | None = False,
-        picture: str | None = None,
+        opened: bool = False,
+        pictures: list[Any] | None = None,
     ) -> list[Any]:
-        """Values of `outputs`."""
+        """Values of `outputs`; `opened` as when the page is, with nothing on the table."""
         score, diagnosis = state.asked if len(state.asked) == 2 else (None, None)
-        take_home = nothing_new_to_take_home() if running is None else nothing_to_take_home()
-        if running is False and source and self.host.engine and state.asked:
-            take_home = assessed(words, Path(source).name, state.asked, self.host.engine.about.name)
+        words = seen.words
+        goes_on = seen.running or opened or bool(seen.problem and not state.asked)
         return [
-            source,
-            picture or AS_IT_IS,
-            words.remark(state.status),
-            problem,
-            gauge_value(score, words),
-            band_value(diagnosis, words),
-            words_of(score, words) if score else "",
-            words_of(diagnosis, words) if diagnosis else "",
-            *take_home,
-            *buttons(running),
+            on_the_table(seen, record, pictures),
+            seen.part(state.status(words)),
+            seen.part(seen.problem),
+            seen.part(gauge_value(score, words, goes_on)),
+            seen.part(band_value(diagnosis, words, goes_on)),
+            seen.part(words_of(score, words, goes_on)),
+            seen.part(words_of(diagnosis, words, goes_on)),
         ]
+
+
+def _and_then(about: Said, doing: str) -> Said:
+    return lambda words: words("and_then", facts=about(words), doing=words(doing))
+
+
+def _ended(about: Said, ending: str, seconds: float, model: str, words: Words) -> str:
+    return words(ending, facts=about(words), seconds=seconds, model=model)
 
 
 def _gallery(words: Words) -> list[tuple[str, str]]:

@@ -22,18 +22,28 @@ FAR = 5.0  # seconds between two such steps further back
 PACE = 0.07  # seconds between two updates: every one costs the server and the browser milliseconds
 
 
-def in_background(work: Callable[[Job], Iterator[State]], job: Job) -> Iterator[State | None]:
+def in_background(
+    work: Callable[[Job], Iterator[State]],
+    job: Job,
+    in_line: Callable[[State, int], State] | None = None,
+    pace: Callable[[State], float] | None = None,
+) -> Iterator[State | None]:
     """The newest state of `work(job)`, about 14 times a second; None where nothing is new for long.
 
-    While the job waits in line, the `status` of the state says how many are before it. What `work` raises is
-    raised here. Closing this iterator sets `job` and returns at once: Gradio closes it on its event loop, where
-    waiting for the thread would freeze every other visitor.
+    While the job waits in line, `in_line(state, before)` is the state that says how many are before it. `pace`
+    gives the seconds until the next state where one is dearer to show; the newest is never left out. What `work`
+    raises is raised here. Closing this iterator sets `job` and returns at once: Gradio closes it on its event
+    loop, where waiting for the thread would freeze every other visitor.
     """
     states: list[State] = []
     news = threading.Event()
     outcome: Future[None] = Future()
-    ended = threading.Event()  # the last state does not wait for its turn
+    hurry = (
+        threading.Event()
+    )  # the last state does not wait for its turn, nor does the end of a job that was stopped
+    in_line = in_line or _in_line
     job.watch(news.set)
+    job.watch(lambda: hurry.set() if job.is_set() else None)
 
     def produce() -> None:
         try:
@@ -49,7 +59,7 @@ def in_background(work: Callable[[Job], Iterator[State]], job: Job) -> Iterator[
         else:
             outcome.set_result(None)
         job.over()
-        ended.set()
+        hurry.set()
         news.set()
 
     # With Gradio's notes about the visitor, which ZeroGPU reads.
@@ -67,13 +77,13 @@ def in_background(work: Callable[[Job], Iterator[State]], job: Job) -> Iterator[
             far = before is not None and before > NEAR and time.monotonic() - shown_at < FAR
             if newest is not None and not far and not (newest is shown[0] and before == shown[1]):
                 shown, shown_at = (newest, before), time.monotonic()
-                yield newest if before is None else _in_line(newest, before)
-            elif not fresh:
+                yield newest if before is None else in_line(newest, before)
+            elif not fresh or job.is_set():  # its reader may know that nobody waits for the rest
                 yield None
             if done:
                 outcome.result()
                 return
-            ended.wait(PACE)
+            hurry.wait(PACE if pace is None or newest is None else max(PACE, pace(newest)))
     finally:
         job.set()
 
@@ -95,37 +105,3 @@ def loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
-
-
-class Visits:
-    """What each visitor looks at, and the question that runs about it; a new subject ends the old question."""
-
-    def __init__(self) -> None:
-        self._running: dict[str, Job] = {}
-        self._subject: dict[str, object] = {}
-
-    def turn_to(self, session: str | None, subject: object) -> None:
-        """The visitor looks at something else now, None for nothing: what was asked about the old ends."""
-        self.end(session)
-        self._subject[session or ""] = subject
-
-    def looks_at(self, session: str | None, subject: object) -> bool:
-        """Whether a question that waited in line is still about what the visitor looks at."""
-        return self._subject.get(session or "") == subject
-
-    def begin(self, session: str | None, address: str = "") -> Job:
-        """End the visitor's running question; returns the next one, to be stopped through it."""
-        self.end(session)
-        job = self._running[session or ""] = Job(session or "", address)
-        return job
-
-    def end(self, session: str | None) -> None:
-        """Stop what the visitor asked, if anything runs."""
-        stop = self._running.pop(session or "", None)
-        if stop is not None:
-            stop.set()
-
-    def forget(self, session: str | None) -> None:
-        """The visitor left."""
-        self.end(session)
-        self._subject.pop(session or "", None)

@@ -14,11 +14,11 @@ from qinsight.errors import PhotoError, QInsightError
 from qinsight.page.assess_tab import EXAMPLES
 from qinsight.page.host import Host
 from qinsight.page.line import Job
-from qinsight.page.pictures import facts, line, running_text, words_of
-from qinsight.page.record import Record, compared, nothing_new_to_take_home, nothing_to_take_home
+from qinsight.page.pictures import facts, line, looked, running_text, words_of
+from qinsight.page.record import Record, compared, on_the_table
 from qinsight.page.recordings import answers
-from qinsight.page.steady import Button
-from qinsight.page.tab import AT_ONCE, PRIVATE, Tab, buttons
+from qinsight.page.tab import AT_ONCE, PRIVATE, Said, Tab, nothing_said, number_of, phrase, remark
+from qinsight.page.table import Question, Seen
 from qinsight.page.uploads import Darkroom, photo_input, side_by_side
 from qinsight.page.words import ENGLISH, Spoken, Words, label
 from qinsight.photos import Photo
@@ -34,14 +34,28 @@ PAIRS = [
 ]
 
 
+Photos = tuple[str | None, str | None, str | None]
+"""The paths of A, B and the reference."""
+
+
 @dataclass(frozen=True)
 class _State:
-    status: str
+    status: Said
     asked: tuple[Asked, ...] = ()
+
+
+class _OfPhoto(PhotoError):
+    """Which of the photos cannot be read."""
+
+    def __init__(self, problem: str, name: str) -> None:
+        super().__init__(problem)
+        self.name = name
 
 
 class CompareTab(Tab):
     """Builds the tab and wires it; `host` answers, `darkroom` decodes."""
+
+    name = "compare"
 
     def __init__(
         self, host: Host, darkroom: Darkroom, sampling: Sampling, max_pixels: int | None, spoken: Spoken
@@ -61,12 +75,12 @@ class CompareTab(Tab):
         with gr.Accordion(label("reference_optional"), open=False):
             self.reference = photo_input(label("reference"), "photo-reference", 280)
         with gr.Row():
-            self.button = Button(label("compare"), variant="primary", elem_id="compare", min_width=100)
-            self.stop = Button(label("stop"), elem_id="compare-stop", interactive=False, min_width=100)
+            self.button = gr.Button(label("compare"), variant="primary", elem_id="compare", min_width=100)
+            self.stop = gr.Button(label("stop"), elem_id="compare-stop", min_width=100)
             self.swap = gr.Button(label("swap"), elem_id="swap", min_width=100)
-        self.status = line("compare-status")
-        self.problem = line("compare-problem", "now")
-        self.verdict = line("verdict", "never", "qi-verdict")
+        self.status = line("compare", "compare-status")
+        self.problem = line("compare", "compare-problem", "now")
+        self.verdict = line("compare", "verdict", "never", "qi-verdict")
         self.slider = gr.ImageSlider(
             label=label("slider"),
             interactive=False,
@@ -75,154 +89,201 @@ class CompareTab(Tab):
             height=420,
             visible=False,
         )
+        self.looked = looked()
         with gr.Row(equal_height=False):
             with gr.Column(min_width=280), gr.Accordion(label("first_reasoning"), open=True):
-                self.first_words = running_text("first-words", "first_words")
+                self.first_words = running_text("compare", "first-words", "first_words")
             with (
                 gr.Column(min_width=280) as self.second_column,
                 gr.Accordion(label("second_reasoning"), open=True),
             ):
-                self.second_words = running_text("second-words", "second_words")
+                self.second_words = running_text("compare", "second-words", "second_words")
         self.record = Record("compare")
         self.pairs = [pair for pair in PAIRS if all(path in EXAMPLES for path in pair)]
-        self.examples = gr.Examples(
-            [[str(path) for path in pair] for pair in self.pairs],
-            [self.a, self.b],
+        self.examples = gr.Dataset(
+            components=[self.a, self.b],
+            samples=[[str(path) for path in pair] for pair in self.pairs],
+            sample_labels=self._names(ENGLISH),
             label=label("examples"),
+            type="index",
             elem_id="pairs",
-            cache_examples=False,
-            example_labels=self._names(ENGLISH),
-            api_visibility="private",
         )
         self.outputs = [
+            self.record.table,
             self.status,
             self.problem,
             self.verdict,
             self.first_words,
             self.second_words,
-            *self.record.outputs,
-            self.button,
-            self.stop,
         ]
 
     def _wire(self) -> None:
-        photos = [self.a, self.b, self.reference]
-        running = self.button.click(self.turn_to, photos, self.outputs, **AT_ONCE).then(
-            self.run, photos, self.outputs, concurrency_id="model", concurrency_limit=None, **PRIVATE
+        table, photos = self.record.table, [self.a, self.b, self.reference]
+        run: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": None}
+        ask = "(_, ...photos) => [qi.again('compare'), ...photos]"
+        turn = self.button.click(self.turn_to, [table, *photos], self.outputs, js=ask, **AT_ONCE)
+        self.then_ask([turn], self.run, **run)
+        self.stop.click(self.stop_it, [table], None, js="() => [qi.stop('compare')]", **AT_ONCE)
+        # a new photo, a removed one: the old verdict must not stay beside it
+        lay = "(_, ...photos) => [qi.turn('compare', false), ...photos]"
+        laid = [
+            event(self.lay, [table, *photos], self.outputs, js=lay, **AT_ONCE)
+            for photo in photos
+            for event in (photo.upload, photo.clear)
+        ]
+        pair = "(_, place) => [qi.turn('compare', false), place]"
+        laid.append(
+            self.examples.click(self.lay_pair, [table, self.examples], self.outputs, js=pair, **AT_ONCE)
         )
-        self.stop.click(
-            self.stopped, None, [self.status, self.button, self.stop], cancels=[running], **AT_ONCE
-        )
-        for photo in photos:
-            # a new photo, a removed one: the old verdict must not stay beside it
-            for event in (photo.upload, photo.clear):
-                event(self.cleared, None, self.outputs, **AT_ONCE)
-        self.examples.load_input_event.then(self.cleared, None, self.outputs, **AT_ONCE)
-        for photo in (self.a, self.b):
-            photo.change(self.look, [self.a, self.b], [self.slider, self.problem], **PRIVATE)
-        self.swap.click(self.swapped, [self.a, self.b], [self.a, self.b, *self.outputs], **AT_ONCE)
+        exchange = {"fn": None, "js": "(a, b) => [b, a]", "queue": False}
+        self.swap.click(inputs=[self.a, self.b], outputs=[self.a, self.b], **exchange)
+        swap = "(_, ...photos) => [qi.swap('compare'), ...photos]"
+        swapped = self.swap.click(self.swapped, [table, *photos], self.outputs, js=swap, **AT_ONCE)
+        self.then_ask([swapped], self.run, **run)
+        for event in (*laid, swapped):
+            event.success(self.look, None, [self.slider, self.looked, self.problem], **PRIVATE)
+        shown = {"js": "table => qi.pictures('compare', table)", "queue": False}
+        table.change(None, [table], [self.a, self.b, self.reference], **shown)
 
     def worded(self, words: Words) -> list[tuple[Any, Any]]:
-        return [(self.examples.dataset, gr.update(sample_labels=self._names(words)))]
+        return [(self.examples, gr.update(sample_labels=self._names(words)))]
 
     def _names(self, words: Words) -> list[str]:
         return [" | ".join(words.name(path.stem) for path in pair) for pair in self.pairs]
 
-    def turn_to(self, a: str | None, b: str | None, reference: str | None, request: gr.Request) -> list[Any]:
+    def turn_to(
+        self, told: Any, a: str | None, b: str | None, reference: str | None, request: gr.Request
+    ) -> list[Any]:
         """These photos are to be compared, whoever is waiting in line."""
-        self.visits.turn_to(request.session_hash, (a, b, reference))
-        words = self.spoken.words(request)
-        return self._values(words, (), _State(words("waiting")), running=True)
+        missing = "two_photos_first" if not a and not b else "photo_b_first" if a else "photo_a_first"
+        problem = "" if a and b else self.spoken.words(request)(missing)
+        return self._turned(request, told, (a, b, reference), not problem, problem, told.get("of"))
 
-    def run(self, a: str | None, b: str | None, reference: str | None, request: gr.Request) -> Iterator[Any]:
+    def lay(
+        self, told: Any, a: str | None, b: str | None, reference: str | None, request: gr.Request
+    ) -> list[Any]:
+        """A photo came or went: nothing of the old answer stays."""
+        return self._turned(request, told, (a, b, reference))
+
+    def lay_pair(self, told: Any, place: int, request: gr.Request) -> list[Any]:
+        """Two of our own photos are on the table, without a reference."""
+        a, b = (str(path) for path in self.pairs[place])
+        pictures = [self.a.shown(a), self.b.shown(b), None]
+        return self._turned(request, told, (a, b, None), pictures=pictures)
+
+    def swapped(
+        self, told: Any, a: str | None, b: str | None, reference: str | None, request: gr.Request
+    ) -> list[Any]:
+        """A and B have changed places: the old verdict goes, and what was being asked is asked anew."""
+        goes_on = told.get("running") is True and bool(a and b)
+        return self._turned(request, told, (a, b, reference), goes_on)
+
+    def _turned(
+        self,
+        request: gr.Request,
+        told: Any,
+        photos: Photos,
+        asked: bool = False,
+        problem: str = "",
+        laid: int | None = None,
+        pictures: list[Any] | None = None,
+    ) -> list[Any]:
+        number, subject = number_of(told), photos if asked else None
+        if not self.tables.turn_to(request.session_hash, number, subject, photos, laid):
+            return [gr.skip()] * len(self.outputs)
+        state = _State(phrase("waiting") if asked else nothing_said)
+        seen = Seen(number, self.spoken.words(request), running=asked, problem=problem)
+        return self._values(state, seen, pictures=pictures)
+
+    def run(self, request: gr.Request) -> Iterator[Any]:
         """Compare the photos; yields the values of `outputs`."""
-        words = self.spoken.words(request)
-        if not a or not b:
-            missing = "two_photos_first" if not a and not b else "photo_b_first" if a else "photo_a_first"
-            yield self._values(words, (), _State(""), words(missing))
-            return
-        if not self.visits.looks_at(request.session_hash, (a, b, reference)):
-            return
-        paths = [path for path in (a, b, reference) if path]
-        nothing = _State(words("reading_two"))
-        show = partial(self._values, words, paths)
-        yield from self.follow(request, nothing, lambda stop: self._work(paths, words, stop), show)
+        yield from self.follow(request, _State(phrase("reading_two")), self._work, self._show)
 
-    def _work(self, paths: list[str], words: Words, stop: Job) -> Iterator[_State]:
+    def _work(self, photos: Photos, stop: Job) -> Iterator[_State]:
+        paths = [path for path in photos if path]
         for status in self.host.wait(stop):
-            yield _State(words.remark(status))
+            yield _State(remark(status))
         engine = self.host.engine
         assert engine is not None  # wait() raises otherwise
         max_pixels = self.max_pixels or engine.about.max_pixels
-        photos = self._decoded(paths, words, max_pixels, stop)
-        yield _State(words("looking"))
+        decoded = self._decoded(paths, max_pixels, stop)
+        yield _State(phrase("looking"))
         asked: tuple[Asked, ...] = ()
-        requests = comparison(*(photo.image for photo in photos))
+        requests = comparison(*(photo.image for photo in decoded))
         recorded, states = answers(
             self.host.recordings, engine, requests, self.sampling, max_pixels, paths, stop
         )
         for asked in states:
-            yield _State(words("replaying" if recorded else "thinking_status"), asked)
-        seconds = max((one.seconds for one in asked), default=0.0)
-        sizes = " | ".join(facts(photo, max_pixels, words) for photo in photos)
+            yield _State(phrase("replaying" if recorded else "thinking_status"), asked)
+        seconds, model = max((one.seconds for one in asked), default=0.0), engine.about.name
+        sizes = [facts(photo, max_pixels) for photo in decoded]
         ending = "recorded" if recorded else "done"
-        yield _State(words(ending, facts=sizes, seconds=seconds, model=engine.about.name), asked)
+        yield _State(partial(_ended, sizes, ending, seconds, model), asked)
 
-    def _decoded(
-        self, paths: list[str], words: Words, max_pixels: int, stop: threading.Event | None
-    ) -> list[Photo]:
+    def _decoded(self, paths: list[str], max_pixels: int, stop: threading.Event | None) -> list[Photo]:
         photos = []
         for name, path in zip(("photo_a", "photo_b", "the_reference"), paths, strict=False):
             try:
                 photos.append(self.darkroom.decode(path, max_pixels, stop))
             except PhotoError as error:
-                problem = words.remark(str(error))
-                raise PhotoError(words("named", name=words(name), problem=problem)) from error
+                raise _OfPhoto(str(error), name) from error
         return photos
 
+    def _show(self, question: Question, state: _State, seen: Seen) -> list[Any]:
+        record = None
+        if not seen.running and self.host.engine and state.asked and all(one.finish for one in state.asked):
+            names = [Path(path).name for path in question.subject if path]
+            record = compared(seen.words, names, state.asked, self.host.engine.about.name)
+        return self._values(state, seen, record)
+
     def _values(
-        self,
-        words: Words,
-        paths: Sequence[str],
-        state: _State,
-        problem: str = "",
-        running: bool | None = False,
+        self, state: _State, seen: Seen, record: Any = None, pictures: list[Any] | None = None
     ) -> list[Any]:
-        """Values of `outputs`; `paths` are the photos that are compared."""
-        take_home = nothing_new_to_take_home() if running is None else nothing_to_take_home()
-        if running is False and paths and self.host.engine and state.asked:
-            names = [Path(path).name for path in paths]
-            take_home = compared(words, names, state.asked, self.host.engine.about.name)
+        """Values of `outputs`."""
+        words = seen.words
         found = verdict(state.asked) if state.asked else None
         unread = any(one.error for one in state.asked)
         said = words.remark(found.sentence) if found else words("no_verdict") if unread else ""
-        thinking = [words_of(one, words) for one in state.asked] + ["", ""]
+        if seen.stopped and not found:
+            said = words("unfinished").capitalize()
+        first, second = (*state.asked, None, None)[:2]
         return [
-            words.remark(state.status),
-            problem,
-            said,
-            thinking[0],
-            thinking[1],
-            *take_home,
-            *buttons(running),
+            on_the_table(seen, record, pictures),
+            seen.part(state.status(words)),
+            seen.part(seen.problem),
+            seen.part(said),
+            seen.part(words_of(first, words, seen.running)),
+            seen.part(words_of(second, words, seen.running)),
         ]
 
-    def look(self, a: str | None, b: str | None, request: gr.Request) -> list[Any]:
+    def told(self, words: Words, error: QInsightError) -> str:
+        if isinstance(error, _OfPhoto):
+            return words("named", name=words(error.name), problem=words.remark(str(error)))
+        return super().told(words, error)
+
+    def look(self, request: gr.Request) -> list[Any]:
         """Show both photos in the slider as soon as there are two."""
-        words = self.spoken.words(request)
+        question = self.tables.newest(request.session_hash)
+        if question is None or question.photos is None:
+            return [gr.skip()] * 3
+        a, b, _ = question.photos
+        words, number = self.spoken.words(request), question.laid
+        nothing = [gr.ImageSlider(None, visible=False), {"question": number}, gr.skip()]
         if not a or not b:
-            return [gr.ImageSlider(None, visible=False), gr.skip()]
+            return nothing
         try:
-            photos = self._decoded([a, b], words, self.max_pixels or MAX_PIXELS, None)
+            photos = self._decoded([a, b], self.max_pixels or MAX_PIXELS, None)
         except QInsightError as error:
-            return [gr.ImageSlider(None, visible=False), words.sentence(error)]
-        return [gr.ImageSlider(side_by_side(photos[0], photos[1]), visible=True), ""]
+            return [*nothing[:2], Seen(question.number, words).part(self.told(words, error))]
+        if self.tables.newest(request.session_hash) is not question:
+            return [gr.skip()] * 3
+        return [
+            gr.ImageSlider(side_by_side(photos[0], photos[1]), visible=True),
+            {"question": number},
+            gr.skip(),
+        ]
 
-    def swapped(self, a: str | None, b: str | None, request: gr.Request) -> list[Any]:
-        """A and B change places; the old verdict goes."""
-        return [b, a, *self.cleared(request)]
 
-    def cleared(self, request: gr.Request) -> list[Any]:
-        """A photo changed: nothing of the old answer stays."""
-        self.visits.turn_to(request.session_hash, None)
-        return self._values(self.spoken.words(request), (), _State(""))
+def _ended(sizes: Sequence[Said], ending: str, seconds: float, model: str, words: Words) -> str:
+    facts_of_all = " | ".join(size(words) for size in sizes)
+    return words(ending, facts=facts_of_all, seconds=seconds, model=model)

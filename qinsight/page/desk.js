@@ -63,7 +63,7 @@
   }).observe(document.documentElement, { attributeFilter: ["lang"] });
 
   // --- keyboard ---
-  const ASK = ["assess", "compare", "rank"], STOP = ["stop", "compare-stop", "rank-stop"];
+  const ASK = Object.values(qi.BUTTONS).map(([ask]) => ask), STOP = Object.values(qi.BUTTONS).map(([, stop]) => stop);
   const EXAMPLES = { examples: ".thumbnail-item", pairs: "button.gallery-item, .gallery button, tbody tr" };
   const at = {}; // which example of each list was opened last
 
@@ -201,12 +201,14 @@
   }
 
   new MutationObserver(() => {
+    qi.refresh();
     rescue();
     due ??= setTimeout(listen, 200);
   }).observe(document.body, { subtree: true, childList: true, attributes: true, attributeFilter: ["disabled"] });
 
   // --- an answer to take home ---
-  async function copy(record) {
+  async function copy(tab) {
+    const record = qi.record(tab);
     if (!record) return;
     try {
       await navigator.clipboard.writeText(record.text);
@@ -216,7 +218,8 @@
     }
   }
 
-  function save(record) {
+  function save(tab) {
+    const record = qi.record(tab);
     if (!record) return;
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([record.json], { type: "application/json" }));
@@ -236,14 +239,14 @@
     setTimeout(() => note.remove(), 2500);
   }
 
-  window.qi = {
+  Object.assign(window.qi, {
     keep, speak, language, copy, save,
     choose: chosen => { keep({ language: chosen }); speak(chosen); return chosen; },
     remembered: () => [
       last.kind ?? "all", last.least ?? 1, last.keys ?? true,
       { __type__: "update", selected: last.tab ?? "assess" },
     ],
-  };
+  });
   const last = { ...settings }; // the page says which tab it opens with before it is told which it should
   speak(language());
 })();

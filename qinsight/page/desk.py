@@ -10,7 +10,9 @@ import gradio as gr
 
 from qinsight.page.words import NAMES, Language, label
 
-SCRIPT = (Path(__file__).parent / "desk.js").read_text(encoding="utf-8")
+SCRIPT = "".join(
+    (Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("table.js", "desk.js")
+)
 HEAD = f"<script>{SCRIPT}</script>"
 IN_THE_BROWSER: dict[str, Any] = {"fn": None, "queue": False, "api_visibility": "private"}
 

@@ -1,47 +1,37 @@
 """What the page draws itself: the gauge, the severity band, running text; templates that escape their words."""
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
 from qinsight.answers import Clean, Degradation, Score, Severity
 from qinsight.assess import Asked
+from qinsight.page.table import FIRST
 from qinsight.page.words import ENGLISH, Words, label
 from qinsight.photos import Photo
 from qinsight.views import view_size
 
 # gr.HTML fills Handlebars in first and then evaluates the result as a JavaScript template (Gradio 6.31): a reply
-# with ${...} in a {{value}} would run. In ${...} of our own the words are data; this escapes them.
-_SAFE = """(words => String(words ?? "").replace(/[&<>"'`$]/g, c => "&#" + c.charCodeAt(0) + ";"))"""
+# with ${...} in a {{value}} would run. In ${...} of our own the words are data, which table.js escapes. A template
+# that fails once is an error message for ever: what is drawn there holds for any value.
 
-_GAUGE = f"""
-<div class="qi-gauge" role="meter" aria-label="${{{_SAFE}(label)}}" aria-valuemin="1" aria-valuemax="5"
-     aria-valuenow="${{Number(value.rating)}}" aria-valuetext="${{{_SAFE}(value.words)}} ${{{_SAFE}(value.label)}}">
-  <svg viewBox="0 0 200 112" aria-hidden="true">
-    <path class="track" d="M 18 102 A 82 82 0 0 1 182 102"/>
-    <path class="level" d="M 18 102 A 82 82 0 0 1 182 102" pathLength="100"
-          style="stroke-dasharray: ${{Number(value.percent)}} 100; stroke: hsl(${{Number(value.hue)}} 70% 45%)"/>
-    <text x="18" y="111">1</text><text x="182" y="111">5</text>
-  </svg>
-  <b>${{{_SAFE}(value.words)}}</b><span>${{{_SAFE}(value.label)}}</span>
-</div>"""
 
-_BAND = f"""
-<div class="qi-band">
-  <b>${{{_SAFE}(value.words)}}</b>
-  <ol aria-label="${{{_SAFE}(label)}}">${{value.levels.map(level =>
-    '<li data-chosen="' + (level.chosen ? "yes" : "no") + '" style="--odds: ' + Number(level.odds) + '"><i></i><span>'
-    + {_SAFE}(level.name) + "</span><em>" + {_SAFE}(level.percent) + "</em></li>").join("")}}</ol>
-  <span>${{{_SAFE}(value.label)}}</span>
-</div>"""
+def _drawn(call: str) -> str:
+    return f"${{qi.{call}}}"
 
 
 def gauge() -> gr.HTML:
-    """A dial from 1 to 5; its value is made by `gauge_value`."""
-    return gr.HTML(gauge_value(None), html_template=_GAUGE, label=label("quality_rating"), elem_id="gauge")
+    """A dial from 1 to 5; what it shows is made by `gauge_value`."""
+    return gr.HTML(
+        FIRST.part(gauge_value(None)),
+        html_template=_drawn("gauge('assess', 'gauge', label, value)"),
+        label=label("quality_rating"),
+        elem_id="gauge",
+    )
 
 
-def gauge_value(asked: Asked | None, words: Words = ENGLISH) -> dict[str, Any]:
+def gauge_value(asked: Asked | None, words: Words = ENGLISH, running: bool = True) -> dict[str, Any]:
     """What the dial shows for a score's reply: nothing, the rating, or that there is none."""
     answer = asked.answer if asked else None
     if isinstance(answer, Score):
@@ -53,7 +43,7 @@ def gauge_value(asked: Asked | None, words: Words = ENGLISH) -> dict[str, Any]:
             "hue": round((rating - 1) * 30),
             "label": of_five(rating, words) + _repaired(answer.repairs, words),
         }
-    said, under = _nothing_yet(asked, words)
+    said, under = _nothing_yet(asked, words, running)
     return {"rating": 1, "words": said, "percent": 0, "hue": 0, "label": under}
 
 
@@ -63,11 +53,16 @@ def of_five(rating: float, words: Words) -> str:
 
 
 def band() -> gr.HTML:
-    """Five severities, each as strong as the model thinks it likely; its value is made by `band_value`."""
-    return gr.HTML(band_value(None), html_template=_BAND, label=label("severity_chances"), elem_id="band")
+    """Five severities, each as strong as the model thinks it likely; what it shows is made by `band_value`."""
+    return gr.HTML(
+        FIRST.part(band_value(None)),
+        html_template=_drawn("band('assess', 'band', label, value)"),
+        label=label("severity_chances"),
+        elem_id="band",
+    )
 
 
-def band_value(asked: Asked | None, words: Words = ENGLISH) -> dict[str, Any]:
+def band_value(asked: Asked | None, words: Words = ENGLISH, running: bool = True) -> dict[str, Any]:
     """What the band shows for a diagnosis: the class in words and the chance of each severity."""
     answer = asked.answer if asked else None
     levels = [{"name": words(str(level)), "odds": 0, "percent": "", "chosen": False} for level in Severity]
@@ -83,7 +78,7 @@ def band_value(asked: Asked | None, words: Words = ENGLISH) -> dict[str, Any]:
             entry["chosen"] = level is answer.severity
         under = words("chances" if odds else "no_chances") + _repaired(answer.repairs, words)
         return {"words": diagnosis(answer, words), "levels": levels, "label": under}
-    said, under = _nothing_yet(asked, words)
+    said, under = _nothing_yet(asked, words, running)
     return {"words": said, "levels": levels, "label": under}
 
 
@@ -95,48 +90,62 @@ def diagnosis(answer: Degradation | Clean, words: Words) -> str:
     return said.capitalize()
 
 
-def running_text(elem_id: str, name: str) -> gr.HTML:
+def running_text(tab: str, elem_id: str, name: str) -> gr.HTML:
     """Words that grow while they come; escaped, whatever is in them. `name` is the key of their label."""
-    template = (
-        f'<div class="qi-words" tabindex="0" role="region" aria-label="${{{_SAFE}(label)}}">'
-        f"${{{_SAFE}(value)}}</div>"
-    )
     return gr.HTML(
-        "", html_template=template, label=label(name), elem_id=elem_id, max_height=360, autoscroll=True
+        FIRST.part(""),
+        html_template=_drawn(f"words('{tab}', '{elem_id}', label, value)"),
+        label=label(name),
+        elem_id=elem_id,
+        max_height=360,
+        autoscroll=True,
     )
 
 
-def line(elem_id: str, say: str = "calmly", style: str = "qi-line") -> gr.HTML:
+def line(tab: str, elem_id: str, say: str = "calmly", style: str = "qi-line") -> gr.HTML:
     """One line of text. Screen readers are told: "calmly" when it rests, "now" at once, "never" not at all.
 
     The page's script speaks them, from one live region that stays: one of every template would be replaced with
     each update, and be silent in some readers and a flood in others.
     """
     return gr.HTML(
-        "",
-        html_template=f'<p class="{style}" data-say="{say}">${{{_SAFE}(value)}}</p>',
+        FIRST.part(""),
+        html_template=_drawn(f"line('{tab}', '{elem_id}', '{style}', '{say}', value)"),
         elem_id=elem_id,
     )
 
 
-def take_home(elem_id: str) -> gr.HTML:
-    """What may be copied and saved of an answer, unseen; its one visible use is to be read out when it arrives."""
-    template = f'<p class="qi-unseen" data-say="now">${{{_SAFE}(value ? value.said : "")}}</p>'
-    return gr.HTML(None, html_template=template, elem_id=elem_id)
+def headline() -> gr.HTML:
+    """The line that tells how the model stands, whatever the tabs do."""
+    return gr.HTML("", html_template=_drawn("headline(value)"), elem_id="headline")
 
 
-def words_of(asked: Asked, words: Words = ENGLISH) -> str:
-    """The thinking so far; under it, once the reply is finished, what could not be read and why."""
+def looked() -> gr.HTML:
+    """Which photos the slider shows, for table.js, unseen."""
+    return gr.HTML(None, html_template=_drawn("looked('compare', value)"), elem_id="looked")
+
+
+def laid(elem_id: str, tab: str) -> gr.HTML:
+    """A tab's table for table.js, unseen; its one visible use is to be read out when an answer arrives."""
+    return gr.HTML(None, html_template=_drawn(f"take('{tab}', value)"), elem_id=elem_id)
+
+
+def words_of(asked: Asked | None, words: Words = ENGLISH, running: bool = True) -> str:
+    """The thinking so far; under it that it is unfinished, or, once it is finished, what could not be read and why."""
+    if asked is None:
+        return ""
     thinking = asked.reply.thinking
+    if asked.finish is None and not running:
+        return f"{thinking}\n\n{words('unfinished_words')}"
     if not asked.error:
         return thinking
     return f"{thinking}\n\n{words.sentence(asked.error)}\n\n{words('the_reply_was')}\n{asked.text}"
 
 
-def facts(photo: Photo, max_pixels: int, words: Words) -> str:
-    """What was uploaded and at which size it is rated, in one line."""
+def facts(photo: Photo, max_pixels: int) -> Callable[[Words], str]:
+    """What was uploaded and at which size it is rated, in one line of any language."""
     width, height = view_size(*photo.image.size, max_pixels)
-    return words(
+    return lambda words: words(
         "rated_at",
         format=photo.format,
         width=photo.size[0],
@@ -147,7 +156,9 @@ def facts(photo: Photo, max_pixels: int, words: Words) -> str:
     )
 
 
-def _nothing_yet(asked: Asked | None, words: Words) -> tuple[str, str]:
+def _nothing_yet(asked: Asked | None, words: Words, running: bool) -> tuple[str, str]:
+    if not running and (asked is None or asked.finish is None):
+        return "–", words("unfinished")
     if asked is None:
         return "–", ""
     if asked.error:
@@ -185,7 +196,8 @@ CSS = """
 :is(#problem, #compare-problem, #rank-problem):has(.qi-line:empty) { display: none; }
 .qi-unseen { position: absolute; width: 1px; height: 1px; margin: -1px; overflow: hidden; clip-path: inset(50%);
   white-space: nowrap; }
-#assess-record, #compare-record { position: absolute; }
+#assess-record, #compare-record, #rank-record, #looked { position: absolute; }
+[data-old] > * { visibility: hidden; }
 .qi-note { position: fixed; bottom: 1em; left: 50%; transform: translateX(-50%); z-index: 100; padding: .5em 1em;
   background: var(--neutral-800); color: white; border-radius: 6px; }
 .qi-top { align-items: center; flex-wrap: nowrap; }

@@ -1,13 +1,16 @@
 """The Rank tab: many photos in, a table that grows, and every export to take home."""
 
+import contextlib
 import html
 import os
+import shutil
 import threading
-import time
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +18,15 @@ import gradio as gr
 
 from qinsight.answers import Distortion
 from qinsight.contact_sheet import write_html
-from qinsight.errors import QInsightError
+from qinsight.errors import QInsightError, Stopped
 from qinsight.export import write_csv, write_jsonl
 from qinsight.folder import SUFFIXES, Progress, photos_in, rank_folder, ranking
 from qinsight.page.host import Host
 from qinsight.page.line import Job
-from qinsight.page.pictures import line
-from qinsight.page.steady import Button
-from qinsight.page.tab import AT_ONCE, PRIVATE, Tab, buttons
+from qinsight.page.pictures import laid, line
+from qinsight.page.record import on_the_table
+from qinsight.page.tab import AT_ONCE, Said, Tab, nothing_said, number_of, phrase, remark
+from qinsight.page.table import Question, Seen
 from qinsight.page.uploads import scratch_folder
 from qinsight.page.words import ENGLISH, Spoken, Words, label
 from qinsight.photos import Photo, decode_in_child, read_photo
@@ -31,15 +35,17 @@ from qinsight.rows import Row
 from qinsight.sidecars import write_sidecars
 
 HEADERS = ("preview", "photo", "expected", "written", "degradation", "severity", "burst", "remark")
+MOST_DESKS = 1000
 KINDS = ("all", "clean", *map(str, Distortion))
 
 
 @dataclass(frozen=True)
 class _State:
-    """What the page knows so far; `rows` may still grow, `exports` are the files of a finished run."""
+    """What the page knows so far: `rows` of `total` photos; `exports` are the files of a run that has ended."""
 
-    status: str
-    rows: Sequence[Row] = ()
+    status: Said
+    rows: tuple[Row, ...] = ()
+    total: int = 0
     exports: tuple[str, ...] = ()
 
 
@@ -53,19 +59,40 @@ class _Shoot:
     thumbnails: dict[str, str] = field(default_factory=dict)
 
 
+Line = tuple[Row, list[Any]]
+"""A row with its cells as the table shows them."""
+
+
+@dataclass
+class _Desk:
+    """What a visitor has of the tab: the table as it is shown, its filter, the folder that gathers uploads.
+
+    One run works at a time; what a stopped one has done, the next finds in the same folder.
+    """
+
+    lines: list[Line] = field(default_factory=list)
+    kind: str = "all"
+    least: float = 1.0
+    root: Path | None = None
+    working: threading.Lock = field(default_factory=threading.Lock)
+
+
 class RankTab(Tab):
     """Builds the tab and wires it. `local` offers a folder of this computer by its path."""
+
+    name = "rank"
 
     def __init__(
         self, host: Host, sampling: Sampling, max_pixels: int | None, spoken: Spoken, *, local: bool
     ) -> None:
         self.host, self.sampling, self.max_pixels, self.local = host, sampling, max_pixels, local
         super().__init__(spoken)
+        self._desks: OrderedDict[str, _Desk] = OrderedDict()
         self._lay_out()
         self._wire()
 
     def _lay_out(self) -> None:
-        self.rows = gr.State([])
+        self.laid = laid("rank-record", "rank")
         with gr.Row(equal_height=False):
             with gr.Column(min_width=320):
                 self.files = gr.File(
@@ -91,10 +118,10 @@ class RankTab(Tab):
             max_lines=1,
         )
         with gr.Row():
-            self.button = Button(label("rank"), variant="primary", elem_id="rank", min_width=100)
-            self.stop = Button(label("stop"), elem_id="rank-stop", interactive=False, min_width=100)
-        self.status = line("rank-status")
-        self.problem = line("rank-problem", "now")
+            self.button = gr.Button(label("rank"), variant="primary", elem_id="rank", min_width=100)
+            self.stop = gr.Button(label("stop"), elem_id="rank-stop", min_width=100)
+        self.status = line("rank", "rank-status")
+        self.problem = line("rank", "rank-problem", "now")
         with gr.Row():
             self.kind = gr.Dropdown(
                 _kinds(ENGLISH), value="all", label=label("degradation"), elem_id="rank-kind", min_width=160
@@ -123,139 +150,187 @@ class RankTab(Tab):
                     ("xmp", "xmp"),
                 )
             ]
-        self.outputs = [
-            self.status,
-            self.problem,
-            self.table,
-            self.rows,
-            *self.downloads,
-            self.button,
-            self.stop,
-        ]
+        self.lines = [self.laid, self.status, self.problem]
+        self.outputs = [*self.lines, self.table, *self.downloads]
 
     def _wire(self) -> None:
-        running = self.button.click(
-            self.run,
-            [self.files, self.directory, self.path, self.kind, self.least],
-            self.outputs,
-            concurrency_id="rank",
-            concurrency_limit=8,
-            **PRIVATE,
+        given = [self.files, self.directory, self.path]
+        rank = "(_, ...given) => [qi.turn('rank', true), ...given]"
+        turn = self.button.click(
+            self.turn_to, [self.laid, *given, self.kind, self.least], self.lines, js=rank, **AT_ONCE
         )
-        self.stop.click(
-            self.stopped, None, [self.status, self.button, self.stop], cancels=[running], **AT_ONCE
-        )
+        self.then_ask([turn], self.run, concurrency_id="rank", concurrency_limit=8)
+        self.stop.click(self.stop_it, [self.laid], None, js="() => [qi.stop('rank')]", **AT_ONCE)
+        other = "() => [qi.turn('rank', false)]"
+        for event in (self.files.change, self.directory.change, self.path.input):
+            event(self.others, [self.laid], self.lines, js=other, **AT_ONCE)
         for control in (self.kind, self.least):
-            control.change(self.filtered, [self.rows, self.kind, self.least], [self.table], **AT_ONCE)
+            control.change(self.filtered, [self.kind, self.least], [self.table], **AT_ONCE)
 
     def worded(self, words: Words) -> list[tuple[Any, Any]]:
         return [(self.kind, gr.update(choices=_kinds(words)))]
 
-    def headed(self, cells: list[tuple[Row, list[Any]]], kind: str, least: float, request: gr.Request) -> Any:
+    def headed(self, request: gr.Request) -> Any:
         """The table with its headers in the visitor's language; they travel with its values only."""
-        return _table(_chosen(cells, kind, least), self.spoken.words(request))
+        return self._table(self._desk(request), self.spoken.words(request))
 
-    def run(
+    def filtered(self, kind: str, least: float, request: gr.Request) -> Any:
+        """The part of the table that was asked for."""
+        desk = self._desk(request)
+        desk.kind, desk.least = kind, least
+        return self.headed(request) if desk.lines else gr.skip()
+
+    def _table(self, desk: _Desk, words: Words) -> dict[str, Any]:
+        return {"headers": _headers(words), "data": _chosen(desk.lines, desk.kind, desk.least)}
+
+    def _desk(self, request: gr.Request) -> _Desk:
+        """The visitor's own; those of visitors who left without a word are forgotten in the end."""
+        desk = self._desks.setdefault(request.session_hash or "", _Desk())
+        while len(self._desks) > MOST_DESKS:
+            self._desks.popitem(last=False)
+        return desk
+
+    def left(self, request: gr.Request) -> None:
+        super().left(request)
+        self._desks.pop(request.session_hash or "", None)
+
+    def turn_to(
         self,
+        told: Any,
         files: list[str] | None,
         directory: list[str] | None,
         path: str,
         kind: str,
         least: float,
         request: gr.Request,
-    ) -> Iterator[Any]:
-        """Rank what was given; yields the values of `outputs`."""
-        words = self.spoken.words(request)
-        try:
-            shoot = self._shoot([*(files or []), *(directory or [])], path, words)
-        except QInsightError as error:
-            yield self._values(words, _State(""), words.sentence(error))
-            return
-        sent_at, sent = 0.0, -1
+    ) -> list[Any]:
+        """These photos are to be ranked."""
+        desk, words = self._desk(request), self.spoken.words(request)
+        desk.kind, desk.least = kind, least
+        uploads = (*(files or []), *(directory or []))
+        own = path.strip() if self.local else ""
+        if not uploads and not own:
+            return self._turned(request, told, None, problem=words("photos_first"))
+        return self._turned(request, told, (uploads, own), phrase("gathering"), running=True)
 
-        def show(state: _State, problem: str, running: bool | None) -> list[Any]:
-            # The whole table travels each time: the longer it is, the rarer.
-            nonlocal sent_at, sent
-            due = time.monotonic() - sent_at > max(1.0, len(state.rows) / 150)
-            fresh = bool(state.exports) or running is not None or (due and len(state.rows) != sent)
-            if fresh:
-                sent_at, sent = time.monotonic(), len(state.rows)
-            cells = [(row, _cells(row, shoot.thumbnails, words)) for row in [*state.rows]] if fresh else None
-            return self._values(words, state, problem, running, cells, kind, least)
+    def others(self, told: Any, request: gr.Request) -> list[Any]:
+        """Other photos were chosen: a run ends, and the table is of those before."""
+        status = phrase("ranked_before") if self._desk(request).lines else nothing_said
+        return self._turned(request, told, None, status)
 
-        nothing = _State(words("gathering"))
-        yield from self.follow(request, nothing, lambda stop: self._work(shoot, words, stop), show)
+    def _turned(
+        self, request: gr.Request, told: Any, subject: Any, status: Said = nothing_said, **how: Any
+    ) -> list[Any]:
+        number = number_of(told)
+        if not self.tables.turn_to(request.session_hash, number, subject):
+            return [gr.skip()] * len(self.lines)
+        return self._lines(_State(status), Seen(number, self.spoken.words(request), **how))
 
-    def _shoot(self, uploads: Sequence[str], path: str, words: Words) -> _Shoot:
+    def _lines(self, state: _State, seen: Seen) -> list[Any]:
+        """Values of `lines`."""
+        return [on_the_table(seen), seen.part(state.status(seen.words)), seen.part(seen.problem)]
+
+    def run(self, request: gr.Request) -> Iterator[Any]:
+        """Rank what was chosen; yields the values of `outputs`."""
+        desk = self._desk(request)
+        shoots: list[_Shoot] = []
+
+        def work(subject: tuple[Sequence[str], str], stop: Job) -> Iterator[_State]:
+            with _alone(desk, stop):
+                shoots.append(self._shoot(desk, *subject))
+                yield from self._work(shoots[0], stop)
+
+        def show(question: Question, state: _State, seen: Seen) -> list[Any]:
+            thumbnails = shoots[0].thumbnails if shoots else {}
+            desk.lines = [(row, _cells(row, thumbnails, seen.words)) for row in state.rows]
+            return self._values(desk, state, seen)
+
+        yield from self.follow(request, _State(phrase("gathering")), work, show, _seconds_to_show)
+
+    def stopped_at(self, state: _State) -> Said:
+        if not state.total:
+            return phrase("stopped")
+        return phrase("stopped_at", done=len(state.rows), total=state.total)
+
+    def _shoot(self, desk: _Desk, uploads: Sequence[str], path: str) -> _Shoot:
         """The folder to rank: the one named, or one that gathers the uploads under their own names."""
-        if uploads:
-            root = scratch_folder()
-            folder = root / "photos"
-            folder.mkdir()
-            for number, upload in enumerate(uploads):
-                name = Path(upload).name
-                target = folder / name if not (folder / name).exists() else folder / f"{number} {name}"
-                os.symlink(upload, target)
-            return _Shoot(folder, root / "results", uploaded=True)
-        if self.local and path.strip():
-            folder = Path(path.strip()).expanduser()
+        if not uploads:
+            folder = Path(path).expanduser()
             return _Shoot(folder, folder / "q-insight", uploaded=False)
-        raise QInsightError(words("photos_first"))
+        if desk.root is None or not desk.root.is_dir():
+            desk.root = scratch_folder()
+        folder = desk.root / "photos"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for number, upload in enumerate(uploads):
+            name = Path(upload).name
+            target = folder / name if not (folder / name).exists() else folder / f"{number} {name}"
+            os.symlink(upload, target)
+        return _Shoot(folder, desk.root / "results", uploaded=True)
 
-    def _work(self, shoot: _Shoot, words: Words, stop: Job) -> Iterator[_State]:
+    def _work(self, shoot: _Shoot, stop: Job) -> Iterator[_State]:
         names = photos_in(shoot.folder, shoot.out)
+        begun = _State(phrase("pace_begun", total=len(names)), total=len(names))
+        yield begun
         for status in self.host.wait(stop):
-            yield _State(status)
+            yield replace(begun, status=remark(status)) if status else begun
         engine = self.host.engine
         assert engine is not None  # wait() raises otherwise
         limit = self.max_pixels or engine.about.max_pixels
         rows: list[Row] = []
-        for progress in rank_folder(
-            engine,
-            shoot.folder,
-            shoot.out,
-            sampling=self.sampling,
-            max_pixels=limit,
-            decode=_decoder(shoot, limit, stop),
-            stop=stop,
-        ):
-            if progress.row is not None:
-                rows.append(progress.row)
-            yield _State(_pace(progress, words), rows)
-        found = ranking(shoot.out, names)
-        yield _State(words("exporting"), found)
+        try:
+            for progress in rank_folder(
+                engine,
+                shoot.folder,
+                shoot.out,
+                sampling=self.sampling,
+                max_pixels=limit,
+                decode=_decoder(shoot, limit, stop),
+                stop=stop,
+            ):
+                if (row := progress.row or progress.kept) is not None:
+                    rows.append(row)
+                yield _State(partial(_pace, progress), tuple(rows), len(names))
+        except Stopped:
+            if rows:
+                yield self._ended(shoot, names, [row.photo for row in rows])
+            raise
+        yield replace(begun, status=phrase("exporting"), rows=tuple(rows))
+        yield self._ended(shoot, names, names)
+
+    def _ended(self, shoot: _Shoot, names: Sequence[str], done: Sequence[str]) -> _State:
+        """The ranking of the photos that are `done`, with its exports."""
+        found = ranking(shoot.out, done)
         for row in found:
             if row.phash and row.photo not in shoot.thumbnails:  # kept from an earlier run
                 _thumbnail(shoot, row.photo, None)
         unread = sum(row.error is not None for row in found)
-        status = words("ranked_but" if unread else "ranked", count=len(found), unread=unread)
-        yield _State(status, found, _exports(found, shoot))
+        status = phrase("ranked_but" if unread else "ranked", count=len(found) - unread, unread=unread)
+        return _State(status, tuple(found), len(names), _exports(found, shoot))
 
-    def _values(
-        self,
-        words: Words,
-        state: _State,
-        problem: str = "",
-        running: bool | None = False,
-        cells: list[tuple[Row, list[Any]]] | None = None,
-        kind: str = "all",
-        least: float = 1.0,
-    ) -> list[Any]:
-        """Values of `outputs`; `cells` None leaves the table as it is."""
-        downloads: list[Any] = [gr.skip()] * len(self.downloads)
+    def _values(self, desk: _Desk, state: _State, seen: Seen) -> list[Any]:
+        """Values of `outputs`."""
+        downloads = [gr.DownloadButton(value=None, interactive=False)] * len(self.downloads)
         if state.exports:
             downloads = [gr.DownloadButton(value=path, interactive=True) for path in state.exports]
-        elif running:
-            downloads = [gr.DownloadButton(value=None, interactive=False)] * len(self.downloads)
-        shown = gr.skip() if cells is None else _table(_chosen(cells, kind, least), words)
-        kept = cells if state.exports else gr.skip()
-        return [words.remark(state.status), problem, shown, kept, *downloads, *buttons(running)]
+        return [*self._lines(state, seen), self._table(desk, seen.words), *downloads]
 
-    def filtered(
-        self, cells: list[tuple[Row, list[Any]]], kind: str, least: float, request: gr.Request
-    ) -> Any:
-        """The part of a finished table that was asked for."""
-        return self.headed(cells, kind, least, request) if cells else gr.skip()
+
+@contextlib.contextmanager
+def _alone(desk: _Desk, stop: Job) -> Iterator[None]:
+    """The desk is this run's while the context lasts; the one before, which was stopped, may still be leaving."""
+    while not desk.working.acquire(timeout=0.1):
+        if stop.is_set():
+            raise Stopped("Stopped.")
+    try:
+        yield
+    finally:
+        desk.working.release()
+
+
+def _seconds_to_show(state: _State) -> float:
+    """The whole table travels each time: the longer it is, the rarer."""
+    return max(0.5, len(state.rows) / 150) if state.rows else 0.0
 
 
 def _decoder(shoot: _Shoot, limit: int, stop: threading.Event) -> Callable[[Path, bytes], Photo]:
@@ -302,12 +377,12 @@ def _cells(row: Row, thumbnails: dict[str, str], words: Words) -> list[Any]:
     ]
 
 
-def _chosen(cells: Sequence[tuple[Row, list[Any]]], kind: str, least: float) -> list[list[Any]]:
+def _chosen(lines: Sequence[Line], kind: str, least: float) -> list[list[Any]]:
     """The cells of rows with the degradation and the least rating asked for; unreadable ones only with no filter."""
     wanted = "null" if kind == "clean" else kind
     return [
-        line
-        for row, line in cells
+        cells
+        for row, cells in lines
         if (kind == "all" or row.distortion_class == wanted)
         and (least <= 1 or (row.expected_rating is not None and row.expected_rating >= least))
     ]
@@ -327,10 +402,6 @@ def _exports(rows: Sequence[Row], shoot: _Shoot) -> tuple[str, ...]:
     return tuple(str(place / name) for name in names)
 
 
-def _table(rows: list[list[Any]], words: Words) -> dict[str, Any]:
-    return {"headers": _headers(words), "data": rows}
-
-
 def _headers(words: Words) -> list[str]:
     return [words(f"head_{name}") for name in HEADERS]
 
@@ -344,12 +415,12 @@ def _kinds(words: Words) -> list[tuple[str, str]]:
 
 
 def _pace(progress: Progress, words: Words) -> str:
-    left = timedelta(seconds=round(progress.seconds_left or 0))
+    left, rate = progress.seconds_left, progress.rate
     return words(
         "pace",
         done=progress.done,
         total=progress.total,
-        rate=progress.rate,
         failed=words("pace_failed", failed=progress.failed) if progress.failed else "",
-        left=words("pace_left", left=left) if progress.seconds_left else "",
+        rate=words("pace_rate", rate=rate) if rate else "",
+        left=words("pace_left", left=timedelta(seconds=round(left))) if left else "",
     )

@@ -1,7 +1,7 @@
 """An answer to take home: as text for the clipboard, as the JSON that the command line prints."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,46 +9,40 @@ import gradio as gr
 
 from qinsight.answers import Clean, Degradation, Score
 from qinsight.assess import Asked, verdict
-from qinsight.page.pictures import diagnosis, of_five, take_home, words_of
-from qinsight.page.steady import AS_IT_IS, Button
+from qinsight.page.pictures import diagnosis, laid, of_five, words_of
+from qinsight.page.table import Seen
 from qinsight.page.words import Words, label
 from qinsight.prompts import Task
 from qinsight.report import report
 
 
 class Record:
-    """The two buttons under an answer. Copying and saving happen in the browser: nothing is kept here."""
+    """The unseen half of a tab's table, and the two buttons that take the answer home.
+
+    Copying and saving happen in the browser: nothing is kept here.
+    """
 
     def __init__(self, name: str) -> None:
-        self.answer = take_home(f"{name}-record")
+        self.table = laid(f"{name}-record", name)
         with gr.Row():
-            self.copy = Button(
-                label("copy"), size="sm", interactive=False, elem_id=f"{name}-copy", min_width=100
-            )
-            self.save = Button(
-                label("save"), size="sm", interactive=False, elem_id=f"{name}-save", min_width=100
-            )
-        self.outputs = [self.answer, self.copy, self.save]
-        for button, act in ((self.copy, "copy"), (self.save, "save")):
-            button.click(
-                None, [self.answer], None, js=f"record => qi.{act}(record)", api_visibility="private"
-            )
+            for what in ("copy", "save"):
+                button = gr.Button(label(what), size="sm", elem_id=f"{name}-{what}", min_width=100)
+                js = f"() => qi.{what}('{name}')"
+                button.click(None, None, None, js=js, api_visibility="private")
 
 
-def nothing_to_take_home() -> list[Any]:
-    """Values of `Record.outputs` while there is no answer."""
-    return [None, gr.Button(interactive=False), gr.Button(interactive=False)]
+def on_the_table(
+    seen: Seen, record: Mapping[str, Any] | None = None, pictures: list[Any] | None = None
+) -> dict[str, Any]:
+    """The value of `Record.table`: how the question stands, and what may be taken home of its answer.
+
+    `pictures` are files to be shown on the table from now on, None for those that are there.
+    """
+    return {"question": seen.number, "running": seen.running, "record": record, "pictures": pictures}
 
 
-def nothing_new_to_take_home() -> list[Any]:
-    """The same while an answer is on its way, and the buttons are as they were."""
-    return [None, AS_IT_IS, AS_IT_IS]
-
-
-def assessed(words: Words, name: str, asked: Sequence[Asked], model: str) -> list[Any]:
-    """Values of `Record.outputs` for a photo's score and diagnosis; nothing where they are not finished."""
-    if any(one.finish is None for one in asked):
-        return nothing_to_take_home()
+def assessed(words: Words, name: str, asked: Sequence[Asked], model: str) -> dict[str, Any]:
+    """What to take home of a photo's score and diagnosis."""
     said = [_in_short(one, words) for one in asked]
     keys = ("rating_reasoning", "diagnosis_reasoning")
     thinking = [f"{words(key)}\n{words_of(one, words)}" for key, one in zip(keys, asked, strict=True)]
@@ -57,10 +51,8 @@ def assessed(words: Words, name: str, asked: Sequence[Asked], model: str) -> lis
     return _ready([name, *said, model], thinking, words("end").join(said), lines, name)
 
 
-def compared(words: Words, names: Sequence[str], asked: Sequence[Asked], model: str) -> list[Any]:
-    """Values of `Record.outputs` for a comparison; nothing where it is not finished."""
-    if any(one.finish is None for one in asked):
-        return nothing_to_take_home()
+def compared(words: Words, names: Sequence[str], asked: Sequence[Asked], model: str) -> dict[str, Any]:
+    """What to take home of a comparison."""
     found = verdict(asked)
     said = words.remark(found.sentence) if found else words("no_verdict")
     titles = [words("named", name=words(key), problem=name) for key, name in zip(_ROLES, names, strict=False)]
@@ -75,14 +67,13 @@ def compared(words: Words, names: Sequence[str], asked: Sequence[Asked], model: 
 _ROLES = ("photo_a", "photo_b", "the_reference")
 
 
-def _ready(head: list[str], thinking: list[str], said: str, report: Any, name: str) -> list[Any]:
-    value = {
+def _ready(head: list[str], thinking: list[str], said: str, report: Any, name: str) -> dict[str, Any]:
+    return {
         "said": said,
         "text": "\n\n".join(["\n".join(head), *thinking]) + "\n",
         "json": json.dumps(report, ensure_ascii=False, indent=2) + "\n",
         "file": f"{Path(name).stem}.q-insight.json",
     }
-    return [value, gr.Button(interactive=True), gr.Button(interactive=True)]
 
 
 def _in_short(asked: Asked, words: Words) -> str:

@@ -2,80 +2,159 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import gradio as gr
 
 from qinsight.errors import QInsightError, Stopped
-from qinsight.page.background import Visits, address_of, in_background
-from qinsight.page.line import Job
-from qinsight.page.steady import AS_IT_IS
+from qinsight.page.background import address_of, in_background
+from qinsight.page.line import Job, place_words
+from qinsight.page.table import Question, Seen, Tables
 from qinsight.page.words import Spoken, Words
+
+Said = Callable[[Words], str]
+"""A status in the language that its visitor reads when it is shown."""
 
 
 class HasStatus(Protocol):
-    """A state of a tab: a frozen dataclass that begins with what to tell the visitor."""
+    """A state of a tab: a frozen dataclass with what to tell the visitor."""
 
     @property
-    def status(self) -> str: ...
+    def status(self) -> Said: ...
 
 
 State = TypeVar("State", bound=HasStatus)
 
-PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "multiple"}
 AT_ONCE: dict[str, Any] = {"queue": False, **PRIVATE}
+UNASKED = 2.0  # seconds that a question waits for the last word about the one before it
+
+
+def nothing_said(words: Words) -> str:
+    """The status of a tab that has none."""
+    return ""
+
+
+def phrase(key: str, **values: object) -> Said:
+    """A phrase of the page as a status."""
+    return lambda words: words(key, **values)
+
+
+def remark(said: str) -> Said:
+    """What was said in English elsewhere, as a status."""
+    return lambda words: words.remark(said)
+
+
+def number_of(told: Any) -> int:
+    """The question's number in what table.js sends along; `gr.Error` for anything else."""
+    number = told.get("number") if isinstance(told, dict) else None
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 2**53:
+        raise gr.Error("Expected the number of a question.", print_exception=False)
+    return number
 
 
 class Tab:
-    """The base of the tabs that ask the model."""
+    """The base of the tabs that ask the model. `name` is what table.js calls the tab."""
+
+    name: str
+    outputs: list[Any]
 
     def __init__(self, spoken: Spoken) -> None:
-        self.visits, self.spoken = Visits(), spoken
+        self.tables, self.spoken = Tables(), spoken
 
     def worded(self, words: Words) -> list[tuple[Any, Any]]:
         """What the browser cannot translate: components with their values in the visitor's language."""
         return []
 
+    def then_ask(self, turns: list[Any], run: Callable[..., Any], **queue: Any) -> None:
+        """Ask about what lies on the table after each of these turns; tell the browser if nobody does."""
+        failed: dict[str, Any] = {"fn": None, "js": f"() => qi.failed('{self.name}')", **AT_ONCE}
+        for turn in turns:
+            turn.failure(**failed)
+            turn.success(run, None, self.outputs, **queue, **PRIVATE).failure(**failed)
+
     def follow(
         self,
         request: gr.Request,
         nothing: State,
-        work: Callable[[Job], Iterator[State]],
-        show: Callable[[State, str, bool | None], list[Any]],
+        work: Callable[[Any, Job], Iterator[State]],
+        show: Callable[[Question, State, Seen], list[Any]],
+        pace: Callable[[State], float] | None = None,
     ) -> Iterator[Any]:
-        """Values of the tab's outputs while `work` goes on, and when it has ended in one way or another.
+        """Values of the tab's outputs while the newest question is asked, and when it has ended in some way.
 
-        `show(state, problem, running)` makes them; `running` None leaves the buttons alone, which a click may
-        just be pressing. `nothing` is the state before any news.
+        `work(subject, job)` gives the states, of which `nothing` is the first; `show` makes values of them. What
+        belongs to a question that is no longer the newest is not shown; `left` has the last word about it.
         """
-        words = self.spoken.words(request)
-        stop, state = self.visits.begin(request.session_hash, address_of(request)), nothing
-        yield show(state, "", True)
+        session = request.session_hash
+        question = self.tables.begin(session, address_of(request))
+        if question is None or question.job is None:
+            return
         try:
-            for news in in_background(work, stop):
-                if stop.is_set():
+            if question.before is not None:
+                question.before.ended.wait(UNASKED)
+                question.before = None
+            yield from self._followed(request, question, nothing, work, show, pace)
+            if self.tables.newest(session) is not question:
+                yield self.overtaken(request)
+        finally:
+            question.end()
+            question.ended.set()
+
+    def _followed(
+        self,
+        request: gr.Request,
+        question: Question,
+        nothing: State,
+        work: Callable[[Any, Job], Iterator[State]],
+        show: Callable[[Question, State, Seen], list[Any]],
+        pace: Callable[[State], float] | None,
+    ) -> Iterator[Any]:
+        state, job = nothing, question.job
+        assert job is not None
+
+        def seen(**how: Any) -> Iterator[list[Any]]:
+            if self.tables.newest(request.session_hash) is question:
+                yield show(question, state, Seen(question.number, self.spoken.words(request), **how))
+
+        yield from seen(running=True)
+        try:
+            for news in in_background(partial(work, question.subject), job, _in_line, pace):
+                if self.tables.newest(request.session_hash) is not question:
                     return
                 state = news or state
-                yield show(state, "", None)
+                yield from seen(running=True)
         except Stopped:
-            yield show(replace(state, status=words("stopped")), "", False)  # type: ignore[type-var]
+            state = replace(state, status=self.stopped_at(state))  # type: ignore[type-var]
+            yield from seen(stopped=True)
         except QInsightError as error:
-            yield show(replace(state, status=""), words.sentence(error), False)  # type: ignore[type-var]
+            state = replace(state, status=nothing_said)  # type: ignore[type-var]
+            yield from seen(problem=self.told(self.spoken.words(request), error))
         else:
-            yield show(state, "", False)
+            yield from seen()
+
+    def told(self, words: Words, error: QInsightError) -> str:
+        """An error in the visitor's language."""
+        return words.sentence(error)
+
+    def stopped_at(self, state: Any) -> Said:
+        """The status of a question that somebody stopped."""
+        return phrase("stopped")
+
+    def overtaken(self, request: gr.Request) -> list[Any]:
+        """The last word of a question that another one took the place of: values of `outputs`."""
+        return [gr.skip()] * len(self.outputs)
 
     def left(self, request: gr.Request) -> None:
         """The visitor closed the page."""
-        self.visits.forget(request.session_hash)
+        self.tables.forget(request.session_hash)
 
-    def stopped(self, request: gr.Request) -> list[Any]:
-        """Stop was pressed; what has come so far stays. Values for the status and the two buttons."""
-        self.visits.end(request.session_hash)
-        return [self.spoken.words(request)("stopped"), *buttons(False)]
+    def stop_it(self, told: Any, request: gr.Request) -> None:
+        """Stop was pressed; what has come so far stays, and says so."""
+        self.tables.stop(request.session_hash, number_of(told))
 
 
-def buttons(running: bool | None) -> list[Any]:
-    """The states of the ask button and the stop button; None leaves them as they are."""
-    if running is None:
-        return [AS_IT_IS, AS_IT_IS]
-    return [gr.Button(interactive=not running), gr.Button(interactive=running)]
+def _in_line(state: State, before: int) -> State:
+    """The state with the place in line as its status."""
+    return replace(state, status=remark(place_words(before)))  # type: ignore[type-var]

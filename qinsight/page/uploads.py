@@ -17,7 +17,6 @@ from gradio.utils import get_upload_folder
 from PIL import ImageOps
 
 from qinsight.errors import PhotoError, Stopped
-from qinsight.page.steady import AS_IT_IS
 from qinsight.photo_child import keep_one_ready
 from qinsight.photos import Photo, decode_in_child
 
@@ -34,13 +33,15 @@ class PhotoInput(gr.Image):
 
     is_template = True  # the stock front end
 
-    def postprocess(self, value: Any) -> Any:
-        return gr.skip() if value is AS_IT_IS else super().postprocess(value)
-
     def preprocess(self, payload: ImageData | None) -> str | None:
         if payload is None:
             return None
         return uploaded_path(payload.path)
+
+    def shown(self, path: str | None) -> dict[str, Any] | None:
+        """The file as the browser is told to show it in this component."""
+        file = self.postprocess(path)
+        return None if file is None else file.model_dump()
 
 
 def photo_input(label: str, elem_id: str, height: int) -> PhotoInput:

@@ -111,6 +111,12 @@ PHRASES = {
     "thinking_status": ("Thinking …", "正在思考……", "考えています…"),
     "thinking": ("thinking", "思考中", "思考中"),
     "stopped": ("Stopped.", "已停止。", "停止しました。"),
+    "unfinished": ("stopped before an answer", "在得出答案前已停止", "回答の前に停止しました"),
+    "unfinished_words": (
+        "[Stopped here: unfinished.]",
+        "〔在此停止：未完成。〕",
+        "［ここで停止：未完了。］",
+    ),
     "photo_first": (
         "Upload, paste or pick a photo first.",
         "请先上传、粘贴或选择一张照片。",
@@ -219,15 +225,27 @@ PHRASES = {
     "exporting": ("Writing the exports …", "正在写出结果文件……", "書き出しています…"),
     "ranked": ("{count} photos ranked.", "已排序 {count} 张照片。", "{count} 枚の写真をランク付けしました。"),
     "ranked_but": (
-        "{count} photos ranked, {unread} of them could not be read.",
-        "已排序 {count} 张照片，其中 {unread} 张无法读取。",
-        "{count} 枚の写真をランク付けしました（うち {unread} 枚は読み込めませんでした）。",
+        "{count} photos ranked, {unread} could not be read.",
+        "已排序 {count} 张照片，另有 {unread} 张无法读取。",
+        "{count} 枚の写真をランク付けしました（ほかに {unread} 枚は読み込めませんでした）。",
     ),
+    "ranked_before": (
+        "The table shows the photos that were chosen before.",
+        "表中是之前选择的照片。",
+        "表は前に選ばれた写真のものです。",
+    ),
+    "stopped_at": (
+        "Stopped: {done} of {total} photos are done. Rank goes on from there.",
+        "已停止：已完成 {done} / {total} 张照片。再次排序将从此处继续。",
+        "停止しました：{total} 枚中 {done} 枚が完了。もう一度ランク付けすると続きから始まります。",
+    ),
+    "pace_begun": ("0 of {total} photos", "0 / {total} 张照片", "{total} 枚中 0 枚"),
     "pace": (
-        "{done} of {total} photos{failed}, {rate:.1f} a second{left}",
-        "{done} / {total} 张照片{failed}，每秒 {rate:.1f} 张{left}",
-        "{total} 枚中 {done} 枚{failed}、毎秒 {rate:.1f} 枚{left}",
+        "{done} of {total} photos{failed}{rate}{left}",
+        "{done} / {total} 张照片{failed}{rate}{left}",
+        "{total} 枚中 {done} 枚{failed}{rate}{left}",
     ),
+    "pace_rate": (", {rate:.1f} a second", "，每秒 {rate:.1f} 张", "、毎秒 {rate:.1f} 枚"),
     "pace_failed": (
         ", {failed} could not be read",
         "，{failed} 张无法读取",

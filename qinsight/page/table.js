@@ -1,0 +1,155 @@
+// What lies on each tab's table: one question at a time, known by its number, and the parts of its answer.
+// The browser numbers the questions, as only it knows in which order somebody chose; whatever the server sends
+// carries the number of the question that it answers, and what comes late from an older one changes nothing.
+// Loaded once, before desk.js and before Gradio draws the page.
+(() => {
+  "use strict";
+
+  const BUTTONS = { assess: ["assess", "stop"], compare: ["compare", "compare-stop"], rank: ["rank", "rank-stop"] };
+  const tables = {};
+  for (const tab of Object.keys(BUTTONS))
+    tables[tab] = { number: 0, running: false, stopping: false, record: null, parts: {}, photos: 0, looked: 0, shown: "" };
+
+  const element = id => document.getElementById(id);
+  const safe = words => String(words ?? "").replace(/[&<>"'`$]/g, c => `&#${c.charCodeAt(0)};`);
+  const number = value => Number.isFinite(Number(value)) ? Number(value) : 0;
+
+  // --- turning to another question ---
+  // Another photo is chosen, or the same one is asked about again: the old answer goes at once. Returns what
+  // the server is told: the question's number, that of the photos on the table, and whether something ran.
+  function turn(tab, starts, photos = true) {
+    const here = tables[tab];
+    const told = { number: here.number + 1, of: here.photos, running: here.running };
+    here.number = told.number;
+    if (photos) here.photos = here.number;
+    Object.assign(here, { running: starts, stopping: false, record: null });
+    refresh();
+    return told;
+  }
+
+  // Swap: asked anew only where it was being asked.
+  const swap = tab => turn(tab, tables[tab].running);
+
+  // The photos that were on the table stay there, also where the server never heard of them.
+  const again = tab => turn(tab, true, false);
+
+  function stop(tab) {
+    tables[tab].stopping = true;
+    refresh();
+    return { number: tables[tab].number };
+  }
+
+  // Nobody answers this question any more: the server could not be reached, or refused it.
+  function failed(tab) {
+    Object.assign(tables[tab], { running: false, stopping: false });
+    refresh();
+  }
+
+  // --- what has come ---
+  // The part of the answer that this element shows: the newest of the present question.
+  function part(tab, id, value) {
+    const here = tables[tab];
+    if (number(value?.question) === here.number && value && typeof value === "object" && "shown" in value)
+      here.parts[id] = { number: here.number, shown: value.shown };
+    later();
+    return here.parts[id]?.shown ?? null;
+  }
+
+  // The table itself: whether the question runs, what may be taken home. Returns what is to be said aloud.
+  function laid(tab, value) {
+    const here = tables[tab];
+    if (number(value?.question) === here.number && here.number) {
+      here.running = Boolean(value.running);
+      if (!here.running) here.stopping = false;
+      here.record = value.record ?? null;
+      later();
+    }
+    return here.record?.said ?? "";
+  }
+
+  // The pictures that the server wants on the table, once; undefined where they stay as they are.
+  function pictures(tab, value) {
+    const here = tables[tab];
+    if (number(value?.question) !== here.number || !Array.isArray(value?.pictures)) return undefined;
+    const name = JSON.stringify([here.photos, value.pictures]);
+    if (name === here.shown) return undefined;
+    here.shown = name;
+    return value.pictures.length === 1 ? value.pictures[0] : value.pictures;
+  }
+
+  // The slider has come: of these photos?
+  function looked(tab, value) {
+    tables[tab].looked = number(value?.question);
+    later();
+    return "";
+  }
+
+  // --- what is seen ---
+  let due = false;
+  function later() {
+    if (!due) queueMicrotask(refresh);
+    due = true;
+  }
+
+  // Gradio draws its elements anew now and then: the state is written again, where it differs.
+  function refresh() {
+    due = false;
+    for (const [tab, [ask, halt]] of Object.entries(BUTTONS)) {
+      const here = tables[tab];
+      disable(ask, here.running);
+      disable(halt, !here.running || here.stopping);
+      for (const what of ["copy", "save"]) disable(`${tab}-${what}`, !here.record);
+      for (const [id, found] of Object.entries(here.parts)) old(id, found.number !== here.number);
+    }
+    old("slider", tables.compare.looked < tables.compare.photos);
+  }
+
+  function disable(id, wanted) {
+    const button = element(id);
+    if (button && button.disabled !== wanted) button.disabled = wanted;
+  }
+
+  function old(id, wanted) {
+    element(id)?.toggleAttribute("data-old", wanted);
+  }
+
+  // --- the parts, drawn; no value can make them fail ---
+  const line = (tab, id, style, say, value) =>
+    `<p class="${style}" data-say="${say}">${safe(part(tab, id, value))}</p>`;
+
+  const headline = value => `<p class="qi-line" data-say="calmly">${safe(value)}</p>`;
+
+  const words = (tab, id, label, value) =>
+    `<div class="qi-words" tabindex="0" role="region" aria-label="${safe(label)}">${safe(part(tab, id, value))}</div>`;
+
+  function gauge(tab, id, label, value) {
+    const shown = part(tab, id, value) ?? {};
+    const rating = Math.min(5, Math.max(1, number(shown.rating) || 1));
+    return `<div class="qi-gauge" role="meter" aria-label="${safe(label)}" aria-valuemin="1" aria-valuemax="5"
+      aria-valuenow="${rating}" aria-valuetext="${safe(shown.words ?? "–")} ${safe(shown.label)}">
+      <svg viewBox="0 0 200 112" aria-hidden="true">
+        <path class="track" d="M 18 102 A 82 82 0 0 1 182 102"/>
+        <path class="level" d="M 18 102 A 82 82 0 0 1 182 102" pathLength="100"
+          style="stroke-dasharray: ${number(shown.percent)} 100; stroke: hsl(${number(shown.hue)} 70% 45%)"/>
+        <text x="18" y="111">1</text><text x="182" y="111">5</text>
+      </svg>
+      <b>${safe(shown.words ?? "–")}</b><span>${safe(shown.label)}</span></div>`;
+  }
+
+  function band(tab, id, label, value) {
+    const shown = part(tab, id, value) ?? {};
+    const levels = Array.isArray(shown.levels) ? shown.levels : [];
+    const drawn = levels.map(level =>
+      `<li data-chosen="${level?.chosen ? "yes" : "no"}" style="--odds: ${number(level?.odds)}"><i></i>`
+      + `<span>${safe(level?.name)}</span><em>${safe(level?.percent)}</em></li>`);
+    return `<div class="qi-band"><b>${safe(shown.words ?? "–")}</b>`
+      + `<ol aria-label="${safe(label)}">${drawn.join("")}</ol><span>${safe(shown.label)}</span></div>`;
+  }
+
+  const record = tab => tables[tab].record;
+  const take = (tab, value) => `<p class="qi-unseen" data-say="now">${safe(laid(tab, value))}</p>`;
+
+  window.qi = {
+    BUTTONS, turn, again, swap, stop, failed, pictures, looked, record, refresh, line, headline, words, gauge, band, take,
+  };
+})();
