@@ -109,16 +109,16 @@ class AssessTab(Tab):
 
     def _wire(self) -> None:
         table = self.record.table
-        chosen = "(_, photo) => [qi.turn('assess', Boolean(photo)), photo]"
-        turns = [
-            event(self.turn_to, [table, given], self.outputs, js=chosen, **AT_ONCE)
-            for event, given in (
-                (self.photo.upload, self.photo),
-                (self.photo.clear, self.photo),
-                (self.raw.upload, self.raw),
-            )
-        ]
-        example = "() => [qi.turn('assess', true)]"
+        turns = []
+        for event, box in (
+            (self.photo.upload, self.photo),
+            (self.photo.clear, self.photo),
+            (self.raw.upload, self.raw),
+        ):
+            chosen = f"(_, photo) => [qi.lay('{box.elem_id}', photo), photo]"
+            turns.append(event(self.turn_to, [table, box], self.outputs, js=chosen, **AT_ONCE))
+            event(None, None, [self.photo], js="() => qi.restored()", queue=False)
+        example = "() => [qi.lay('examples', true)]"
         turns.append(self.examples.select(self.turn_to_example, [table], self.outputs, js=example, **AT_ONCE))
         again = "(_, photo) => [qi.again('assess'), photo]"
         turns.append(

@@ -153,6 +153,40 @@
   let home = null; // the named part of the page that had the focus
   addEventListener("focusin", event => { home = event.target.parentElement?.closest("[id]"); });
 
+  // --- a photo dropped or pasted anywhere: into the box it falls on, else into the tab's first empty one ---
+  const BOXES = ["photo", "photo-a", "photo-b", "photo-reference", "rank-files", "rank-directory"];
+
+  function box(target) {
+    const open = BOXES.map(element).filter(visible);
+    return open.find(one => one.contains(target)) ?? open.find(one => !one.querySelector("img")) ?? open[0];
+  }
+
+  function bring(event, files) {
+    if (!files?.length || event.defaultPrevented) return;
+    event.preventDefault(); // or the browser leaves for the file
+    const place = box(event.target);
+    if (place) give(place, [...files], qi.chosen(), 600);
+  }
+
+  // While one upload is under way, Gradio 6.31 has no field for the next.
+  function give(place, files, chosen, tries) {
+    const input = place.querySelector("input[type=file]");
+    if (place.id === "photo" && qi.overtaken(chosen)) return;
+    if (!input) {
+      if (tries) setTimeout(give, 50, place, files, chosen, tries - 1);
+      return;
+    }
+    const brought = new DataTransfer();
+    for (const file of input.multiple ? files : files.slice(0, 1)) brought.items.add(file);
+    input.files = brought.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+  addEventListener("dragover", event => { if (event.dataTransfer?.types.includes("Files")) event.preventDefault(); });
+  addEventListener("drop", event => bring(event, event.dataTransfer?.files));
+  addEventListener("paste", event => {
+    if (!event.target.closest?.(FIELDS)) bring(event, event.clipboardData?.files);
+  });
+
   // --- one voice for screen readers ---
   const voice = document.createElement("div");
   voice.id = "voice";
@@ -204,7 +238,7 @@
     qi.refresh();
     rescue();
     due ??= setTimeout(listen, 200);
-  }).observe(document.body, { subtree: true, childList: true, attributes: true, attributeFilter: ["disabled"] });
+  }).observe(document.body, { subtree: true, childList: true, attributes: true, attributeFilter: ["disabled", "src"] });
 
   // --- an answer to take home ---
   async function copy(tab) {

@@ -198,6 +198,7 @@ CSS = """
   white-space: nowrap; }
 #assess-record, #compare-record, #rank-record, #looked { position: absolute; }
 [data-old] > * { visibility: hidden; }
+[data-old] * { transition: none !important; }
 .qi-note { position: fixed; bottom: 1em; left: 50%; transform: translateX(-50%); z-index: 100; padding: .5em 1em;
   background: var(--neutral-800); color: white; border-radius: 6px; }
 .qi-top { align-items: center; flex-wrap: nowrap; }

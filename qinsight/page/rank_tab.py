@@ -211,6 +211,7 @@ class RankTab(Tab):
         own = path.strip() if self.local else ""
         if not uploads and not own:
             return self._turned(request, told, None, problem=words("photos_first"))
+        desk.lines = []
         return self._turned(request, told, (uploads, own), phrase("gathering"), running=True)
 
     def others(self, told: Any, request: gr.Request) -> list[Any]:
@@ -246,6 +247,11 @@ class RankTab(Tab):
             return self._values(desk, state, seen)
 
         yield from self.follow(request, _State(phrase("gathering")), work, show, _seconds_to_show)
+
+    def overtaken(self, question: Question, request: gr.Request) -> Iterator[list[Any]]:
+        """The table as it should be by now."""
+        seen = Seen(question.number, self.spoken.words(request))
+        yield self._values(self._desk(request), _State(nothing_said), seen)
 
     def stopped_at(self, state: _State) -> Said:
         if not state.total:

@@ -97,7 +97,7 @@ class Tab:
                 question.before = None
             yield from self._followed(request, question, nothing, work, show, pace)
             if self.tables.newest(session) is not question:
-                yield self.overtaken(request)
+                yield from self.overtaken(question, request)
         finally:
             question.end()
             question.ended.set()
@@ -142,9 +142,12 @@ class Tab:
         """The status of a question that somebody stopped."""
         return phrase("stopped")
 
-    def overtaken(self, request: gr.Request) -> list[Any]:
-        """The last word of a question that another one took the place of: values of `outputs`."""
-        return [gr.skip()] * len(self.outputs)
+    def overtaken(self, question: Question, request: gr.Request) -> Iterator[list[Any]]:
+        """The last word of a question that another one took the place of: Gradio says it again at the very end.
+
+        Values of `outputs` where some of them carry no number, by which the browser would know them.
+        """
+        yield from ()
 
     def left(self, request: gr.Request) -> None:
         """The visitor closed the page."""

@@ -8,7 +8,13 @@
   const BUTTONS = { assess: ["assess", "stop"], compare: ["compare", "compare-stop"], rank: ["rank", "rank-stop"] };
   const tables = {};
   for (const tab of Object.keys(BUTTONS))
-    tables[tab] = { number: 0, running: false, stopping: false, record: null, parts: {}, photos: 0, looked: 0, shown: "" };
+    tables[tab] = { number: 0, running: false, stopping: false, record: null, parts: {}, photos: 0, looked: 0, shown: "", unsettled: -Infinity };
+  const choice = { last: 0, turned: 0, pending: {}, picture: null, late: false }; // of the photo of Assess
+
+  const BOXES = { photo: "assess", "photo-a": "compare", "photo-b": "compare", "photo-reference": "compare" };
+  const UNSETTLED = 1000; // milliseconds in which a new picture without its question hides the old answer
+  const pictured = {}; // box -> the picture that it showed last
+  const ours = new Set(); // pictures that the server wanted there
 
   const element = id => document.getElementById(id);
   const safe = words => String(words ?? "").replace(/[&<>"'`$]/g, c => `&#${c.charCodeAt(0)};`);
@@ -22,10 +28,38 @@
     const told = { number: here.number + 1, of: here.photos, running: here.running };
     here.number = told.number;
     if (photos) here.photos = here.number;
-    Object.assign(here, { running: starts, stopping: false, record: null });
+    Object.assign(here, { running: starts, stopping: false, record: null, unsettled: -Infinity });
     refresh();
     return told;
   }
+
+  // In Assess a photo counts from when it was chosen, not from when its upload was over: what was chosen later
+  // stays. `picture` is what the box shows of it by now.
+  function lay(box, picture) {
+    const chosen = choice.pending[box] ?? ++choice.last;
+    delete choice.pending[box];
+    choice.late = chosen < choice.turned;
+    if (choice.late) return { number: tables.assess.number };
+    choice.turned = chosen;
+    if (box === "photo") choice.picture = picture;
+    return turn("assess", Boolean(picture));
+  }
+
+  const chosen = () => ++choice.last;
+  const overtaken = one => one < Math.max(choice.turned, choice.pending.photo ?? 0, choice.pending.raw ?? 0);
+
+  // After an upload that came too late: the picture that it hid.
+  const restored = () => choice.late ? choice.picture : undefined;
+
+  function choosing(event) {
+    const box = event.target.closest?.("#photo") ?? event.target.nextElementSibling; // a file input stands before its button
+    if (["photo", "raw"].includes(box?.id)) choice.pending[box.id] = ++choice.last;
+  }
+  addEventListener("change", event => { if (event.target.type === "file") choosing(event); }, true);
+  addEventListener("drop", event => choosing(event), true);
+  addEventListener("click", event => {
+    if (event.target.closest?.("#photo .icon-button-wrapper button:last-of-type")) choosing(event); // removes it
+  }, true);
 
   // Swap: asked anew only where it was being asked.
   const swap = tab => turn(tab, tables[tab].running);
@@ -74,6 +108,8 @@
     const name = JSON.stringify([here.photos, value.pictures]);
     if (name === here.shown) return undefined;
     here.shown = name;
+    for (const picture of value.pictures) if (picture?.url) ours.add(new URL(picture.url, location).href);
+    if (tab === "assess") choice.picture = value.pictures[0];
     return value.pictures.length === 1 ? value.pictures[0] : value.pictures;
   }
 
@@ -94,15 +130,30 @@
   // Gradio draws its elements anew now and then: the state is written again, where it differs.
   function refresh() {
     due = false;
+    notice();
     for (const [tab, [ask, halt]] of Object.entries(BUTTONS)) {
       const here = tables[tab];
       disable(ask, here.running);
       disable(halt, !here.running || here.stopping);
-      for (const what of ["copy", "save"]) disable(`${tab}-${what}`, !here.record);
-      for (const [id, found] of Object.entries(here.parts)) old(id, found.number !== here.number);
+      for (const what of ["copy", "save"]) disable(`${tab}-${what}`, !record(tab));
+      for (const [id, found] of Object.entries(here.parts)) old(id, found.number !== here.number || unsettled(tab));
     }
     old("slider", tables.compare.looked < tables.compare.photos);
   }
+
+  // Gradio shows an upload some moments before it tells anybody.
+  function notice() {
+    for (const [box, tab] of Object.entries(BOXES)) {
+      const picture = element(box)?.querySelector("img")?.src ?? "";
+      if (picture === (pictured[box] ?? "")) continue;
+      pictured[box] = picture;
+      if (!picture || ours.has(picture)) continue;
+      tables[tab].unsettled = performance.now();
+      setTimeout(refresh, UNSETTLED + 10);
+    }
+  }
+
+  const unsettled = tab => performance.now() - tables[tab].unsettled < UNSETTLED;
 
   function disable(id, wanted) {
     const button = element(id);
@@ -146,10 +197,10 @@
       + `<ol aria-label="${safe(label)}">${drawn.join("")}</ol><span>${safe(shown.label)}</span></div>`;
   }
 
-  const record = tab => tables[tab].record;
+  const record = tab => unsettled(tab) ? null : tables[tab].record;
   const take = (tab, value) => `<p class="qi-unseen" data-say="now">${safe(laid(tab, value))}</p>`;
 
   window.qi = {
-    BUTTONS, turn, again, swap, stop, failed, pictures, looked, record, refresh, line, headline, words, gauge, band, take,
+    BUTTONS, turn, lay, restored, chosen, overtaken, again, swap, stop, failed, pictures, looked, record, refresh, line, headline, words, gauge, band, take,
   };
 })();
