@@ -5,13 +5,14 @@ import contextlib
 import io
 import json
 import random
+import re
 import subprocess
 import sys
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from qinsight.page.assess_tab import EXAMPLES
 from qinsight.page.compare_tab import PAIRS
 from qinsight.photos import read_photo
 from qinsight.prompts import Task
-from qinsight.requests import Delta, Finish, Request, Sampling
+from qinsight.requests import About, Delta, Finish, Request, Sampling
 from qinsight.views import view
 
 pytestmark = pytest.mark.browser
@@ -416,3 +417,88 @@ def test_in_compare_no_way_to_change_the_photos_leaves_the_verdict_of_others(
             assert table.words("verdict").startswith("Image A" if a > b else "Image B"), way
         assert table.problems == []
         page.wait_for_function("!document.querySelector('#slider').hasAttribute('data-old')")
+
+
+class SideBySideEngine(SeeingEngine):
+    """A server that is asked about two photos at a time."""
+
+    @property
+    def about(self) -> About:
+        return replace(super().about, in_flight=4)
+
+
+def rows_of(page: Any) -> int:
+    """The rows that the ranking shows, counted by the photos' names."""
+    return len(set(re.findall(r"[0-9]+[.]png", page.locator("#rank-table").inner_text())))
+
+
+def test_a_ranking_tells_how_far_it_is_from_the_first_second_and_never_backwards(
+    visit: Callable[..., Any],  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    engine = SideBySideEngine(0.1, steps=6)
+    with served(engine) as url:
+        table = Table(visit(url, viewport={"width": 1200, "height": 2400}), tmp_path)
+        table.watch()
+        page = table.page
+        page.get_by_role("tab").nth(2).click()
+        page.locator("#rank").click()
+        shows(page, "rank-problem", "Choose photos or a folder first.")
+        upload(page, [table._new(".png") for _ in range(8)], "rank-files")
+        page.wait_for_function("!document.querySelector('#rank-problem p').innerText")
+        page.evaluate("""() => {
+            window.told = [];
+            const look = () => {
+                const said = document.querySelector("#rank-status p")?.innerText;
+                if (said && said !== window.told.at(-1)) window.told.push(said);
+                requestAnimationFrame(look);
+            };
+            look();
+        }""")
+        page.locator("#rank").click()
+        shows(page, "rank-status", "4 of 8")
+        eventually(lambda: rows_of(page) == 4)
+        page.locator("#rank-stop").click()
+        shows(page, "rank-status", "Stopped: 4 of 8 photos are done.")
+        page.wait_for_function("!document.querySelector('#download-csv').disabled")
+        asked = len(engine.asked)
+        page.locator("#rank").click()
+        shows(page, "rank-status", "8 photos ranked.")
+        eventually(lambda: rows_of(page) == 8)
+        assert sum(len(requests) for requests, _, _ in engine.asked[asked:]) == 2 * 4
+        told = page.evaluate("window.told")
+        assert table.problems == []
+    counts = [int(said.split()[0]) for said in told if " of 8" in said and "Stopped" not in said]
+    assert counts[0] == 0
+    again = counts.index(0, counts.index(4))
+    assert counts[:again] == sorted(counts[:again])
+    assert counts[again:] == sorted(counts[again:])
+    timed = [said for said in told if "a second" in said]
+    assert timed
+    assert all(int(said.split()[0]) > 1 for said in timed)
+
+
+def test_other_photos_chosen_while_a_ranking_runs_end_it_without_a_word_of_stop(
+    visit: Callable[..., Any],  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    engine = SeeingEngine(0.1, steps=30)
+    with served(engine) as url:
+        table = Table(visit(url), tmp_path)
+        table.watch()
+        page = table.page
+        page.get_by_role("tab").nth(2).click()
+        upload(page, [table._new(".png") for _ in range(3)], "rank-files")
+        page.wait_for_function("document.querySelectorAll('#rank-files tr').length >= 3")
+        page.locator("#rank").click()
+        assert engine.begun.wait(20)
+        (table.folder / "shoot").mkdir()
+        Image.new("RGB", (56, 84), (9, 99, 200)).save(table.folder / "shoot" / "other.png")
+        upload(page, str(table.folder / "shoot"), "rank-directory")
+        eventually(lambda: engine.working == 0)
+        page.wait_for_function("!document.querySelector('#rank').disabled")
+        assert "Stopped" not in table.words("rank-status")
+        engine.steps = 3
+        page.locator("#rank").click()
+        shows(page, "rank-status", "photos ranked.")
+        assert table.problems == []

@@ -15,7 +15,7 @@ from qinsight.page.line import Job
 from qinsight.page.pictures import band, band_value, facts, gauge, gauge_value, line, running_text, words_of
 from qinsight.page.record import Record, assessed, on_the_table
 from qinsight.page.recordings import answers
-from qinsight.page.tab import AT_ONCE, Said, Tab, nothing_said, number_of, phrase, remark
+from qinsight.page.tab import AT_ONCE, Said, Tab, Turn, nothing_said, phrase, remark, turn_of
 from qinsight.page.table import Question, Seen
 from qinsight.page.uploads import BROWSER_FORMATS, Darkroom, photo_input, preview
 from qinsight.page.words import ENGLISH, Spoken, Words, label
@@ -134,35 +134,35 @@ class AssessTab(Tab):
     def turn_to(self, told: Any, path: str | None, request: gr.Request) -> list[Any]:
         """Another photo, or none, is on the table: nothing of the old answer stays, whoever is waiting in line."""
         pictures = [None] if path and Path(path).suffix.lower() in NOT_SHOWN else None
-        return self._turned(request, number_of(told), path, pictures=pictures)
+        return self._turned(request, turn_of(told), path, pictures=pictures)
 
     def turn_to_example(self, told: Any, event: gr.SelectData, request: gr.Request) -> list[Any]:
         """One of our own photos is on the table."""
         if not 0 <= event.index < len(EXAMPLES):
             raise gr.Error("Expected one of the examples.", print_exception=False)
         path = str(EXAMPLES[event.index])
-        return self._turned(request, number_of(told), path, pictures=[self.photo.shown(path)])
+        return self._turned(request, turn_of(told), path, pictures=[self.photo.shown(path)])
 
     def ask_again(self, told: Any, shown: str | None, request: gr.Request) -> list[Any]:
         """The photo on the table is asked about once more; `shown` is what the browser shows of it."""
-        number, old = number_of(told), self.tables.newest(request.session_hash)
-        known = old is not None and old.laid == told.get("of")
+        turn, old = turn_of(told), self.tables.newest(request.session_hash)
+        known = old is not None and old.laid == turn.of
         path = old.photos if old and known else shown
         problem = "" if path else self.spoken.words(request)("photo_first")
-        return self._turned(request, number, path, told.get("of"), problem)
+        return self._turned(request, turn, path, turn.of, problem)
 
     def _turned(
         self,
         request: gr.Request,
-        number: int,
+        turn: Turn,
         path: str | None,
         laid: int | None = None,
         problem: str = "",
         pictures: list[Any] | None = None,
     ) -> list[Any]:
-        if not self.tables.turn_to(request.session_hash, number, path, path, laid):
+        if not self.tables.turn_to(request.session_hash, turn.number, path, path, laid):
             return [gr.skip()] * len(self.outputs)
-        seen = Seen(number, self.spoken.words(request), running=bool(path), problem=problem)
+        seen = Seen(turn.number, self.spoken.words(request), running=bool(path), problem=problem)
         state = _State(phrase("waiting") if path else nothing_said)
         return self._values(state, seen, opened=not path, pictures=pictures)
 

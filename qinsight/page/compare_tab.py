@@ -17,7 +17,7 @@ from qinsight.page.line import Job
 from qinsight.page.pictures import facts, line, looked, running_text, words_of
 from qinsight.page.record import Record, compared, on_the_table
 from qinsight.page.recordings import answers
-from qinsight.page.tab import AT_ONCE, PRIVATE, Said, Tab, nothing_said, number_of, phrase, remark
+from qinsight.page.tab import AT_ONCE, PRIVATE, Said, Tab, Turn, nothing_said, phrase, remark, turn_of
 from qinsight.page.table import Question, Seen
 from qinsight.page.uploads import Darkroom, photo_input, side_by_side
 from qinsight.page.words import ENGLISH, Spoken, Words, label
@@ -157,42 +157,43 @@ class CompareTab(Tab):
         """These photos are to be compared, whoever is waiting in line."""
         missing = "two_photos_first" if not a and not b else "photo_b_first" if a else "photo_a_first"
         problem = "" if a and b else self.spoken.words(request)(missing)
-        return self._turned(request, told, (a, b, reference), not problem, problem, told.get("of"))
+        turn = turn_of(told)
+        return self._turned(request, turn, (a, b, reference), not problem, problem, turn.of)
 
     def lay(
         self, told: Any, a: str | None, b: str | None, reference: str | None, request: gr.Request
     ) -> list[Any]:
         """A photo came or went: nothing of the old answer stays."""
-        return self._turned(request, told, (a, b, reference))
+        return self._turned(request, turn_of(told), (a, b, reference))
 
     def lay_pair(self, told: Any, place: int, request: gr.Request) -> list[Any]:
         """Two of our own photos are on the table, without a reference."""
         a, b = (str(path) for path in self.pairs[place])
         pictures = [self.a.shown(a), self.b.shown(b), None]
-        return self._turned(request, told, (a, b, None), pictures=pictures)
+        return self._turned(request, turn_of(told), (a, b, None), pictures=pictures)
 
     def swapped(
         self, told: Any, a: str | None, b: str | None, reference: str | None, request: gr.Request
     ) -> list[Any]:
         """A and B have changed places: the old verdict goes, and what was being asked is asked anew."""
-        goes_on = told.get("running") is True and bool(a and b)
-        return self._turned(request, told, (a, b, reference), goes_on)
+        turn = turn_of(told)
+        return self._turned(request, turn, (a, b, reference), turn.running and bool(a and b))
 
     def _turned(
         self,
         request: gr.Request,
-        told: Any,
+        turn: Turn,
         photos: Photos,
         asked: bool = False,
         problem: str = "",
         laid: int | None = None,
         pictures: list[Any] | None = None,
     ) -> list[Any]:
-        number, subject = number_of(told), photos if asked else None
-        if not self.tables.turn_to(request.session_hash, number, subject, photos, laid):
+        subject = photos if asked else None
+        if not self.tables.turn_to(request.session_hash, turn.number, subject, photos, laid):
             return [gr.skip()] * len(self.outputs)
         state = _State(phrase("waiting") if asked else nothing_said)
-        seen = Seen(number, self.spoken.words(request), running=asked, problem=problem)
+        seen = Seen(turn.number, self.spoken.words(request), running=asked, problem=problem)
         return self._values(state, seen, pictures=pictures)
 
     def run(self, request: gr.Request) -> Iterator[Any]:

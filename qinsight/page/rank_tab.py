@@ -25,7 +25,7 @@ from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.pictures import laid, line
 from qinsight.page.record import on_the_table
-from qinsight.page.tab import AT_ONCE, Said, Tab, nothing_said, number_of, phrase, remark
+from qinsight.page.tab import AT_ONCE, Said, Tab, nothing_said, phrase, remark, turn_of
 from qinsight.page.table import Question, Seen
 from qinsight.page.uploads import scratch_folder
 from qinsight.page.words import ENGLISH, Spoken, Words, label
@@ -222,7 +222,7 @@ class RankTab(Tab):
     def _turned(
         self, request: gr.Request, told: Any, subject: Any, status: Said = nothing_said, **how: Any
     ) -> list[Any]:
-        number = number_of(told)
+        number = turn_of(told).number
         if not self.tables.turn_to(request.session_hash, number, subject):
             return [gr.skip()] * len(self.lines)
         return self._lines(_State(status), Seen(number, self.spoken.words(request), **how))

@@ -1,7 +1,7 @@
 """What the tabs share: one question at a time per visitor, followed until it ends, is stopped or fails."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -46,12 +46,25 @@ def remark(said: str) -> Said:
     return lambda words: words.remark(said)
 
 
-def number_of(told: Any) -> int:
-    """The question's number in what table.js sends along; `gr.Error` for anything else."""
-    number = told.get("number") if isinstance(told, dict) else None
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 2**53:
+@dataclass(frozen=True)
+class Turn:
+    """What table.js tells of a turn: the question's number, that of the photos on the table, whether one ran."""
+
+    number: int
+    of: int = 0
+    running: bool = False
+
+
+def turn_of(told: Any) -> Turn:
+    """The turn that was sent; `gr.Error` for anything else."""
+    given = told if isinstance(told, dict) else {}
+    number, of = (
+        one if type(one) is int and 0 <= one < 2**53 else None
+        for one in (given.get("number"), given.get("of", 0))
+    )
+    if number is None or of is None:
         raise gr.Error("Expected the number of a question.", print_exception=False)
-    return number
+    return Turn(number, of, given.get("running") is True)
 
 
 class Tab:
@@ -71,8 +84,8 @@ class Tab:
         """Ask about what lies on the table after each of these turns; tell the browser if nobody does."""
         failed: dict[str, Any] = {"fn": None, "js": f"() => qi.failed('{self.name}')", **AT_ONCE}
         for turn in turns:
-            turn.failure(**failed)
             turn.success(run, None, self.outputs, **queue, **PRIVATE).failure(**failed)
+            turn.failure(**failed)
 
     def follow(
         self,
@@ -155,7 +168,7 @@ class Tab:
 
     def stop_it(self, told: Any, request: gr.Request) -> None:
         """Stop was pressed; what has come so far stays, and says so."""
-        self.tables.stop(request.session_hash, number_of(told))
+        self.tables.stop(request.session_hash, turn_of(told).number)
 
 
 def _in_line(state: State, before: int) -> State:

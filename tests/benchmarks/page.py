@@ -29,7 +29,7 @@ from qinsight.photos import load_photo
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = sorted((ROOT / "examples" / "photos").glob("*.jpg"))[:4]
-WORDS = (6, 7)  # the places of the two reasonings among the outputs of the Assess tab
+WORDS = (5, 6)  # the places of the two reasonings among the outputs of the Assess tab
 
 
 def engine_alone(engine: LocalEngine, path: Path) -> tuple[float, float]:
@@ -54,9 +54,9 @@ def through_the_page(
     data = {"path": stored, "meta": {"_type": "gradio.FileData"}}
     started, first = time.perf_counter(), None
     table, question = targets
-    body = {"data": [data], "fn_index": table, "session_hash": session, "trigger_id": None}
+    body = {"data": [{"number": 1}, data], "fn_index": table, "session_hash": session, "trigger_id": None}
     client.post(f"{url}/gradio_api/run/predict", json=body).raise_for_status()
-    body |= {"data": [None], "fn_index": question}
+    body |= {"data": [], "fn_index": question}
     client.post(f"{url}/gradio_api/queue/join", json=body).raise_for_status()
     with client.stream("GET", f"{url}/gradio_api/queue/data", params={"session_hash": session}) as events:
         for event in events.iter_lines():
@@ -72,7 +72,14 @@ def through_the_page(
 
 def _has_words(message: dict[str, Any]) -> bool:
     values = message["output"]["data"]
-    return any(values[place] not in ("", []) for place in WORDS)
+    return any(_words_in(values[place]) for place in WORDS)
+
+
+def _words_in(value: Any) -> bool:
+    """Whether a whole value, or a list of what is different from the last one, has words."""
+    if isinstance(value, dict):
+        return bool(value["shown"])
+    return any(path == ["shown"] and new for _, path, new in value)
 
 
 def upload_targets(client: httpx.Client, url: str) -> tuple[int, int]:
@@ -81,7 +88,7 @@ def upload_targets(client: httpx.Client, url: str) -> tuple[int, int]:
     photo = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "photo")
     known = config["dependencies"]
     table = next(d["id"] for d in known if [photo, "upload"] in [list(t) for t in d["targets"]])
-    return table, next(d["id"] for d in known if d["trigger_after"] == table)
+    return table, next(d["id"] for d in known if d["trigger_after"] == table and d["backend_fn"])
 
 
 def peak_megabytes(pid: int) -> float:

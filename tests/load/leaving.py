@@ -1,9 +1,9 @@
-"""How long the model works on for somebody who has left: Stop, a closed tab, a dropped connection, a cancelled job.
+"""How long the model works on for somebody who has left or turned to another photo, by every way to do so.
 
     python tests/load/leaving.py [--rounds 10]
 
-The seconds from the act to the moment in which the engine is told, median and worst, of a page in this process; Stop and
-the closed tab in Debian's Chromium.
+The seconds from the act to the moment in which the engine is told, median and worst, of a page in this process; Stop,
+another photo and the closed tab in Debian's Chromium.
 """
 
 import argparse
@@ -29,16 +29,16 @@ Act = Callable[[], object]
 
 
 @contextmanager
-def tab(browser: Browser, url: str, close: bool) -> Iterator[Act]:
-    """Somebody reads the first words on the page; then presses Stop, or closes the tab."""
+def tab(browser: Browser, url: str, way: str) -> Iterator[Act]:
+    """Somebody reads the first words on the page; then presses Stop, chooses an example, or closes the tab."""
     page = browser.new_page()
     page.goto(url)
     page.wait_for_selector("#headline p:has-text('scripted')")
     page.locator("#photo input[type=file]").first.set_input_files(str(PHOTO))
     page.locator("#score-words", has_text="and on").first.wait_for()
-    yield page.close if close else page.locator("#stop").click
-    if not close:
-        page.close()
+    acts = {"closed tab": page.close, "Stop": page.locator("#stop").click}
+    yield acts.get(way, page.locator("#examples .thumbnail-item").last.click)
+    page.close()
 
 
 def main() -> None:
@@ -64,9 +64,11 @@ def main() -> None:
         os.environ["GRADIO_TEMP_DIR"] = uploads
         with served(engine) as page:
             for _ in range(rounds):
-                for name, close in (("Stop", False), ("closed tab", True)):
-                    with tab(browser, page.url, close) as act:
+                for name in ("Stop", "another photo", "closed tab"):
+                    with tab(browser, page.url, name) as act:
                         leave(name, engine, act)
+                    eventually(lambda: not page.host.line)  # the other photo's question has ended too
+                    engine.stopped.clear()
                 event = page.call("score", page.upload(PHOTO)).json()["event_id"]
                 with page.http.stream("GET", f"call/score/{event}") as stream:
                     next(line for line in stream.iter_lines() if '"thinking"' in line and "and on" in line)

@@ -41,7 +41,7 @@ from PIL import Image
 HANGS_AFTER = 60.0  # seconds
 GROWTH = 0.20  # of the memory after the first minute
 WAITING_COST = 0.05  # of one core
-WORDS = (6, 7)  # the places of the two reasonings among the outputs of the Assess tab
+WORDS = (5, 6)  # the places of the two reasonings among the outputs of the Assess tab
 JPEG = "image/jpeg"
 
 
@@ -116,6 +116,7 @@ class Visitor:
         acts: list[tuple[int, Callable[[httpx.AsyncClient], Awaitable[str]]]] = [
             (22, self.score_or_diagnose),
             (22, self.look_at_the_page),
+            (10, self.switch),
             (8, self.compare),
             (4, self.rank),
             (8, self.rubbish),
@@ -174,29 +175,75 @@ class Visitor:
     async def look_at_the_page(self, client: httpx.AsyncClient) -> str:
         """As the browser does: the photo is put on the table, then its question joins the queue."""
         photo, session = self.dice.choice(self.photos), self.session()
-        table, question = self.targets
+        question = self.targets[1]
         client.headers.update({"x-gradio-user": "app", "origin": self.url})
-        body = {"data": [await self.upload(client, photo)], "session_hash": session, "fn_index": table}
-        self.check(await client.post("run/predict", json=body))
-        joined = await client.post("queue/join", json=body | {"data": [None], "fn_index": question})
+        await self.put(client, session, 1, photo)
+        joined = await client.post("queue/join", json=asking(session, question))
         if self.full(joined):
             return "told that the line is full"
-        started, shown = time.monotonic(), []
-        async for message in self.messages(client, session):
-            data = message.get("output", {}).get("data")
-            if message["msg"] == "process_generating" and data:
-                shown = [apply_diff(*pair) for pair in zip(shown, data, strict=True)] if shown else data
-            if message["msg"] == "process_completed":
-                if not message["success"]:
-                    raise Wrong(f"the page failed: {str(message)[:200]}")
-                break
+        started = time.monotonic()
+        shown = (await self.shown(client, session, [joined.json()["event_id"]]))[-1]
         if "are waiting already" in json.dumps(shown):
             return "told that the line is full"
         self.waited.append(time.monotonic() - started)
+        self.expect_answer(shown, 1, photo)
+        return "answered on the page"
+
+    async def switch(self, client: httpx.AsyncClient) -> str:
+        """Another photo is chosen in mid-thought: its answer comes, and nothing of the first one under its number."""
+        first, second = self.dice.sample(self.photos, 2)
+        session, question = self.session(), self.targets[1]
+        client.headers.update({"x-gradio-user": "app", "origin": self.url})
+        events = []
+        for number, photo in enumerate((first, second), start=1):
+            await self.put(client, session, number, photo)
+            joined = await client.post("queue/join", json=asking(session, question))
+            if self.full(joined):
+                return "told that the line is full"
+            events.append(joined.json()["event_id"])
+            await asyncio.sleep(self.dice.expovariate(4.0))
+        late = await client.post(
+            "run/predict", json=self.laying(session, 1, await self.upload(client, first))
+        )
+        self.check(late)  # this choice was made before the second, and arrives after it
+        seen = [values for values in await self.shown(client, session, events) if values]
+        if "are waiting already" in json.dumps(seen):
+            return "told that the line is full"
+        self.expect_answer(next(one for one in reversed(seen) if one[0]["question"] == 2), 2, second)
+        return "answered after another choice"
+
+    def laying(self, session: str, number: int, photo: dict[str, Any]) -> dict[str, Any]:
+        return {"data": [{"number": number}, photo], "session_hash": session, "fn_index": self.targets[0]}
+
+    async def put(self, client: httpx.AsyncClient, session: str, number: int, photo: Path) -> None:
+        """Put a photo on the table, as the question of this number."""
+        body = self.laying(session, number, await self.upload(client, photo))
+        self.check(await client.post("run/predict", json=body))
+
+    async def shown(self, client: httpx.AsyncClient, session: str, events: list[str]) -> list[list[Any]]:
+        """All that the browser is told to show until these events have ended."""
+        told: list[list[Any]] = []
+        values: dict[str, list[Any]] = {}
+        left = set(events)
+        async for message in self.messages(client, session):
+            data, event = message.get("output", {}).get("data"), message.get("event_id", "")
+            if message["msg"] == "process_generating" and data:
+                old = values.get(event)
+                values[event] = [apply_diff(*pair) for pair in zip(old, data, strict=True)] if old else data
+                told.append(json.loads(json.dumps(values[event])))
+            if message["msg"] == "process_completed":
+                if not message["success"]:
+                    raise Wrong(f"the page failed: {str(message)[:200]}")
+                left.discard(event)
+                if not left:
+                    break
+        return told or [[]]
+
+    def expect_answer(self, shown: list[Any], number: int, photo: Path) -> None:
         for place, name in zip(WORDS, ("score", "diagnose"), strict=True):
             reply = self.alone[name, photo.name]
-            self.expect(f"<think>{shown[place]}</think>", reply[: reply.index("</think>") + 8])
-        return "answered on the page"
+            said = f"<think>{shown[place]['shown']}</think>"
+            self.expect((shown[place]["question"], said), (number, reply[: reply.index("</think>") + 8]))
 
     # --- bad ones ------------------------------------------------------------------------------------
 
@@ -365,6 +412,11 @@ class Visitor:
                     yield json.loads(line[6:])
 
 
+def asking(session: str, question: int) -> dict[str, Any]:
+    """The message that asks about what lies on the table."""
+    return {"data": [], "session_hash": session, "fn_index": question}
+
+
 def data_uri(photo: Path) -> str:
     return f"data:{JPEG};base64,{base64.b64encode(photo.read_bytes()).decode()}"
 
@@ -423,7 +475,7 @@ def page_targets(url: str) -> tuple[int, int]:
     photo = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "photo")
     known = config["dependencies"]
     table = next(d["id"] for d in known if [photo, "upload"] in [list(t) for t in d["targets"]])
-    return table, next(d["id"] for d in known if d["trigger_after"] == table)
+    return table, next(d["id"] for d in known if d["trigger_after"] == table and d["backend_fn"])
 
 
 async def visit(visitors: Sequence[Visitor], seconds: float, page: Served | None) -> list[tuple[float, ...]]:
@@ -477,9 +529,9 @@ async def waiting(
             timeout=None,
             headers={"x-gradio-user": "app", "origin": url},
         ) as client:
-            body = {"data": [await visitor.upload(client, photos[0])], "session_hash": session}
-            await client.post("run/predict", json=body | {"fn_index": targets[0]})
-            joined = await client.post("queue/join", json=body | {"data": [None], "fn_index": targets[1]})
+            visitor.targets = targets
+            await visitor.put(client, session, 1, photos[0])
+            joined = await client.post("queue/join", json=asking(session, targets[1]))
             visitor.check(joined)
 
             async def open_page() -> None:  # every open page holds this line
