@@ -342,11 +342,11 @@ def test_a_replay_grows_to_the_recorded_reply_and_can_be_stopped() -> None:
 
 def clicked(page: Page, path: Path) -> list[list[Any]]:
     """What the Assess tab shows after a click on an example, as its handlers give it."""
-    tab_run = next(f for f in page.blocks.fns.values() if f.name == "run" and len(f.inputs) == 1)
-    tab = tab_run.fn.__self__
+    tab = next(f.fn.__self__ for f in page.blocks.fns.values() if f.name == "turn_to_example")
     request = gr.Request(session_hash="visitor", client=None, headers={})
-    tab.visits.turn_to("visitor", str(path))
-    return [values for values in tab.run(str(path), request) if isinstance(values, list)]
+    last = tab.tables.newest("visitor")
+    tab.tables.turn_to("visitor", last.number + 1 if last else 1, str(path))
+    return [[value.get("shown") for value in values] for values in tab.run(request)]
 
 
 def test_an_example_is_answered_without_the_gpu_and_the_page_says_so(
@@ -360,9 +360,9 @@ def test_an_example_is_answered_without_the_gpu_and_the_page_says_so(
     engine = LentGpu(Preview(SCORE, DIAGNOSIS))
     page = served(lambda progress: engine, recordings=Recordings())
     shown = clicked(page, EXAMPLES[0].with_name("cat_blurred.jpg"))
-    assert "recorded reply of Q-Insight preview" in shown[-1][2]
-    assert any("A recorded reply …" in values[2] for values in shown)
-    assert "blur" in json.dumps(shown[-1][5]).lower()
+    assert "recorded reply of Q-Insight preview" in shown[-1][1]
+    assert any("A recorded reply …" in values[1] for values in shown)
+    assert "blur" in json.dumps(shown[-1][4]).lower()
     assert spaces.asked == []
 
 
@@ -372,9 +372,9 @@ def test_an_example_that_was_never_recorded_costs_the_gpu_once(
     page = served(lambda progress: LentGpu(ScriptedEngine(SCORE, DIAGNOSIS)), recordings=Recordings())
     shown = [clicked(page, EXAMPLES[0])[-1] for _ in range(2)]
     assert len(spaces.asked) == 1
-    assert "recorded reply of scripted" not in shown[0][2]
-    assert "recorded reply of scripted" in shown[1][2]
-    assert shown[0][6:8] == shown[1][6:8]
+    assert "recorded reply of scripted" not in shown[0][1]
+    assert "recorded reply of scripted" in shown[1][1]
+    assert shown[0][5:] == shown[1][5:]
     for _ in range(2):
         clicked(page, photo)
     assert len(spaces.asked) == 3
@@ -384,7 +384,7 @@ def test_a_page_with_a_gpu_of_its_own_always_asks_the_model(served: Callable[...
     engine = ScriptedEngine(SCORE, DIAGNOSIS)
     page = served(lambda progress: engine)
     for _ in range(2):
-        assert "recorded" not in clicked(page, EXAMPLES[0])[-1][2]
+        assert "recorded" not in clicked(page, EXAMPLES[0])[-1][1]
     assert len(engine.asked) == 2
 
 

@@ -139,7 +139,7 @@ class AssessTab(Tab):
     def turn_to_example(self, told: Any, event: gr.SelectData, request: gr.Request) -> list[Any]:
         """One of our own photos is on the table."""
         if not 0 <= event.index < len(EXAMPLES):
-            raise gr.Error("Expected one of the examples.", print_exception=False)
+            return [gr.skip()] * len(self.outputs)
         path = str(EXAMPLES[event.index])
         return self._turned(request, turn_of(told), path, pictures=[self.photo.shown(path)])
 

@@ -168,6 +168,8 @@ class CompareTab(Tab):
 
     def lay_pair(self, told: Any, place: int, request: gr.Request) -> list[Any]:
         """Two of our own photos are on the table, without a reference."""
+        if type(place) is not int or not 0 <= place < len(self.pairs):
+            return [gr.skip()] * len(self.outputs)
         a, b = (str(path) for path in self.pairs[place])
         pictures = [self.a.shown(a), self.b.shown(b), None]
         return self._turned(request, turn_of(told), (a, b, None), pictures=pictures)

@@ -66,7 +66,7 @@ class Tables:
         """The visitor turns to this question; the old one ends. False where a later one is known: it came late."""
         with self._lock:
             old = self._newest.get(session or "")
-            if old is not None and old.number >= number:
+            if number <= (old.number if old is not None else 0):
                 return False
             new = Question(number, subject, photos, number if laid is None else laid)
             new.before = old if old is None or old.job is not None else old.before
