@@ -1,15 +1,14 @@
 """The page: `python app.py` starts it, and opens it in the browser on a desktop."""
 
 import argparse
-import atexit
 import difflib
 import importlib.util
 import os
-import shutil
+import secrets
 import sys
-import tempfile
+import webbrowser
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 # Before Gradio is imported: it reads these while it is.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -18,7 +17,9 @@ os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(
 )
 
 from qinsight.checkpoint import Progress
+from qinsight.errors import QInsightError
 from qinsight.flags import add_model_flags, open_engine
+from qinsight.keeping import Keep
 from qinsight.requests import Engine, Sampling
 
 ON_SPACES = "SPACE_ID" in os.environ
@@ -30,11 +31,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.mcp and importlib.util.find_spec("mcp") is None:
         _say("Expected the package mcp for --mcp, which is not installed. Run: pip install 'gradio[mcp]'")
         return 1
-    _own_upload_folder()
+    try:
+        keep = Keep()
+    except QInsightError as error:
+        _say(str(error))
+        return 1
+    try:
+        return _serve(options)
+    finally:
+        keep.delete()
+
+
+def _serve(options: argparse.Namespace) -> int:
     from qinsight.page import build_page, launch
-    from qinsight.page.background import loopback
     from qinsight.page.host import Host
+    from qinsight.page.leaving import Ending, leave
     from qinsight.page.recordings import Recordings
+    from qinsight.page.visitors import Visitors
     from qinsight.page.zerogpu import AT_ONCE, LentGpu, get_ready, lent
 
     borrowed = lent() and not options.endpoint
@@ -49,31 +62,46 @@ def main(argv: Sequence[str] | None = None) -> int:
     address = options.host or os.environ.get(
         "GRADIO_SERVER_NAME", "127.0.0.1"
     )  # as Gradio, and Spaces, have it
-    alone = not (options.share or options.root_path or options.allow_host or ON_SPACES)
-    page = build_page(
-        host, Sampling(options.max_new_tokens), options.max_pixels, local=alone and loopback(address)
-    )
+    alone = options.local_folders and not (options.share or options.root_path or ON_SPACES)
+    visitors = Visitors(tuple(options.trust_proxy), ON_SPACES, secrets.token_urlsafe(24) if alone else None)
+    page = build_page(host, Sampling(options.max_new_tokens), options.max_pixels, local=alone)
     if borrowed:
         host.load()  # workers are forked with the weights in place
     else:
         host.start()
+    ending = Ending()
     try:
-        launch(
+        _, url, _ = launch(
             page,
             options.allow_host,
+            visitors,
             server_name=address,
             server_port=options.port,
             root_path=options.root_path,
             share=options.share,
             mcp_server=options.mcp,
-            inbrowser=options.browser and _has_desktop(),
+            prevent_thread_lock=True,
         )
     except OSError as error:
         taken = options.port and "empty port" in str(error)
         words = f"port {options.port} is taken; choose another with --port." if taken else str(error)
         _say(f"The page cannot be served: {words}")
         return 1
+    _open(url, visitors.token, options.browser)
+    ending.wait(page)
+    leave(page, host.line, ending)
     return 0
+
+
+def _open(url: str, token: str | None, browser: bool) -> None:
+    """Tell the address that is this computer's own, and open it where there is somebody to look."""
+    if token is not None:
+        url = f"{url}?token={token}"
+        _say(
+            f"* At this computer, open:  {url}\n  With it the page may rank folders of this computer, in place."
+        )
+    if browser and _has_desktop():
+        webbrowser.open(url)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -104,6 +132,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--allow-host", action="append", default=[], metavar="NAME", help=words)
     words = "where a proxy in front has the page, e.g. /q-insight or https://example.org/q-insight"
     add("--root-path", default=None, metavar="PATH", help=words)
+    words = "a proxy in front, whose X-Forwarded-For tells visitors apart; an address or a network; may be repeated"
+    add("--trust-proxy", action="append", type=_network, default=[], metavar="ADDRESS", help=words)
+    words = "nobody may rank folders of this computer, not even the person at it"
+    add("--no-local-folders", dest="local_folders", action="store_false", help=words)
     add("--share", action="store_true", help="a public link through Gradio's relay")
     add(
         "--mcp",
@@ -120,11 +152,13 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _own_upload_folder() -> None:
-    """Uploads in a folder of this page, which is cleaned every minute and gone when it ends."""
-    if "GRADIO_TEMP_DIR" not in os.environ:
-        folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="qinsight-uploads-")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+def _network(text: str) -> Any:
+    from qinsight.page.visitors import trusted
+
+    try:
+        return trusted([text])[0]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _has_desktop() -> bool:
@@ -141,4 +175,7 @@ def _say(words: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # whatever threads are still at work

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import IO, Any
 
@@ -68,6 +69,7 @@ def answer_on_stdout() -> None:
     from qinsight.photos import read_here
     from qinsight.views import view
 
+    end_with(os.getppid())
     question = sys.stdin.buffer.readline()
     if not question:
         return  # nobody needs it any more
@@ -85,6 +87,23 @@ def answer_on_stdout() -> None:
         answer.write(json.dumps(facts).encode() + b"\n")
         answer.write(image.tobytes())
     answer.flush()
+
+
+def end_with(parent: int) -> None:
+    """From now on end this process soon after its parent, which may be killed and say nothing."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="qinsight-parent", daemon=True).start()
+
+
+def kill_children() -> None:
+    """Kill every child: nobody waits for a photo any more."""
+    for child in [*_children]:
+        child.kill()
 
 
 class _Spare:
@@ -112,13 +131,16 @@ class _Spare:
 
 
 _spare = _Spare()
+_children: weakref.WeakSet[subprocess.Popen[bytes]] = weakref.WeakSet()
 
 
 def _start() -> subprocess.Popen[bytes]:
     # -I and -S keep startup files and variables out, so the child is told where to import from.
     command = [sys.executable, "-I", "-S", "-c", START, json.dumps(_import_paths())]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=_environment())
+    child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=_environment())
+    _children.add(child)
+    return child
 
 
 def _listen(

@@ -188,12 +188,12 @@ def test_several_photos_are_ranked_by_their_expected_rating(tmp_path: Path) -> N
 
 
 def test_a_photo_may_come_as_a_data_uri_and_leaves_no_file(photo: Path) -> None:
-    from qinsight.page.uploads import _SCRATCH
+    from qinsight.page.uploads import _scratch
 
     with served(ScriptedEngine(SCORE)) as page:
-        before = {*os.listdir(_SCRATCH.name)}
+        before = {*os.listdir(_scratch())}
         assert page.answers("score", data_uri(photo))[-1]["rating"] == 4.25
-        eventually(lambda: {*os.listdir(_SCRATCH.name)} <= before)
+        eventually(lambda: {*os.listdir(_scratch())} <= before)
 
 
 def test_samples_are_drawn_and_summed_up(photo: Path) -> None:

@@ -11,7 +11,6 @@ from starlette.middleware import Middleware
 from qinsight.page.about_tab import about_text, headline
 from qinsight.page.api import Api
 from qinsight.page.assess_tab import AssessTab
-from qinsight.page.background import loopback
 from qinsight.page.compare_tab import CompareTab
 from qinsight.page.desk import HEAD, key_help, language_choice, remember
 from qinsight.page.gate import Gate
@@ -22,6 +21,7 @@ from qinsight.page.pictures import headline as headline_line
 from qinsight.page.rank_tab import RankTab
 from qinsight.page.tab import AT_ONCE, Tab
 from qinsight.page.uploads import Darkroom, Janitor
+from qinsight.page.visitors import Visitors, loopback
 from qinsight.page.words import ENGLISH, I18N, Spoken, Words, label
 from qinsight.requests import Sampling
 
@@ -39,7 +39,7 @@ def build_page(
 ) -> gr.Blocks:
     """The page around a model; nothing is loaded or launched here.
 
-    `local`: the visitor sits at this computer, and may have its folders ranked where they are.
+    `local`: who opens it with the token of `Visitors` may have folders of this computer ranked where they are.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")  # or pandas sums up thousands after each event
@@ -92,6 +92,7 @@ def build_page(
         for tab in tabs:
             page.unload(tab.left)
         page.unload(spoken.forget)
+        page.load(rank.opened, None, [rank.path, rank.elsewhere], **AT_ONCE)
         Api(host, darkroom, sampling, max_pixels).publish()
     page.queue(max_size=4 * LONGEST, default_concurrency_limit=4, api_open=False)
     # Gradio looks a thousand times a second whether there is something to do, on Windows twenty times.
@@ -111,14 +112,17 @@ def theme() -> gr.themes.Base:
     )
 
 
-def launch(page: gr.Blocks, hosts: Iterable[str] = (), **where: Any) -> tuple[Any, str, str]:
+def launch(
+    page: gr.Blocks, hosts: Iterable[str] = (), visitors: Visitors | None = None, **where: Any
+) -> tuple[Any, str, str]:
     """Serve the page; `where` are `gr.Blocks.launch`'s host, port and the like. Returns what it returns.
 
     A page that listens on this computer only answers to this computer's names and to `hosts`.
     """
+    os.environ["FORWARDED_ALLOW_IPS"] = ""  # or uvicorn believes every X-Forwarded-For of this computer
     only_here = loopback(where.get("server_name") or "127.0.0.1") and not where.get("share")
     allowed = {*hosts} if hosts or only_here else None
-    gate = Middleware(Gate, page=page, line=page.model_host.line, hosts=allowed)
+    gate = Middleware(Gate, page=page, host=page.model_host, hosts=allowed, visitors=visitors or Visitors())
     Janitor(page, UPLOADS_LIVE).start()
     launched: tuple[Any, str, str] = page.launch(
         theme=theme(),
@@ -126,7 +130,7 @@ def launch(page: gr.Blocks, hosts: Iterable[str] = (), **where: Any) -> tuple[An
         head=HEAD,
         i18n=I18N,
         favicon_path=ICON,
-        pwa=True,
+        pwa=not where.get("root_path"),  # its manifest names addresses without the path
         ssr_mode=False,  # Spaces would put a Node server in front, which the gate does not know
         run_history=False,  # else photos and replies are kept in the visitor's browser
         enable_monitoring=False,

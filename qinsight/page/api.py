@@ -19,10 +19,11 @@ from gradio.context import LocalContext
 from qinsight.assess import Asked, ask, assessment, comparison
 from qinsight.errors import PhotoError, QInsightError
 from qinsight.folder import SUFFIXES, rank_folder, ranking
-from qinsight.page.background import address_of, in_background
+from qinsight.page.background import in_background
 from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.uploads import Darkroom, inside_uploads, scratch_folder
+from qinsight.page.visitors import address_of
 from qinsight.photos import Photo
 from qinsight.prompts import Task
 from qinsight.report import report

@@ -1,15 +1,12 @@
 """Slow work in a thread of its own, watched from the generator that feeds the page."""
 
 import contextvars
-import ipaddress
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import TypeVar
-
-import gradio as gr
 
 from qinsight.errors import RequestFailed
 from qinsight.page.line import Job, place_words
@@ -91,17 +88,3 @@ def in_background(
 def _in_line(state: State, before: int) -> State:
     """The state with the place in line as its status."""
     return replace(state, status=place_words(before))  # type: ignore[type-var]
-
-
-def address_of(request: gr.Request) -> str:
-    """Where a visitor comes from; empty for this computer, on which all visitors of a proxy seem to sit."""
-    host = request.client.host if request.client else ""
-    return "" if loopback(host) else host
-
-
-def loopback(host: str) -> bool:
-    """Whether the name or address of a host is this computer's own."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

@@ -14,9 +14,10 @@ from typing import Any
 import gradio as gr
 
 from qinsight.page.api import AGENTS, NAMES, BadCall, checked, names_of_parameters
-from qinsight.page.background import loopback
-from qinsight.page.line import Job, Line, LineFull
+from qinsight.page.host import Host
+from qinsight.page.line import CLOSING, Job, LineFull
 from qinsight.page.uploads import inside_uploads
+from qinsight.page.visitors import ADDRESS, Visitors, host_name, loopback
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -42,6 +43,7 @@ READ = re.compile(
 )
 WRITTEN = re.compile(r"(upload|queue/join|cancel|reset/?|run/predict/?|call/(v2/)?[^/]+/?|mcp(/.*)?)")
 CALL = re.compile(r"call/(v2/)?([^/]+)/?")
+ENDING = re.compile(r"cancel|reset/?")  # what a page that closes still does for its visitors
 WATCHED = re.compile(r"call/(?:v2/)?[^/]+/([^/]+)")
 
 HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin")]
@@ -65,9 +67,11 @@ class Gate:
     `hosts` are the names under which the page may be asked for, None for any.
     """
 
-    def __init__(self, app: App, page: gr.Blocks, line: Line, hosts: Iterable[str] | None) -> None:
-        self.app, self.page, self.line = app, page, line
-        self.hosts = None if hosts is None else {host.lower() for host in hosts}
+    def __init__(
+        self, app: App, page: gr.Blocks, host: Host, hosts: Iterable[str] | None, visitors: Visitors
+    ) -> None:
+        self.app, self.page, self.host, self.line, self.visitors = app, page, host, host.line, visitors
+        self.hosts = None if hosts is None else {name.lower() for name in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -76,7 +80,11 @@ class Gate:
         if scope["type"] != "http":  # Gradio needs no websockets
             await send({"type": "websocket.close", "code": 1008})
             return
+        self.visitors.stamp(scope)
         headers, path = dict(scope["headers"]), _path(scope)
+        if path == "/healthz":
+            await self._tell_health(send)
+            return
         try:
             self._check_host(headers)
             receive = await self._admitted(scope, headers, path, receive)
@@ -91,7 +99,7 @@ class Gate:
         """A page of this computer answers to this computer's names only, whatever a foreign site's DNS says."""
         if self.hosts is None:
             return
-        host = _host_name(headers.get(b"host", b"").decode("latin-1"))
+        host = host_name(headers.get(b"host", b"").decode("latin-1"))
         if host not in self.hosts and not loopback(host):
             raise Refused(
                 403, "Expected a known host name. Start the page with --allow-host to add this one."
@@ -117,6 +125,8 @@ class Gate:
             raise Refused(405, "Expected GET or POST.")
         if api is None or not WRITTEN.fullmatch(api):
             raise Refused(404, "There is nothing here.")
+        if self.line.closed and not ENDING.fullmatch(api):
+            raise Refused(503, CLOSING)
         if api == "upload":
             _check_length(headers, LARGEST_UPLOAD)
             return receive
@@ -225,14 +235,20 @@ class Gate:
 
     def _check_line(self, body: dict[str, Any], scope: Scope) -> None:
         """Room in line, before the call joins it; what a visitor may ask at a time counts by session."""
-        session = body.get("session_hash")
-        client = (scope.get("client") or ("",))[0]
-        address = "" if loopback(client) else client
+        session, address = body.get("session_hash"), dict(scope["headers"])[ADDRESS].decode()
         visitor = session if isinstance(session, str) else address
         if (b"x-gradio-user", b"mcp") in scope["headers"]:
             visitor, address = "", AGENTS
         if (refusal := self.line.refusal(Job(visitor, address))) is not None:
             raise Refused(503 if isinstance(refusal, LineFull) else 429, str(refusal))
+
+    async def _tell_health(self, send: Send) -> None:
+        """Whether a question would be answered, for whoever watches over this page; no word about it otherwise."""
+        host = self.host
+        standing = "closing" if self.line.closed else "loading" if host.loading else "failed"
+        if host.engine is not None and not self.line.closed:
+            standing = "ready"
+        await _answer(send, 200 if standing == "ready" else 503, standing, key="status")
 
     # --- what comes back -------------------------------------------------------------------------------------
 
@@ -241,6 +257,8 @@ class Gate:
         api = path.removeprefix(PREFIX + "/")
         watched, complete = self._watched(scope, api), False
         extra = HEADERS + (FILE_HEADERS if api.startswith("file=") else [])
+        if path == "/" and (cookie := self.visitors.cookie(scope)) is not None:
+            extra = [*extra, (b"set-cookie", cookie)]
 
         broken = False
 
@@ -269,14 +287,6 @@ def _path(scope: Scope) -> str:
     """The path as the routes see it, without the prefix a proxy may have."""
     path, root = scope["path"], scope.get("root_path", "").rstrip("/")
     return path[len(root) :] if root and path.startswith(root + "/") else path
-
-
-def _host_name(header: str) -> str:
-    """`example.org` of `Example.org:7860`, `::1` of `[::1]:7860`."""
-    name = header.strip().lower()
-    if name.startswith("["):
-        return name[1:].partition("]")[0]
-    return name.rpartition(":")[0] if name.count(":") == 1 else name
 
 
 def _check_length(headers: dict[bytes, bytes], most: int) -> None:
@@ -417,8 +427,8 @@ def _told(refusal: Refused, path: str) -> Any:
     return [{"__type__": "validate", "is_valid": False, "message": words, "parameter_name": "call"}]
 
 
-async def _answer(send: Send, status: int, detail: Any) -> None:
-    body = json.dumps({"detail": detail}).encode()
+async def _answer(send: Send, status: int, detail: Any, key: str = "detail") -> None:
+    body = json.dumps({key: detail}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *HEADERS]
     with contextlib.suppress(OSError):
         await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -17,6 +17,13 @@ class LineFull(QInsightError):
     """Too many wait already."""
 
 
+class Closing(LineFull):
+    """The page is about to end."""
+
+
+CLOSING = "The page is closing. Please ask again when it is back."
+
+
 class TooMany(QInsightError):
     """This visitor has too many questions waiting."""
 
@@ -81,12 +88,15 @@ class Line:
         self._round = 0.0
         self._due: dict[str, float] = {}  # visitor or address -> the first round in which it is served again
         self._tickets = 0
+        self.closed = False
 
     def __len__(self) -> int:
         return len(self._jobs)
 
     def refusal(self, job: Job) -> QInsightError | None:
         """Why this job could not be taken on now, in a sentence, or None."""
+        if self.closed:
+            return Closing(CLOSING)
         visitors = Counter(one.visitor for one in self._jobs)
         if visitors[job.visitor] >= self.each and job.visitor:
             return TooMany(
@@ -105,6 +115,17 @@ class Line:
                 raise refusal
             self._jobs.add(job)
         job.at_end(lambda: self._leave(job))
+
+    def close(self) -> None:
+        """From now on nobody is taken on; who was, stays."""
+        self.closed = True
+
+    def stop_all(self) -> None:
+        """Stop every job."""
+        with self._lock:
+            jobs = [*self._jobs]
+        for job in jobs:
+            job.set()
 
     def _leave(self, job: Job) -> None:
         with self._lock:

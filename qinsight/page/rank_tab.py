@@ -28,6 +28,7 @@ from qinsight.page.record import on_the_table
 from qinsight.page.tab import AT_ONCE, Said, Tab, nothing_said, phrase, remark, turn_of
 from qinsight.page.table import Question, Seen
 from qinsight.page.uploads import scratch_folder
+from qinsight.page.visitors import is_local
 from qinsight.page.words import ENGLISH, Spoken, Words, label
 from qinsight.photos import Photo, decode_in_child, read_photo
 from qinsight.requests import Sampling
@@ -78,7 +79,7 @@ class _Desk:
 
 
 class RankTab(Tab):
-    """Builds the tab and wires it. `local` offers a folder of this computer by its path."""
+    """Builds the tab and wires it. `local` offers a folder of this computer by its path, to who is at it."""
 
     name = "rank"
 
@@ -114,9 +115,10 @@ class RankTab(Tab):
         self.path = gr.Textbox(
             label=label("path"),
             elem_id="rank-path",
-            visible=self.local,
+            visible=False,  # until it is known who asks
             max_lines=1,
         )
+        self.elsewhere = gr.Markdown(label("elsewhere"), elem_id="rank-elsewhere", visible=False)
         with gr.Row():
             self.button = gr.Button(label("rank"), variant="primary", elem_id="rank", min_width=100)
             self.stop = gr.Button(label("stop"), elem_id="rank-stop", min_width=100)
@@ -167,6 +169,11 @@ class RankTab(Tab):
         for control in (self.kind, self.least):
             control.change(self.filtered, [self.kind, self.least], [self.table], **AT_ONCE)
 
+    def opened(self, request: gr.Request) -> list[Any]:
+        """The field for a folder of this computer, for the person at it; how to get it, for anybody else here."""
+        at_home = self.local and is_local(request)
+        return [gr.Textbox(visible=at_home), gr.Markdown(visible=self.local and not at_home)]
+
     def worded(self, words: Words) -> list[tuple[Any, Any]]:
         return [(self.kind, gr.update(choices=_kinds(words)))]
 
@@ -208,7 +215,7 @@ class RankTab(Tab):
         desk, words = self._desk(request), self.spoken.words(request)
         desk.kind, desk.least = kind, least
         uploads = (*(files or []), *(directory or []))
-        own = path.strip() if self.local else ""
+        own = path.strip() if self.local and is_local(request) else ""
         if not uploads and not own:
             return self._turned(request, told, None, problem=words("photos_first"))
         desk.lines = []

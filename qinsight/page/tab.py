@@ -8,9 +8,10 @@ from typing import Any, Protocol, TypeVar
 import gradio as gr
 
 from qinsight.errors import QInsightError, Stopped
-from qinsight.page.background import address_of, in_background
+from qinsight.page.background import in_background
 from qinsight.page.line import Job, place_words
 from qinsight.page.table import Question, Seen, Tables
+from qinsight.page.visitors import address_of
 from qinsight.page.words import Spoken, Words
 
 Said = Callable[[Words], str]

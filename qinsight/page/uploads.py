@@ -1,6 +1,8 @@
 """From what a visitor uploads to a decoded photo: the bytes as they came, read in a process of their own."""
 
+import atexit
 import contextlib
+import functools
 import os
 import shutil
 import tempfile
@@ -114,17 +116,24 @@ class Darkroom:
             self._places.release()
 
 
-_SCRATCH = tempfile.TemporaryDirectory(prefix="qinsight-")  # gone when the process ends
 KEPT = 3600  # seconds
+
+
+@functools.cache
+def _scratch() -> Path:
+    """Where what the page makes lies: among its other files, or else in a folder that ends with the process."""
+    made = tempfile.TemporaryDirectory(prefix="qinsight-")
+    atexit.register(made.cleanup)
+    return Path(made.name)
 
 
 def scratch_folder() -> Path:
     """A new folder for files the page makes; those older than an hour are deleted on the way."""
-    for old in Path(_SCRATCH.name).iterdir():
+    for old in _scratch().iterdir():
         with contextlib.suppress(FileNotFoundError):  # another visitor's, gone meanwhile
             if time.time() - old.stat().st_mtime > KEPT:
                 shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(dir=_SCRATCH.name))
+    return Path(tempfile.mkdtemp(dir=_scratch()))
 
 
 class Janitor:
@@ -150,7 +159,7 @@ class Janitor:
 
     def clean(self) -> None:
         """Delete what is older than it may be."""
-        folders = [Path(_SCRATCH.name)]
+        folders = [_scratch()]
         if "GRADIO_TEMP_DIR" in os.environ:
             folders.append(Path(get_upload_folder()))
         kept = {path for block in [*self.page.blocks.values()] for path in block.keep_in_cache}

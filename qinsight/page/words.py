@@ -83,6 +83,12 @@ LABELS = {
         "或本机上的文件夹；结果写入其子文件夹 q-insight，中断后可继续",
         "またはこのコンピューターのフォルダー。結果はサブフォルダー q-insight に入り、中断しても再開できます",
     ),
+    "elsewhere": (
+        "To rank a folder of this computer where it is, open the address with a token that was printed when the "
+        "page was started.",
+        "若要就地为本机文件夹排序，请打开启动页面时打印的带令牌的地址。",
+        "このコンピューターのフォルダーをその場でランク付けするには、起動時に表示されたトークン付きのアドレスを開いてください。",
+    ),
     "rank": ("Rank", "开始排序", "ランク付けする"),
     "degradation": ("Degradation", "失真类型", "劣化の種類"),
     "least": ("Rated at least", "评分不低于", "評価の下限"),

@@ -1,0 +1,86 @@
+"""The one folder in which a page keeps everything of its visitors: its process's own, gone when it ends.
+
+What a killed page could not delete, the next one does.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+from qinsight.errors import QInsightError
+
+PREFIX = "qinsight-page-"
+LOCK = ".held"  # by the process whose folder it is, as long as it lives
+YOUNG = 60.0  # seconds in which a folder may still be without a lock
+
+
+class Keep:
+    """A folder below `base` (Gradio's, else the system's for temporary files), with all that this process makes."""
+
+    def __init__(self, base: Path | None = None) -> None:
+        self.base = base or Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir())
+        sweep(self.base)
+        try:
+            self.base.mkdir(parents=True, exist_ok=True)
+            self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self.base.resolve()))
+            self._lock: BinaryIO | None = (self.folder / LOCK).open("wb")
+        except OSError as error:
+            raise QInsightError(
+                f"Expected a folder for uploads that this user may write to; {self.base} is not one "
+                f"({error.strerror or error}). Name another with the variable GRADIO_TEMP_DIR."
+            ) from error
+        _hold(self._lock)
+        os.environ["GRADIO_TEMP_DIR"] = str(self.folder / "uploads")
+        tempfile.tempdir = str(self.folder)
+
+    def delete(self) -> None:
+        """Delete it all."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+        tempfile.tempdir = None
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def sweep(base: Path) -> None:
+    """Delete what pages that are no more have left below `base`; those that live and those of others stay."""
+    with contextlib.suppress(OSError):
+        for folder in base.glob(PREFIX + "*"):
+            with contextlib.suppress(OSError):
+                if folder.is_dir() and not folder.is_symlink() and _is_ours(folder) and _is_left(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    return not hasattr(os, "getuid") or folder.lstat().st_uid == os.getuid()
+
+
+def _is_left(folder: Path) -> bool:
+    try:
+        with (folder / LOCK).open("r+b") as file:
+            return _hold(file)
+    except FileNotFoundError:
+        return time.time() - folder.stat().st_mtime > YOUNG
+
+
+def _hold(file: BinaryIO) -> bool:
+    """Lock the file for this process, or say that another has it; closing it lets go."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        except OSError:
+            return False
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
