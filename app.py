@@ -69,7 +69,7 @@ def _serve(options: argparse.Namespace) -> int:
         host.load()  # workers are forked with the weights in place
     else:
         host.start()
-    ending = Ending()
+    ending = Ending(host.line)
     try:
         _, url, _ = launch(
             page,
@@ -89,7 +89,7 @@ def _serve(options: argparse.Namespace) -> int:
         return 1
     _open(url, visitors.token, options.browser)
     ending.wait(page)
-    leave(page, host.line, ending)
+    leave(page, ending)
     return 0
 
 

@@ -16,7 +16,7 @@ from qinsight.errors import PhotoError, Stopped
 
 START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
-    "from qinsight.photo_child import answer_on_stdout; answer_on_stdout()"
+    "from qinsight.photo_child import answer_on_stdout; answer_on_stdout(int(sys.argv[2]))"
 )
 GLANCE = 0.1  # seconds between two looks at the stop event
 LULL = 1.0  # seconds after a photo before the next child is made ready: the model is busy now
@@ -62,14 +62,14 @@ def keep_one_ready() -> None:
     _spare.keep()
 
 
-def answer_on_stdout() -> None:
+def answer_on_stdout(parent: int) -> None:
     """The child's whole life: get ready, read limits and a photo from stdin, write one line of JSON and pixels."""
+    end_with(parent)
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # decoders print; that must not end up among the pixels
     from qinsight.photos import read_here
     from qinsight.views import view
 
-    end_with(os.getppid())
     question = sys.stdin.buffer.readline()
     if not question:
         return  # nobody needs it any more
@@ -136,7 +136,7 @@ _children: weakref.WeakSet[subprocess.Popen[bytes]] = weakref.WeakSet()
 
 def _start() -> subprocess.Popen[bytes]:
     # -I and -S keep startup files and variables out, so the child is told where to import from.
-    command = [sys.executable, "-I", "-S", "-c", START, json.dumps(_import_paths())]
+    command = [sys.executable, "-I", "-S", "-c", START, json.dumps(_import_paths()), str(os.getpid())]
     pipe = subprocess.PIPE
     child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=_environment())
     _children.add(child)

@@ -26,6 +26,7 @@ from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.table import Tables
 from qinsight.page.uploads import Darkroom, PhotoInput
+from qinsight.page.visitors import Visitors
 from qinsight.photos import Photo
 from qinsight.requests import Delta, Engine, Finish, Request, Sampling
 
@@ -85,9 +86,10 @@ def served(engine: Engine, darkroom: Darkroom | None = None, *, local: bool = Fa
     host = Host(lambda progress: engine)
     host.start()
     page = build_page(host, darkroom=darkroom, local=local)
-    _, url, _ = launch(page, prevent_thread_lock=True, quiet=True)
+    visitors = Visitors(token="at-home") if local else None
+    _, url, _ = launch(page, visitors=visitors, prevent_thread_lock=True, quiet=True)
     try:
-        yield url
+        yield url + "?token=at-home" * local
     finally:
         page.close(verbose=False)
 

@@ -24,6 +24,16 @@
     try { localStorage.setItem(PLACE, JSON.stringify(settings)); } catch {}
   }
 
+  // --- the token of this computer: the browser keeps it; the address is shown to whoever looks on ---
+  const address = new URL(location);
+  if (address.searchParams.has("token"))
+    setTimeout(() => {
+      address.searchParams.delete("token");
+      history.replaceState(history.state, "", address);
+    }, 2000);
+  // Below a path of a proxy the manifest's addresses would lead outside (Gradio 6.31).
+  if (location.pathname !== "/") document.querySelector("link[rel=manifest]")?.remove();
+
   // --- language ---
   const KNOWN = { en: "en", zh: "zh-CN", ja: "ja" };
 

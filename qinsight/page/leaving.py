@@ -1,13 +1,11 @@
 """How a page ends: nobody new is taken on, those who were have some seconds, then everything of it is gone."""
 
 import multiprocessing
-import os
 import signal
 import sys
 import threading
 import time
 from types import FrameType
-from typing import Any
 
 import gradio as gr
 
@@ -19,10 +17,10 @@ GRACE = 2.0  # seconds for those that were stopped to say so
 
 
 class Ending:
-    """Whether somebody has told this process to end (SIGTERM, Ctrl-C), and how often."""
+    """Whether somebody has told this process to end (SIGTERM, Ctrl-C), and how often; the line closes at once."""
 
-    def __init__(self) -> None:
-        self.times = 0
+    def __init__(self, line: Line) -> None:
+        self.times, self.line = 0, line
         names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
         for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
@@ -30,6 +28,7 @@ class Ending:
 
     def _told(self, number: int, frame: FrameType | None) -> None:
         self.times += 1
+        self.line.close()
 
     def wait(self, page: gr.Blocks) -> None:
         """Return when it is time to end."""
@@ -37,8 +36,9 @@ class Ending:
             time.sleep(0.1)
 
 
-def leave(page: gr.Blocks, line: Line, ending: Ending, patience: float = PATIENCE) -> None:
+def leave(page: gr.Blocks, ending: Ending, patience: float = PATIENCE) -> None:
     """Let those who are being answered have their answers, within bounds; a second signal ends that too."""
+    line = ending.line
     line.close()
     if len(line):
         print(  # noqa: T201
@@ -67,10 +67,3 @@ def end_children() -> None:
     kill_children()
     for worker in multiprocessing.active_children():
         worker.kill()
-
-
-def gone(code: int, *open_files: Any) -> None:
-    """End this process at once, whatever its threads do."""
-    for file in (sys.stdout, sys.stderr, *open_files):
-        file.flush()
-    os._exit(code)

@@ -21,6 +21,19 @@ Scope = MutableMapping[str, Any]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+# where a Space's proxies are
+INSIDE = tuple(
+    ipaddress.ip_network(one)
+    for one in (
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "fc00::/7",
+        "::1/128",
+    )
+)
 ADDRESS, LOCAL = b"x-qinsight-address", b"x-qinsight-local"  # told by the gate
 # a proxy may add any of these; no browser on this computer does
 FORWARDING = re.compile(
@@ -68,9 +81,8 @@ class Visitors:
         return _group(peer)
 
     def _is_proxy(self, address: Address) -> bool:
-        if self.on_spaces and address.is_private:
-            return True
-        return any(address in network for network in self.trusted)
+        known = (*self.trusted, *INSIDE) if self.on_spaces else self.trusted
+        return any(address in network for network in known)
 
     def is_local(self, scope: Scope) -> bool:
         """Whether the person at this computer asks: with the token, from here, through nobody."""
