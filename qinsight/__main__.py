@@ -244,7 +244,10 @@ def _quantize(options: argparse.Namespace) -> int:
 
 
 def _engine(options: argparse.Namespace) -> Engine:
-    return open_engine(options, _show_progress)
+    engine = open_engine(options, _show_progress)
+    if engine.about.idle_gpu:
+        _say(f"A GPU was expected and could not be used because {engine.about.idle_gpu}.")
+    return engine
 
 
 def _sampling(options: argparse.Namespace) -> Sampling:

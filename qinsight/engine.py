@@ -29,7 +29,7 @@ from qinsight.errors import EngineError, RequestFailed, Stopped
 from qinsight.prompts import Order, Task, build_messages
 from qinsight.requests import NUM_ALTERNATIVES, About, Delta, Finish, Request, Sampling
 from qinsight.views import view
-from qinsight.weights import DoesNotFit, Weights, choose_model, free_cached_memory, load
+from qinsight.weights import DoesNotFit, Weights, choose_model, free_cached_memory, idle_gpu, load
 
 WORTH_SHARING = 64  # prompt tokens below which a shared prefix costs more than it saves
 GREEDY = Sampling()
@@ -51,7 +51,7 @@ class LocalEngine:
         self._device = device
         self._precision = precision
         self._progress = progress
-        self._fingerprint = ""
+        self._fingerprint = self._idle_gpu = ""
         self._loaded: dict[str, Weights] = {}
         self._busy = threading.Lock()
         self._stop = threading.Event()  # of the stream that runs; read by the hooks in the layers
@@ -73,6 +73,8 @@ class LocalEngine:
         engine = cls(located, device, precision, progress, order)
         engine._weights(next(iter(located.parts)))
         engine._fingerprint = located.fingerprint
+        if model == "auto":
+            engine._idle_gpu = idle_gpu(device)
         return engine
 
     @classmethod
@@ -99,6 +101,7 @@ class LocalEngine:
             note=checkpoint.note,
             memory_bytes=sum(weights.memory_bytes for weights in self._loaded.values()),
             max_pixels=checkpoint.max_pixels,
+            idle_gpu=self._idle_gpu,
             weights=self._fingerprint,
             details={name or checkpoint.name: "loaded" for name in self._loaded},
         )

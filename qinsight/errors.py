@@ -21,5 +21,9 @@ class RequestFailed(EngineError):
     """The model could not answer this request, for want of memory or time; others may fare better."""
 
 
+class NotLent(EngineError):
+    """No GPU was lent for this question, nor would one be for the next: asking on is of no use now."""
+
+
 class Stopped(QInsightError):
     """The person pressed Stop, or left."""

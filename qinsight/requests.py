@@ -103,6 +103,7 @@ class About:
     note: str = ""
     memory_bytes: int = 0
     max_pixels: int = MAX_PIXELS
+    idle_gpu: str = ""  # why a GPU that is there does not answer
     weights: str = ""  # their fingerprint, where they lie in a folder: two may share a name
     in_flight: int = 0  # requests a server has at a time; 0 where those of one stream are answered together
     details: dict[str, str] = field(default_factory=dict)

@@ -63,6 +63,10 @@ _BROKEN = (
 NF4_SKIP = ["model.visual", "lm_head"]
 
 
+# where the system has its driver; on Linux only, where the wheel of torch may be one without CUDA
+NVIDIA = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
+
+
 class DoesNotFit(EngineError):
     """There is not enough memory for these weights beside what is there already."""
 
@@ -99,6 +103,25 @@ def choose_model(device: Device = Device.AUTO) -> str:
         if free_memory(torch.device("cuda")) >= needed:
             return PUBLISHED
     return "preview"
+
+
+def idle_gpu(device: Device = Device.AUTO) -> str:
+    """Why an NVIDIA GPU of this machine cannot hold the published weights, in words; empty where it has none, or can."""
+    if device not in (Device.AUTO, Device.CUDA) or not any(place.exists() for place in NVIDIA):
+        return ""
+    if torch.version.cuda is None:
+        return f"this torch ({torch.__version__}) is one without CUDA"
+    if not torch.cuda.is_available():
+        try:
+            torch.cuda.init()
+        except (RuntimeError, AssertionError) as error:
+            return str(error).partition("\n")[0]
+        return "CUDA finds none"
+    needed = PUBLISHED_PARAMETERS * BYTES_PER_PARAMETER[Precision.NF4] + HEADROOM
+    free = free_memory(torch.device("cuda"))
+    return (
+        f"{free / 1e9:.1f} GB of its memory are free, {needed / 1e9:.1f} are needed" if free < needed else ""
+    )
 
 
 def choose_device(device: Device) -> torch.device:

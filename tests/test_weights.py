@@ -16,8 +16,10 @@ from qinsight import weights as weights_module
 from qinsight.checkpoint import PARTS, Device, Precision, locate
 from qinsight.engine import LocalEngine, _Conversation, prepare
 from qinsight.errors import EngineError
+from qinsight.page.about_tab import headline
+from qinsight.page.host import Host
 from qinsight.requests import Request, Sampling
-from qinsight.weights import Weights, choose_device, choose_model, choose_precision, load, quantize
+from qinsight.weights import Weights, choose_device, choose_model, choose_precision, idle_gpu, load, quantize
 
 CPU, FP32, NF4 = Device.CPU, Precision.FP32, Precision.NF4
 GIGABYTE = 10**9
@@ -377,3 +379,39 @@ def test_the_progress_of_loading_is_told(official: Path) -> None:
     assert shares == sorted(shares)
     assert len(shares) > 3
     assert all(0 <= done <= 1 for done in shares)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "error", "reason"),
+    [
+        (None, None, "this torch (2.0.0+cpu) is one without CUDA"),
+        (
+            "13.0",
+            RuntimeError("The NVIDIA driver on your system is too old\nand more"),
+            "driver on your system",
+        ),
+        ("13.0", None, "CUDA finds none"),
+    ],
+)
+def test_a_gpu_that_is_there_and_cannot_be_used_is_told_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cuda: str | None, error: Exception | None, reason: str
+) -> None:
+    def init() -> None:
+        if error:
+            raise error
+
+    monkeypatch.setattr("qinsight.weights.NVIDIA", ())
+    assert idle_gpu() == ""  # as on a machine that has none
+    monkeypatch.setattr("qinsight.weights.NVIDIA", (tmp_path,))
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(torch, "__version__", "2.0.0+cpu")
+    monkeypatch.setattr(torch.cuda, "init", init)
+    assert reason in idle_gpu()
+    assert "\n" not in idle_gpu()
+    assert idle_gpu(Device.CPU) == ""
+    engine = LocalEngine.open("auto")
+    host = Host(lambda progress: engine)
+    host.load()
+    assert headline(host).startswith(
+        f"A GPU was expected and could not be used because {idle_gpu()}. Preview"
+    )

@@ -3,12 +3,14 @@
 import importlib
 import json
 import multiprocessing
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import httpx
 import pytest
 from conftest import ScriptedEngine
 from PIL import Image
@@ -17,13 +19,15 @@ from test_api import A_FIRST, B_FIRST, DIAGNOSIS, SCORE, Page
 from qinsight.assess import ask, assessment, comparison, last
 from qinsight.checkpoint import locate
 from qinsight.engine import LocalEngine
-from qinsight.errors import EngineError, RequestFailed, Stopped
+from qinsight.errors import EngineError, NotLent, RequestFailed, Stopped
+from qinsight.folder import rank_folder, ranking
 from qinsight.page import build_page, launch, zerogpu
 from qinsight.page.assess_tab import EXAMPLES
 from qinsight.page.compare_tab import PAIRS
 from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.recordings import Recordings, replay
+from qinsight.page.sentences import translated
 from qinsight.page.zerogpu import LentGpu, get_ready, lent, seconds_needed
 from qinsight.photos import load_photo
 from qinsight.prompts import Task
@@ -242,23 +246,138 @@ def test_a_workers_error_is_a_sentence_and_the_next_question_is_answered(
     assert [*LentGpu(ScriptedEngine(SCORE)).stream(of_size(64, 64)[:1])][-1].finish is Finish.STOP
 
 
-@pytest.mark.parametrize(
-    ("message", "title", "told"),
-    [
-        ('You have exceeded your quota. <a href="x">Log in</a>', "ZeroGPU quota exceeded", "quota. Log in"),
-        ("GPU task aborted", "ZeroGPU worker error", "The GPU was needed for longer than was asked for."),
-    ],
-)
-def test_why_no_gpu_was_lent_is_told_without_markup(
-    spaces: Any, monkeypatch: pytest.MonkeyPatch, message: str, title: str, told: str
-) -> None:
+def refusing(error: Exception) -> Callable[..., Iterator[Delta]]:
     def refuse(*args: Any) -> Iterator[Delta]:
-        raise gr.Error(message, title=title)
+        raise error
         yield
 
-    monkeypatch.setattr(spaces, "GPU", lambda task, duration: refuse)
+    return refuse
+
+
+def gradio_error(title: str, message: str) -> gr.Error:
+    return gr.Error(message, title=title, print_exception=False)
+
+
+REFUSALS = [
+    (
+        gradio_error(
+            "ZeroGPU quota exceeded",
+            "You have exceeded your free ZeroGPU quota (30s requested vs. 7s left). Try again in 0:41:07. "
+            '<a href="x">Subscribe</a>',
+        ),
+        "used up for now. Try again in 0:41:07.",
+    ),
+    (
+        gradio_error("ZeroGPU quota exceeded", "You have exceeded your ZeroGPU runs limit. "),
+        "used up for now. Try again later.",
+    ),
+    (gradio_error("ZeroGPU queue timeout", "No GPU was available after 60s. Retry later"), "No GPU was free"),
+    (gradio_error("ZeroGPU client error", "No GPU was available"), "No GPU was free"),
+    (gradio_error("ZeroGPU client error", "Expired ZeroGPU proxy token"), "permission to use a GPU has run"),
+    (gradio_error("ZeroGPU pending credits exceeded", "You have too many"), "as many questions on GPUs"),
+    (gradio_error("ZeroGPU client error", "Internal Gradio error"), "No GPU can be had"),
+    (RuntimeError("ZeroGPU API /schedule error: 500 (Internal Server Error)"), "No GPU can be had"),
+    (RuntimeError("Unexpected end of stream"), "No GPU can be had"),
+    (httpx.ConnectError("refused"), "No GPU can be had"),
+    (httpx.ReadTimeout("slow"), "No GPU can be had"),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), REFUSALS, ids=lambda one: one[:30] if isinstance(one, str) else ""
+)
+def test_why_no_gpu_was_lent_is_a_sentence_in_three_languages_and_never_a_crash(
+    spaces: Any,
+    served: Callable[..., Page],
+    monkeypatch: pytest.MonkeyPatch,
+    photo: Path,
+    error: Exception,
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(spaces, "GPU", lambda task, duration: refusing(error))
+    loaded = []
+    page = served(lambda progress: loaded.append(1) or LentGpu(ScriptedEngine(SCORE)))  # type: ignore[func-returns-value]
+    with pytest.raises(NotLent, match=re.escape(told)) as raised:
+        [*page.host.engine.stream(of_size(64, 64))]  # type: ignore[union-attr]
+    for place in (0, 1):
+        assert translated(str(raised.value), place) is not None
+    assert told in page.answers("score", page.upload(photo))[-1]["error"]
+    assert "crashed" not in capsys.readouterr().err
+    assert loaded == [1]
+
+
+def test_a_visitor_who_hangs_up_while_queueing_for_a_gpu_has_stopped_and_broken_nothing(
+    spaces: Any,
+    served: Callable[..., Page],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    loaded = []
+    for words in (
+        "Connection closed by visitor while queueing",
+        "Connection closed by visitor on queue success",
+    ):
+        error = RuntimeError(words)
+        monkeypatch.setattr(spaces, "GPU", lambda task, duration, error=error: refusing(error))
+        page = served(lambda progress: loaded.append(1) or LentGpu(ScriptedEngine(SCORE)))  # type: ignore[func-returns-value]
+        for _ in range(4):
+            with pytest.raises(Stopped):
+                [*page.host.engine.stream(of_size(64, 64))]  # type: ignore[union-attr]
+        assert page.host.engine is not None
+    assert loaded == [1, 1]
+    assert "crashed" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("title", "message", "told"),
+    [
+        ("ZeroGPU worker error", "GPU task aborted", "The GPU was needed for longer than was asked for."),
+        (
+            "ZeroGPU illegal duration",
+            "The requested GPU duration (900s)",
+            "needs a GPU for longer than it is lent",
+        ),
+    ],
+)
+def test_what_is_wrong_with_one_photo_is_told_of_that_photo(
+    spaces: Any, monkeypatch: pytest.MonkeyPatch, title: str, message: str, told: str
+) -> None:
+    monkeypatch.setattr(spaces, "GPU", lambda task, duration: refusing(gradio_error(title, message)))
     with pytest.raises(RequestFailed, match=told):
         [*LentGpu(ScriptedEngine(SCORE)).stream(of_size(64, 64))]
+
+
+def test_a_ranking_stops_at_the_first_refusal_and_goes_on_later(
+    spaces: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for shade in range(40):
+        Image.new("RGB", (64, 56), (shade, 9, 9)).save(tmp_path / f"{shade}.png")
+    quota = iter([True, False])
+    asked = []
+
+    def lend(task: Callable[..., Any], duration: Any) -> Callable[..., Any]:
+        def handler(*given: Any) -> Iterator[Any]:
+            asked.append(len(given[0]) // 2)
+            if next(quota, False):
+                yield from task(*given)
+            else:
+                raise REFUSALS[0][0]
+
+        return handler
+
+    monkeypatch.setattr(spaces, "GPU", lend)
+    monkeypatch.setattr(zerogpu, "_end_with_the_page", lambda: None)  # it asks in this very process
+    engine = LentGpu(ScriptedEngine(SCORE, DIAGNOSIS))
+    out = tmp_path / "out"
+    with pytest.raises(NotLent):
+        [*rank_folder(engine, tmp_path, out)]
+    assert asked == [16, 16]
+    assert len(ranking(out)) == 16
+    quota = iter([True, True])
+    assert [*rank_folder(engine, tmp_path, out)][-1].done == 40
+    assert asked[2:] == [16, 8]
+    assert not any(row.error for row in ranking(out))
 
 
 def test_stop_ends_a_question_at_its_next_word(spaces: Any) -> None:

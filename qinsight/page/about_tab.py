@@ -1,5 +1,7 @@
 """The About tab: which model answers, what it is and is not, and whose work it is."""
 
+import os
+
 from qinsight.checkpoint import PREVIEW, PUBLISHED
 from qinsight.page.host import Host
 from qinsight.page.words import ENGLISH, Words
@@ -48,5 +50,7 @@ def headline(host: Host, words: Words = ENGLISH) -> str:
         return words.remark(host.status)
     about = host.engine.about
     if about.preview:
-        return words("preview_headline", published=PUBLISHED)
+        key = "preview_headline_space" if "SPACE_ID" in os.environ else "preview_headline"
+        said = words(key, published=PUBLISHED)
+        return words("gpu_idle", reason=about.idle_gpu, preview=said) if about.idle_gpu else said
     return words("headline", model=about.name, precision=about.precision, device=about.device)

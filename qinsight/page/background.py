@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import TypeVar
 
-from qinsight.errors import RequestFailed
+from qinsight.errors import RequestFailed, Stopped
 from qinsight.page.line import Job, place_words
 
 State = TypeVar("State")
@@ -16,6 +16,7 @@ State = TypeVar("State")
 HEARTBEAT = 30.0  # seconds without news after which Gradio may notice that a visitor left of whom nobody told
 NEAR = 5  # places in line from which on each step forward is told at once
 FAR = 5.0  # seconds between two such steps further back
+PARTING = 1.0  # seconds that a job has to end by itself after it was stopped
 PACE = 0.07  # seconds between two updates: every one costs the server and the browser milliseconds
 
 
@@ -24,12 +25,13 @@ def in_background(
     job: Job,
     in_line: Callable[[State, int], State] | None = None,
     pace: Callable[[State], float] | None = None,
+    parting: float = PARTING,
 ) -> Iterator[State | None]:
     """The newest state of `work(job)`, about 14 times a second; None where nothing is new for long.
 
     While the job waits in line, `in_line(state, before)` is the state that says how many are before it. `pace`
     gives the seconds until the next state where one is dearer to show; the newest is never left out. What `work`
-    raises is raised here. Closing this iterator sets `job` and returns at once: Gradio closes it on its event
+    raises is raised here, and `Stopped` where it goes on `parting` seconds after its job was stopped. Closing this iterator sets `job` and returns at once: Gradio closes it on its event
     loop, where waiting for the thread would freeze every other visitor.
     """
     states: list[State] = []
@@ -66,8 +68,10 @@ def in_background(
     shown_at, far = 0.0, False
     try:
         while True:
-            fresh = news.wait(FAR if far else HEARTBEAT)
+            fresh = news.wait(parting if job.is_set() else FAR if far else HEARTBEAT)
             news.clear()
+            if job.is_set() and not fresh:
+                raise Stopped("Stopped.")
             done = outcome.done()
             newest, before = states[-1] if states else None, None if done else job.before
             states[:-1] = []

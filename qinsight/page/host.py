@@ -50,6 +50,12 @@ class Host:
             engine = self._open(self._progress)
             self.line.at_once = max(self._at_once, engine.about.in_flight // 2)  # a photo is two questions
             self._engine = engine
+            if engine.about.idle_gpu:
+                print(  # noqa: T201
+                    f"A GPU was expected and could not be used because {engine.about.idle_gpu}.",
+                    file=sys.stderr,
+                    flush=True,
+                )
         except QInsightError as error:
             self._error = str(error)
             print(f"The model cannot answer: {error}", file=sys.stderr, flush=True)  # noqa: T201

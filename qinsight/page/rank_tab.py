@@ -82,6 +82,7 @@ class RankTab(Tab):
     """Builds the tab and wires it. `local` offers a folder of this computer by its path, to who is at it."""
 
     name = "rank"
+    parting = 120.0  # the exports of what is done
 
     def __init__(
         self, host: Host, sampling: Sampling, max_pixels: int | None, spoken: Spoken, *, local: bool
@@ -304,7 +305,7 @@ class RankTab(Tab):
                 if (row := progress.row or progress.kept) is not None:
                     rows.append(row)
                 yield _State(partial(_pace, progress), tuple(rows), len(names))
-        except Stopped:
+        except QInsightError:  # stopped, or no model to ask any more: what is done is kept
             if rows:
                 yield self._ended(shoot, names, [row.photo for row in rows])
             raise

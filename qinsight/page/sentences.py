@@ -251,6 +251,42 @@ SENTENCES = {
         "内存不足，无法处理这张照片，请用较小的副本。",
         "メモリが足りず、この写真を処理できません。小さくした写真をお試しください。",
     ),
+    "No GPU can be had from Hugging Face at the moment. Ask again in a minute.": (
+        "目前无法从 Hugging Face 获得 GPU。请一分钟后再试。",
+        "現在 Hugging Face の GPU を利用できません。1 分後にもう一度お試しください。",
+    ),
+    "No GPU was free within a minute. Ask again in some minutes.": (
+        "一分钟内没有空闲的 GPU。请几分钟后再试。",
+        "1 分以内に空いた GPU がありませんでした。数分後にもう一度お試しください。",
+    ),
+    "The permission to use a GPU has run out. Ask again; if that does not help, reload the page.": (
+        "GPU 使用许可已过期。请再问一次；若仍不行，请重新加载页面。",
+        "GPU の使用許可の期限が切れました。もう一度お試しください。だめなら、ページを再読み込みしてください。",
+    ),
+    "The GPU was needed for longer than was asked for. Try a smaller copy of the photo.": (
+        "所需 GPU 时间超过申请的时间。请换用较小的副本。",
+        "GPU が申請した時間より長く必要でした。写真を小さくしてお試しください。",
+    ),
+    "This photo needs a GPU for longer than it is lent. Try a smaller copy of the photo.": (
+        "此照片所需 GPU 时间超过可借用的时间。请换用较小的副本。",
+        "この写真には貸し出し時間より長い GPU 時間が必要です。写真を小さくしてお試しください。",
+    ),
+    "You have as many questions on GPUs as you may. Ask again when one of them has ended.": (
+        "您在 GPU 上的提问已达上限。请等其中一个结束后再问。",
+        "GPU での質問数が上限に達しています。どれかが終わってからもう一度お試しください。",
+    ),
+    "Your time on Hugging Face's GPUs is used up for now. Try again later.": (
+        "您在 Hugging Face 上的 GPU 时间暂已用完。请稍后再试。",
+        "Hugging Face の GPU 時間を使い切りました。しばらくしてからお試しください。",
+    ),
+    "Your time on Hugging Face's GPUs is used up for now. Try again in {}.": (
+        "您在 Hugging Face 上的 GPU 时间暂已用完。请在 {0} 后再试。",
+        "Hugging Face の GPU 時間を使い切りました。{0} 後にお試しください。",
+    ),
+    "The page is closing. Please ask again when it is back.": (
+        "页面即将关闭。请在恢复后再问。",
+        "ページを終了しています。再開後にもう一度お試しください。",
+    ),
     "The model crashed on this question. Try another photo, or a smaller copy.": (
         "模型在处理时崩溃，请换一张照片或较小的副本。",
         "モデルが処理中に停止しました。別の写真か、小さくした写真をお試しください。",

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 import gradio as gr
 
 from qinsight.errors import QInsightError, Stopped
-from qinsight.page.background import in_background
+from qinsight.page.background import PARTING, in_background
 from qinsight.page.line import Job, place_words
 from qinsight.page.table import Question, Seen, Tables
 from qinsight.page.visitors import address_of
@@ -70,6 +70,7 @@ class Tab:
 
     name: str
     outputs: list[Any]
+    parting = PARTING  # seconds that a question which was stopped has for its last words
 
     def __init__(self, spoken: Spoken) -> None:
         self.tables, self.spoken = Tables(), spoken
@@ -131,7 +132,7 @@ class Tab:
 
         yield from seen(running=True)
         try:
-            for news in in_background(partial(work, question.subject), job, _in_line, pace):
+            for news in in_background(partial(work, question.subject), job, _in_line, pace, self.parting):
                 if self.tables.newest(request.session_hash) is not question:
                     return
                 state = news or state

@@ -266,6 +266,19 @@ PHRASES = {
         "プレビューモデル：数百万パラメーター、合成した劣化で学習したデモ用で、公開された重みではありません。"
         "CUDA GPU があるか --model {published} を指定すると、公開された重みが答えます。",
     ),
+    "preview_headline_space": (
+        "Preview model: a few million parameters, trained on synthetic degradations; a demonstration, not the "
+        "published weights. Duplicate this Space and give it a GPU: then {published} answers.",
+        "预览模型：仅数百万参数，以合成失真训练，只作演示，并非已发表的权重。"
+        "复制此 Space 并为其配备 GPU，即由 {published} 作答。",
+        "プレビューモデル：数百万パラメーター、合成した劣化で学習したデモ用で、公開された重みではありません。"
+        "この Space を複製して GPU を割り当てると、{published} が答えます。",
+    ),
+    "gpu_idle": (
+        "A GPU was expected and could not be used because {reason}. {preview}",
+        "应有 GPU 但无法使用：{reason}。{preview}",
+        "GPU があるはずですが使えません：{reason}。{preview}",
+    ),
     "headline": (
         "{model}, {precision} on {device}.",
         "{model}，{precision}，运行于 {device}。",

@@ -4,17 +4,20 @@
 pickled, and stopping is closing the stream, which the worker sees at its next word.
 """
 
+import functools
 import importlib
 import importlib.util
 import os
 import re
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 import gradio as gr
 
-from qinsight.errors import QInsightError, RequestFailed, Stopped
+from qinsight.errors import NotLent, QInsightError, RequestFailed, Stopped
+from qinsight.photo_child import end_with
 from qinsight.requests import About, Delta, Engine, Request, Sampling
 from qinsight.views import view_size
 
@@ -53,10 +56,16 @@ def seconds_needed(requests: Sequence[Request], sampling: Sampling, max_pixels: 
 _engine: Engine | None = None  # where the forked worker finds the weights
 
 
+@functools.cache
+def _end_with_the_page() -> None:
+    end_with(os.getppid())
+
+
 def _on_gpu(
     requests: Sequence[Request], sampling: Sampling, max_pixels: int | None
 ) -> Iterator[Delta | QInsightError]:
     assert _engine is not None
+    _end_with_the_page()
     try:
         yield from _engine.stream(requests, sampling, max_pixels=max_pixels)
     except QInsightError as error:
@@ -100,15 +109,46 @@ class LentGpu:
                     yield delta
                     if stop is not None and stop.is_set():
                         raise Stopped("Stopped.")
-        except gr.Error as error:
-            raise RequestFailed(_told(error)) from error
+        except QInsightError:
+            raise
+        except Exception as error:
+            raise _told(error) from error
 
 
-def _told(error: gr.Error) -> str:
-    """Why there is no answer: no GPU is free, the visitor's time for today is used up, or the worker broke."""
-    words = re.sub(r"<[^>]*>", "", str(error.message))  # it may be HTML
-    if error.title != "ZeroGPU worker error":
-        return words
-    if words == "GPU task aborted":
-        return "The GPU was needed for longer than was asked for. Try a smaller copy of the photo."
-    return "The model crashed on this question. Try another photo, or a smaller copy."
+CRASHED = "The model crashed on this question. Try another photo, or a smaller copy."
+UNREACHED = "No GPU can be had from Hugging Face at the moment. Ask again in a minute."
+NONE_FREE = "No GPU was free within a minute. Ask again in some minutes."
+EXPIRED = "The permission to use a GPU has run out. Ask again; if that does not help, reload the page."
+TOO_LONG = "The GPU was needed for longer than was asked for. Try a smaller copy of the photo."
+NEVER = "This photo needs a GPU for longer than it is lent. Try a smaller copy of the photo."
+TOO_MANY = "You have as many questions on GPUs as you may. Ask again when one of them has ended."
+USED_UP = "Your time on Hugging Face's GPUs is used up for now. Try again later."
+USED_UP_FOR = "Your time on Hugging Face's GPUs is used up for now. Try again in {}."
+
+
+def _told(error: Exception) -> QInsightError:
+    """Why there is no answer, for the visitor: hung up, refused, expired, out of reach, used up, or the worker broke."""
+    words = re.sub(r"<[^>]*>", "", str(getattr(error, "message", error)))  # it may be HTML
+    if not isinstance(error, gr.Error):
+        if "closed by visitor" in words:
+            return Stopped("Stopped.")
+        print(f"No GPU was lent ({type(error).__name__}): {words}", file=sys.stderr, flush=True)  # noqa: T201
+        return NotLent(UNREACHED)
+    if error.title == "ZeroGPU worker error":
+        return RequestFailed(TOO_LONG if words == "GPU task aborted" else CRASHED)
+    if error.title == "ZeroGPU illegal duration":
+        return RequestFailed(NEVER)
+    return NotLent(_refusal(str(error.title), words))
+
+
+def _refusal(title: str, words: str) -> str:
+    if "Expired" in words:
+        return EXPIRED
+    if "No GPU was available" in words:
+        return NONE_FREE
+    if title == "ZeroGPU pending credits exceeded":
+        return TOO_MANY
+    if title == "ZeroGPU quota exceeded":
+        wait = re.search(r"Try again in ([\w:, ]*\w)", words)
+        return USED_UP_FOR.format(wait[1]) if wait else USED_UP
+    return UNREACHED
