@@ -29,12 +29,10 @@ http {{
   access_log off; client_max_body_size 300m;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-  server {{
-    listen 127.0.0.1:{port};
-    location {prefix}/ {{ proxy_pass http://127.0.0.1:{page}/; proxy_http_version 1.1; {options} }}
-  }}
+  server {{ listen 127.0.0.1:{port}; {block} }}
 }}
 """
+BLOCK = "location {prefix}/ {{ proxy_pass http://127.0.0.1:{page}/; proxy_http_version 1.1; {options} }}"
 UNBUFFERED = "proxy_buffering off;"
 FORWARDED = "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;"
 
@@ -55,12 +53,20 @@ def proxied(
             yield f"http://127.0.0.1:{port}{prefix}"
         return
     options = UNBUFFERED * (not buffered) + FORWARDED * forwarded
+    with nginx(BLOCK.format(prefix=prefix, page=page, options=options), port, folder):
+        yield f"http://127.0.0.1:{port}{prefix}"
+
+
+@contextlib.contextmanager
+def nginx(block: str, port: int, folder: Path) -> Iterator[None]:
+    """An nginx with this block in its server."""
+    assert NGINX is not None
     config = folder / "nginx.conf"
-    config.write_text(CONFIG.format(folder=folder, port=port, prefix=prefix, page=page, options=options))
+    config.write_text(CONFIG.format(folder=folder, port=port, block=block))
     process = subprocess.Popen([NGINX, "-p", folder, "-c", config], stderr=subprocess.DEVNULL)
     try:
         _wait_for(port)
-        yield f"http://127.0.0.1:{port}{prefix}"
+        yield
     finally:
         process.terminate()
         process.wait(10)
