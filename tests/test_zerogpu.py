@@ -14,7 +14,7 @@ import httpx
 import pytest
 from conftest import ScriptedEngine
 from PIL import Image
-from test_api import A_FIRST, B_FIRST, DIAGNOSIS, SCORE, Page
+from test_api import A_FIRST, B_FIRST, DIAGNOSIS, SCORE, Page, eventually
 
 from qinsight.assess import ask, assessment, comparison, last
 from qinsight.checkpoint import locate
@@ -387,7 +387,7 @@ def test_stop_ends_a_question_at_its_next_word(spaces: Any) -> None:
     job.set()
     with pytest.raises(Stopped):
         next(words)
-    assert not multiprocessing.active_children()
+    eventually(lambda: not multiprocessing.active_children())
 
 
 def test_several_questions_borrow_a_gpu_each(spaces: Any, served: Callable[..., Page]) -> None:

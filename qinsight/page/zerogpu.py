@@ -4,15 +4,19 @@
 pickled, and stopping is closing the stream, which the worker sees at its next word.
 """
 
+import contextlib
+import contextvars
 import functools
 import importlib
 import importlib.util
 import os
+import queue
 import re
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from typing import Any
 
 import gradio as gr
 
@@ -26,6 +30,7 @@ AT_ONCE = 4  # questions: each has a worker and a GPU of its own
 SECONDS_AT_LEAST = 8.0  # to get the weights onto the GPU and to read the words of the question
 SECONDS_PER_MEGAPIXEL = 3.0
 SECONDS_PER_TOKEN = 0.04  # 25 tokens a second, of a batch
+GLANCE = 0.1  # seconds between two looks at the stop event
 USUAL_TOKENS = 400  # a reply is seldom longer
 
 
@@ -101,18 +106,43 @@ class LentGpu:
         watched: bool = True,
     ) -> Iterator[Delta]:
         """See `qinsight.requests.Engine.stream`."""
+        for found in self._borrowed((requests, sampling, max_pixels), stop):
+            if isinstance(found, QInsightError):
+                raise found
+            if isinstance(found, Exception):  # whatever `spaces` raises, nothing of ours has crashed
+                raise _told(found) from found
+            yield found
+
+    def _borrowed(
+        self, question: tuple[Any, ...], stop: threading.Event | None
+    ) -> Iterator[Delta | Exception]:
+        """What comes of the question, asked in a thread: whoever waits for a GPU may leave at once."""
+        come: queue.SimpleQueue[Delta | Exception | None] = queue.SimpleQueue()
+        left = threading.Event()
+
+        def borrow() -> None:
+            try:
+                with closing(self._ask(*question)) as deltas:
+                    for delta in deltas:
+                        if left.is_set():
+                            return
+                        come.put(delta)
+            except Exception as error:  # noqa: BLE001 - carried over to who asked
+                come.put(error)
+            come.put(None)
+
+        inside = contextvars.copy_context().run  # where `spaces` finds the visitor
+        threading.Thread(target=inside, args=(borrow,), name="qinsight-lent", daemon=True).start()
         try:
-            with closing(self._ask(requests, sampling, max_pixels)) as deltas:
-                for delta in deltas:
-                    if isinstance(delta, QInsightError):
-                        raise delta
-                    yield delta
-                    if stop is not None and stop.is_set():
-                        raise Stopped("Stopped.")
-        except QInsightError:
-            raise
-        except Exception as error:
-            raise _told(error) from error
+            while not (stop is not None and stop.is_set()):
+                with contextlib.suppress(queue.Empty):
+                    found = come.get(timeout=GLANCE)
+                    if found is None:
+                        return
+                    yield found
+            raise Stopped("Stopped.")
+        finally:
+            left.set()
 
 
 CRASHED = "The model crashed on this question. Try another photo, or a smaller copy."
