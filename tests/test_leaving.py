@@ -84,7 +84,9 @@ class App:
             text=True,
             check=False,
         )
-        return found.stdout.splitlines()
+        return [
+            line for line in found.stdout.splitlines() if line.split()[1][0] != "Z"
+        ]  # dead, not yet buried
 
     def left(self) -> list[Path]:
         return [*self.folder.glob("qinsight-*"), *self.folder.glob("tmp*"), *self.folder.glob("gradio*")]

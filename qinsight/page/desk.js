@@ -178,18 +178,19 @@
     if (place) give(place, [...files], qi.chosen(), 600);
   }
 
-  // While one upload is under way, Gradio 6.31 has no field for the next.
-  function give(place, files, chosen, tries) {
+  // While one upload is under way, Gradio 6.31 has no field for the next; one that it is about to draw anew
+  // would lose the file.
+  function give(place, files, chosen, tries, seen) {
     const input = place.querySelector("input[type=file]");
     if (place.id === "photo" && qi.overtaken(chosen)) return;
-    if (!input) {
-      if (tries) setTimeout(give, 50, place, files, chosen, tries - 1);
+    if (!input || input !== seen) {
+      if (tries) setTimeout(give, 50, place, files, chosen, tries - 1, input);
       return;
     }
     const brought = new DataTransfer();
     for (const file of input.multiple ? files : files.slice(0, 1)) brought.items.add(file);
     input.files = brought.files;
-    input.dispatchEvent(new Event("change", { bubbles: true }));
+    qi.giving(chosen, () => input.dispatchEvent(new Event("change", { bubbles: true })));
   }
   addEventListener("dragover", event => { if (event.dataTransfer?.types.includes("Files")) event.preventDefault(); });
   addEventListener("drop", event => bring(event, event.dataTransfer?.files));

@@ -9,7 +9,7 @@
   const tables = {};
   for (const tab of Object.keys(BUTTONS))
     tables[tab] = { number: 0, running: false, stopping: false, record: null, parts: {}, photos: 0, looked: 0, shown: "", unsettled: -Infinity };
-  const choice = { last: 0, turned: 0, pending: {}, picture: null, late: false }; // of the photo of Assess
+  const choice = { last: 0, turned: 0, pending: [], given: null, picture: null, late: false }; // of the photo of Assess
 
   const BOXES = { photo: "assess", "photo-a": "compare", "photo-b": "compare", "photo-reference": "compare" };
   const UNSETTLED = 1000; // milliseconds in which a new picture without its question hides the old answer
@@ -36,8 +36,7 @@
   // In Assess a photo counts from when it was chosen, not from when its upload was over: what was chosen later
   // stays. `picture` is what the box shows of it by now.
   function lay(box, picture) {
-    const chosen = choice.pending[box] ?? ++choice.last;
-    delete choice.pending[box];
+    const chosen = chosenAt(box, picture?.orig_name ?? "");
     choice.late = chosen < choice.turned;
     if (choice.late) return { number: tables.assess.number };
     choice.turned = chosen;
@@ -45,18 +44,38 @@
     return turn("assess", Boolean(picture));
   }
 
+  // When this file was chosen; an upload of which nothing was seen counts from now. Those before it that never
+  // came are given up.
+  function chosenAt(box, name) {
+    const place = choice.pending.findLastIndex(one => one.box === box && one.name === name);
+    const coming = choice.pending.find(one => one.box === box);
+    if (place < 0 && !name && coming) return coming.at - 0.5; // Gradio clears the box for a photo that is dropped there
+    if (place < 0) return ++choice.last;
+    const { at } = choice.pending[place];
+    choice.pending = choice.pending.filter(one => one.box !== box || one.at > at);
+    return at;
+  }
+
   const chosen = () => ++choice.last;
-  const overtaken = one => one < Math.max(choice.turned, choice.pending.photo ?? 0, choice.pending.raw ?? 0);
+
+  // Hand over a file that was chosen at that time.
+  function giving(at, act) {
+    choice.given = at;
+    act();
+    choice.given = null;
+  }
+  const overtaken = at => at < choice.turned || choice.pending.some(one => one.at > at);
 
   // After an upload that came too late: the picture that it hid.
   const restored = () => choice.late ? choice.picture : undefined;
 
-  function choosing(event) {
+  function choosing(event, files) {
     const box = event.target.closest?.("#photo") ?? event.target.nextElementSibling; // a file input stands before its button
-    if (["photo", "raw"].includes(box?.id)) choice.pending[box.id] = ++choice.last;
+    if (!["photo", "raw"].includes(box?.id)) return;
+    choice.pending.push({ box: box.id, name: files?.[0]?.name ?? "", at: choice.given ?? ++choice.last });
   }
-  addEventListener("change", event => { if (event.target.type === "file") choosing(event); }, true);
-  addEventListener("drop", event => choosing(event), true);
+  addEventListener("change", event => { if (event.target.type === "file") choosing(event, event.target.files); }, true);
+  addEventListener("drop", event => choosing(event, event.dataTransfer?.files), true);
   addEventListener("click", event => {
     if (event.target.closest?.("#photo .icon-button-wrapper button:last-of-type")) choosing(event); // removes it
   }, true);
@@ -201,6 +220,6 @@
   const take = (tab, value) => `<p class="qi-unseen" data-say="now">${safe(laid(tab, value))}</p>`;
 
   window.qi = {
-    BUTTONS, turn, lay, restored, chosen, overtaken, again, swap, stop, failed, pictures, looked, record, refresh, line, headline, words, gauge, band, take,
+    BUTTONS, turn, lay, restored, chosen, giving, overtaken, again, swap, stop, failed, pictures, looked, record, refresh, line, headline, words, gauge, band, take,
   };
 })();
