@@ -12,6 +12,7 @@
   const choice = { last: 0, turned: 0, pending: [], given: null, picture: null, late: false }; // of the photo of Assess
 
   const BOXES = { photo: "assess", "photo-a": "compare", "photo-b": "compare", "photo-reference": "compare" };
+  const UNANSWERED = 5000; // milliseconds after which a click that changed nothing is forgotten
   const UNSETTLED = 1000; // milliseconds in which a new picture without its question hides the old answer
   const pictured = {}; // box -> the picture that it showed last
   const ours = new Set(); // pictures that the server wanted there
@@ -44,16 +45,18 @@
     return turn("assess", Boolean(picture));
   }
 
-  // When this file was chosen; an upload of which nothing was seen counts from now. Those before it that never
-  // came are given up.
+  // When this was chosen, by what was seen of it then: a file by its name, a click by its box. What was not seen
+  // counts from now. Uploads before it that never came are given up, and clicks after which nothing happened.
   function chosenAt(box, name) {
-    const place = choice.pending.findLastIndex(one => one.box === box && one.name === name);
+    const now = performance.now();
+    choice.pending = choice.pending.filter(one => one.name || now - one.when < UNANSWERED);
+    const same = choice.pending.filter(one => one.box === box && one.name === name);
+    const found = name ? same.at(-1) : same[0];
     const coming = choice.pending.find(one => one.box === box);
-    if (place < 0 && !name && coming) return coming.at - 0.5; // Gradio clears the box for a photo that is dropped there
-    if (place < 0) return ++choice.last;
-    const { at } = choice.pending[place];
-    choice.pending = choice.pending.filter(one => one.box !== box || one.at > at);
-    return at;
+    if (!found && !name && coming) return coming.at - 0.5; // Gradio clears the box for a photo that is dropped there
+    if (!found) return ++choice.last;
+    choice.pending = choice.pending.filter(one => one !== found && !(name && one.box === box && one.at < found.at));
+    return found.at;
   }
 
   const chosen = () => ++choice.last;
@@ -69,15 +72,19 @@
   // After an upload that came too late: the picture that it hid.
   const restored = () => choice.late ? choice.picture : undefined;
 
-  function choosing(event, files) {
-    const box = event.target.closest?.("#photo") ?? event.target.nextElementSibling; // a file input stands before its button
-    if (!["photo", "raw"].includes(box?.id)) return;
-    choice.pending.push({ box: box.id, name: files?.[0]?.name ?? "", at: choice.given ?? ++choice.last });
+  function choosing(box, files) {
+    if (!["photo", "raw", "examples"].includes(box?.id)) return;
+    const name = files?.[0]?.name ?? "";
+    choice.pending.push({ box: box.id, name, at: choice.given ?? ++choice.last, when: performance.now() });
   }
-  addEventListener("change", event => { if (event.target.type === "file") choosing(event, event.target.files); }, true);
-  addEventListener("drop", event => choosing(event, event.dataTransfer?.files), true);
+  addEventListener("change", event => {
+    const field = event.target; // a file input stands in its box, or before its button
+    if (field.type === "file") choosing(field.closest("#photo") ?? field.nextElementSibling, field.files);
+  }, true);
+  addEventListener("drop", event => choosing(event.target.closest?.("#photo"), event.dataTransfer?.files), true);
   addEventListener("click", event => {
-    if (event.target.closest?.("#photo .icon-button-wrapper button:last-of-type")) choosing(event); // removes it
+    const chosen = "#photo .icon-button-wrapper button:last-of-type, #examples .thumbnail-item"; // removes, or takes
+    choosing(event.target.closest?.(chosen)?.closest("#photo, #examples"));
   }, true);
 
   // Swap: asked anew only where it was being asked.
