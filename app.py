@@ -69,27 +69,27 @@ def _serve(options: argparse.Namespace) -> int:
         host.load()  # workers are forked with the weights in place
     else:
         host.start()
-    ending = Ending(host.line)
-    try:
-        _, url, _ = launch(
-            page,
-            options.allow_host,
-            visitors,
-            server_name=address,
-            server_port=options.port,
-            root_path=options.root_path,
-            share=options.share,
-            mcp_server=options.mcp,
-            prevent_thread_lock=True,
-        )
-    except OSError as error:
-        taken = options.port and "empty port" in str(error)
-        words = f"port {options.port} is taken; choose another with --port." if taken else str(error)
-        _say(f"The page cannot be served: {words}")
-        return 1
-    _open(url, visitors.token, options.browser)
-    ending.wait(page)
-    leave(page, ending)
+    with Ending(host.line) as ending:
+        try:
+            _, url, _ = launch(
+                page,
+                options.allow_host,
+                visitors,
+                server_name=address,
+                server_port=options.port,
+                root_path=options.root_path,
+                share=options.share,
+                mcp_server=options.mcp,
+                prevent_thread_lock=True,
+            )
+        except OSError as error:
+            taken = options.port and "empty port" in str(error)
+            words = f"port {options.port} is taken; choose another with --port." if taken else str(error)
+            _say(f"The page cannot be served: {words}")
+            return 1
+        _open(url, visitors.token, options.browser)
+        ending.wait(page)
+        leave(page, ending)
     return 0
 
 

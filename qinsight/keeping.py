@@ -34,6 +34,7 @@ class Keep:
                 f"({error.strerror or error}). Name another with the variable GRADIO_TEMP_DIR."
             ) from error
         _hold(self._lock)
+        self._before = os.environ.get("GRADIO_TEMP_DIR"), tempfile.tempdir
         os.environ["GRADIO_TEMP_DIR"] = str(self.folder / "uploads")
         tempfile.tempdir = str(self.folder)
 
@@ -42,7 +43,10 @@ class Keep:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
-        tempfile.tempdir = None
+        named, tempfile.tempdir = self._before
+        os.environ.pop("GRADIO_TEMP_DIR", None)
+        if named is not None:
+            os.environ["GRADIO_TEMP_DIR"] = named
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

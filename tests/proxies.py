@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import http.server
+import os
 import shutil
 import socket
 import subprocess
@@ -23,7 +24,7 @@ HOP_BY_HOP = {
     "content-length",
 }
 CONFIG = """
-daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
+daemon off; {user} worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
 events {{ worker_connections 256; }}
 http {{
   access_log off; client_max_body_size 300m;
@@ -33,6 +34,8 @@ http {{
 }}
 """
 BLOCK = "location {prefix}/ {{ proxy_pass http://127.0.0.1:{page}/; proxy_http_version 1.1; {options} }}"
+# else its workers may not write into a folder of ours
+USER = "user root;" if hasattr(os, "getuid") and os.getuid() == 0 else ""
 UNBUFFERED = "proxy_buffering off;"
 FORWARDED = "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;"
 
@@ -62,7 +65,7 @@ def nginx(block: str, port: int, folder: Path) -> Iterator[None]:
     """An nginx with this block in its server."""
     assert NGINX is not None
     config = folder / "nginx.conf"
-    config.write_text(CONFIG.format(folder=folder, port=port, block=block))
+    config.write_text(CONFIG.format(user=USER, folder=folder, port=port, block=block))
     process = subprocess.Popen([NGINX, "-p", folder, "-c", config], stderr=subprocess.DEVNULL)
     try:
         _wait_for(port)

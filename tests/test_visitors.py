@@ -279,6 +279,20 @@ def test_the_field_for_a_folder_is_there_for_who_opened_the_printed_address_and_
     assert (shoot / "q-insight" / "results.jsonl").exists()
 
 
+def test_a_proxy_that_holds_answers_back_gives_them_whole(tmp_path: Path, photo: str) -> None:  # noqa: F811
+    front = free_port()
+    with (
+        served(ScriptedEngine(SCORE)) as (port, _),
+        proxied(port, tmp_path, front, "/below", buffered=True) as url,
+    ):
+        uri = "data:image/png;base64," + base64.b64encode(Path(photo).read_bytes()).decode()
+        event = httpx.post(f"{url}/gradio_api/call/score", json={"data": [uri]}).json()["event_id"]
+        answer = httpx.get(f"{url}/gradio_api/call/score/{event}", timeout=30).text
+        assert '"rating": 4.25' in answer
+        for _ in range(3):  # a probe
+            assert httpx.get(f"{url}/healthz").status_code == 200
+
+
 def test_visitors_behind_a_trusted_proxy_have_a_share_of_the_line_each(tmp_path: Path, photo: str) -> None:  # noqa: F811
     engine, front = PatientEngine(["<think>on ", *["and on "] * 10_000]), free_port()
     visitors = Visitors(trusted(["127.0.0.0/8"]))

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from types import FrameType
+from typing import Any
 
 import gradio as gr
 
@@ -21,10 +22,18 @@ class Ending:
 
     def __init__(self, line: Line) -> None:
         self.times, self.line = 0, line
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Ending":
         names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
         for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-                signal.signal(number, self._told)
+                self._before[number] = signal.signal(number, self._told)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _told(self, number: int, frame: FrameType | None) -> None:
         self.times += 1

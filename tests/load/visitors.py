@@ -1,6 +1,6 @@
 """Forty visitors for five minutes: does everyone get an answer, the right one, and does the page stay well?
 
-    python tests/load/visitors.py [--visitors 40] [--minutes 5] [--seed 1] [--url http://127.0.0.1:7860]
+    python tests/load/visitors.py [--visitors 40] [--minutes 5] [--seed 1] [--url http://127.0.0.1:7860] [--proxied]
 
 Starts `app.py` with the preview on a free port, unless `--url` names a page with the preview that runs already (its
 memory is then not seen). The visitors rate, diagnose, compare and rank photos through the API and through the page's
@@ -14,6 +14,7 @@ Exit code 1 if anything hung, broke, was somebody else's answer or grew.
 import argparse
 import asyncio
 import base64
+import contextlib
 import io
 import json
 import os
@@ -29,7 +30,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(ROOT := Path(__file__).parents[2]))
+sys.path[:0] = [str(ROOT := Path(__file__).parents[2]), str(ROOT / "tests")]
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the visitors need the other core
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "localhost,127.0.0.1"
 
@@ -37,6 +38,7 @@ import httpx
 import psutil
 from gradio_client.utils import apply_diff
 from PIL import Image
+from proxies import free_port, proxied
 
 HANGS_AFTER = 60.0  # seconds
 GROWTH = 0.20  # of the memory after the first minute
@@ -272,7 +274,8 @@ class Visitor:
 
     async def enormous(self, client: httpx.AsyncClient) -> str:
         if self.dice.random() < 0.5:
-            head = "POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000000\r\n\r\n"
+            door = httpx.URL(self.url).path.rstrip("/") + "/gradio_api/upload"
+            head = f"POST {door} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000000\r\n\r\n"
             reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(self.url).port)
             writer.write(head.encode())
             status = (await reader.readline()).split()[1]
@@ -569,6 +572,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--url", help="a page that runs already, with the preview")
+    parser.add_argument("--proxied", action="store_true", help="through nginx, below a path")
     parser.add_argument("--waiting-only", action="store_true")
     parser.add_argument("--serve-busy", type=int, metavar="PORT", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -584,9 +588,18 @@ def main() -> int:
 def crowd(options: argparse.Namespace, photos: Sequence[Path]) -> bool:
     alone = answers_alone(photos)
     print(f"{len(photos)} photos, {len(set(alone.values()))} different replies out of {len(alone)}")
-    page = None if options.url else Served("app.py", "--no-browser", "--model", "preview", "--port")
-    try:
+    front = free_port()
+    below = [f"--root-path=http://127.0.0.1:{front}/below", "--trust-proxy=127.0.0.1"] * options.proxied
+    command = ["app.py", "--no-browser", "--model", "preview", *below, "--port"]
+    page = None if options.url else Served(*command)
+    with contextlib.ExitStack() as stack:
         url = options.url.rstrip("/") if options.url else page.url if page else ""
+        if page is not None:
+            stack.callback(page.end)
+        if page is not None and options.proxied:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            port = httpx.URL(page.url).port or 80
+            url = stack.enter_context(proxied(port, folder, front, "/below", forwarded=True))
         visitors = [Visitor(url, photos, alone, options.seed + place) for place in range(options.visitors)]
         bomb, targets = too_large_when_opened(), page_targets(url)
         for visitor in visitors:
@@ -598,9 +611,6 @@ def crowd(options: argparse.Namespace, photos: Sequence[Path]) -> bool:
             print(page.said())
             well = False
         return well
-    finally:
-        if page is not None:
-            page.end()
 
 
 def report(visitors: Sequence[Visitor], seen: Sequence[tuple[float, ...]], seconds: float) -> bool:
