@@ -63,7 +63,8 @@ def _serve(options: argparse.Namespace) -> int:
         "GRADIO_SERVER_NAME", "127.0.0.1"
     )  # as Gradio, and Spaces, have it
     alone = options.local_folders and not (options.share or options.root_path or ON_SPACES)
-    visitors = Visitors(tuple(options.trust_proxy), ON_SPACES, secrets.token_urlsafe(24) if alone else None)
+    token = secrets.token_urlsafe(24) if alone else None
+    visitors = Visitors(tuple(options.trust_proxy), ON_SPACES, token, lent=borrowed)
     page = build_page(host, Sampling(options.max_new_tokens), options.max_pixels, local=alone)
     if borrowed:
         host.load()  # workers are forked with the weights in place

@@ -20,11 +20,9 @@ from test_page import (
     _own_upload_folder,  # noqa: F401 - a fixture
     browser,  # noqa: F401 - a fixture
     photo,  # noqa: F401 - a fixture
-    shows,
-    upload,
     visit,  # noqa: F401 - a fixture
 )
-from test_visitors import TOKEN, served
+from test_visitors import TOKEN, served, use
 
 from qinsight.page.visitors import Visitors, trusted
 
@@ -44,19 +42,10 @@ def test_the_nginx_block_serves_page_and_api_below_its_path(
     url = f"http://localhost:{front}/q-insight"
     options: dict[str, Any] = {"root_path": url, "hosts": ["localhost"]}
     visitors = Visitors(trusted(["127.0.0.1"]), token=TOKEN)
-    with served(engine, visitors=visitors, **options) as (port, page):
+    with served(engine, visitors=visitors, **options) as (port, _):
         block = (DEPLOY / "nginx.conf").read_text().replace(":7860/", f":{port}/")
         with nginx(block, front, tmp_path):
-            shown = visit(url + "/")
-            upload(shown, photo)
-            shows(shown, "gauge", "4.25")
-            shown.wait_for_function("!document.querySelector('#assess').disabled")
-            shown.locator("#assess").click()
-            shows(shown, "score-words", "and on and on")
-            seen = {job.address for job in page.model_host.line._jobs}
-            assert seen == {""}  # the browser sits at this computer, and the proxy says so
-            shown.locator("#stop").click()
-            assert engine.stopped.wait(5)
+            use(visit(url + "/"), photo, engine)
             assert httpx.get(f"{url}/healthz").json() == {"status": "ready"}
             calls = {call for call in httpx.get(f"{url}/gradio_api/info").json()["named_endpoints"]}
             assert {"/score", "/diagnose", "/compare", "/rank"} <= calls

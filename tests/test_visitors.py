@@ -86,7 +86,7 @@ def test_on_spaces_the_network_inside_is_the_proxy_and_a_token_names_its_bearer(
         payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
         return f"head.{payload}.signature"
 
-    visitors = Visitors(on_spaces=True, token=TOKEN)
+    visitors = Visitors(on_spaces=True, token=TOKEN, lent=True)
     assert visitors.address(asked("10.16.3.2", x_forwarded_for="203.0.113.7, 10.16.9.9")) == "203.0.113.7"
     first, later, other = (
         visitors.address(asked("10.16.3.2", x_ip_token=token(user=user, exp=exp)))
@@ -94,6 +94,9 @@ def test_on_spaces_the_network_inside_is_the_proxy_and_a_token_names_its_bearer(
     )
     assert first == later != other
     assert visitors.address(asked("10.16.3.2", x_ip_token="rubbish")).startswith("token:")
+    plain = Visitors(on_spaces=True)  # nobody there takes a forged one away
+    forged = asked("10.16.3.2", x_ip_token=token(user="one"), x_forwarded_for="203.0.113.7")
+    assert plain.address(forged) == "203.0.113.7"
     assert not visitors.is_local(asked("127.0.0.1", query=f"token={TOKEN}"))
 
 
@@ -197,6 +200,17 @@ def served(engine: Engine, line: Line | None = None, **options: Any) -> Iterator
         page.close(verbose=False)
 
 
+def use(page: Any, photo: str, engine: PatientEngine) -> None:  # noqa: F811
+    """Upload a photo, read its answer; ask again, read words as they are thought, and stop."""
+    upload(page, photo)
+    shows(page, "gauge", "4.25")
+    page.wait_for_function("!document.querySelector('#assess').disabled")
+    page.locator("#assess").click()
+    shows(page, "score-words", "and on and on")
+    page.locator("#stop").click()
+    assert engine.stopped.wait(5)
+
+
 @pytest.mark.browser
 def test_below_a_path_of_stock_nginx_photos_are_uploaded_streamed_and_stopped(
     visit: Callable[..., Any],  # noqa: F811
@@ -212,13 +226,7 @@ def test_below_a_path_of_stock_nginx_photos_are_uploaded_streamed_and_stopped(
         page.on("response", lambda got: missing.append(got.url) if got.status >= 400 else None)
         page.reload()
         page.wait_for_selector("#headline p:has-text('scripted')")
-        upload(page, photo)
-        shows(page, "gauge", "4.25")
-        page.wait_for_function("!document.querySelector('#assess').disabled")
-        page.locator("#assess").click()
-        shows(page, "score-words", "and on and on")  # words arrive as they are thought
-        page.locator("#stop").click()
-        assert engine.stopped.wait(5)
+        use(page, photo, engine)
         assert missing == []
         assert not page.evaluate("Boolean(document.querySelector('link[rel=manifest]'))")
 

@@ -13,7 +13,7 @@ from qinsight.folder import RAW_SUFFIXES
 from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.pictures import band, band_value, facts, gauge, gauge_value, line, running_text, words_of
-from qinsight.page.record import Record, assessed, on_the_table
+from qinsight.page.record import Record, assessed, finished, on_the_table
 from qinsight.page.recordings import answers
 from qinsight.page.tab import AT_ONCE, Said, Tab, Turn, nothing_said, phrase, remark, turn_of
 from qinsight.page.table import Question, Seen
@@ -193,7 +193,7 @@ class AssessTab(Tab):
 
     def _show(self, question: Question, state: _State, seen: Seen) -> list[Any]:
         record = None
-        if not seen.running and self.host.engine and state.asked and all(one.finish for one in state.asked):
+        if not seen.running and self.host.engine and finished(state.asked):
             name = Path(question.subject).name
             record = assessed(seen.words, name, state.asked, self.host.engine.about.name)
         pictures = [self.photo.shown(state.picture)] if state.picture else None

@@ -31,15 +31,15 @@ def in_background(
 
     While the job waits in line, `in_line(state, before)` is the state that says how many are before it. `pace`
     gives the seconds until the next state where one is dearer to show; the newest is never left out. What `work`
-    raises is raised here, and `Stopped` where it goes on `parting` seconds after its job was stopped. Closing this iterator sets `job` and returns at once: Gradio closes it on its event
-    loop, where waiting for the thread would freeze every other visitor.
+    raises is raised here, and `Stopped` where it goes on `parting` seconds after its job was stopped. Closing this
+    iterator sets `job` and returns at once: Gradio closes it on its event loop, where waiting for the thread would
+    freeze every other visitor.
     """
     states: list[State] = []
     news = threading.Event()
     outcome: Future[None] = Future()
-    hurry = (
-        threading.Event()
-    )  # the last state does not wait for its turn, nor does the end of a job that was stopped
+    # The last state does not wait for its turn, nor does the end of a job that was stopped.
+    hurry = threading.Event()
     in_line = in_line or _in_line
     job.watch(news.set)
     job.watch(lambda: hurry.set() if job.is_set() else None)

@@ -15,7 +15,7 @@ from qinsight.page.assess_tab import EXAMPLES
 from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.pictures import facts, line, looked, running_text, words_of
-from qinsight.page.record import Record, compared, on_the_table
+from qinsight.page.record import Record, compared, finished, on_the_table
 from qinsight.page.recordings import answers
 from qinsight.page.tab import AT_ONCE, PRIVATE, Said, Tab, Turn, nothing_said, phrase, remark, turn_of
 from qinsight.page.table import Question, Seen
@@ -234,7 +234,7 @@ class CompareTab(Tab):
 
     def _show(self, question: Question, state: _State, seen: Seen) -> list[Any]:
         record = None
-        if not seen.running and self.host.engine and state.asked and all(one.finish for one in state.asked):
+        if not seen.running and self.host.engine and finished(state.asked):
             names = [Path(path).name for path in question.subject if path]
             record = compared(seen.words, names, state.asked, self.host.engine.about.name)
         return self._values(state, seen, record)

@@ -41,6 +41,11 @@ def on_the_table(
     return {"question": seen.number, "running": seen.running, "record": record, "pictures": pictures}
 
 
+def finished(asked: Sequence[Asked]) -> bool:
+    """Whether there is an answer to take home: something was asked, and every reply has ended."""
+    return bool(asked) and all(one.finish for one in asked)
+
+
 def assessed(words: Words, name: str, asked: Sequence[Asked], model: str) -> dict[str, Any]:
     """What to take home of a photo's score and diagnosis."""
     said = [_in_short(one, words) for one in asked]

@@ -97,7 +97,7 @@ class Tab:
         """Values of the tab's outputs while the newest question is asked, and when it has ended in some way.
 
         `work(subject, job)` gives the states, of which `nothing` is the first; `show` makes values of them. What
-        belongs to a question that is no longer the newest is not shown; `left` has the last word about it.
+        belongs to a question that is no longer the newest is not shown; `overtaken` has the last word about it.
         """
         session = request.session_hash
         question = self.tables.begin(session, address_of(request))

@@ -8,7 +8,12 @@
   const BUTTONS = { assess: ["assess", "stop"], compare: ["compare", "compare-stop"], rank: ["rank", "rank-stop"] };
   const tables = {};
   for (const tab of Object.keys(BUTTONS))
-    tables[tab] = { number: 0, running: false, stopping: false, record: null, parts: {}, photos: 0, looked: 0, shown: "", unsettled: -Infinity };
+    tables[tab] = {
+      number: 0, running: false, stopping: false, // of the present question
+      record: null, parts: {}, // of its answer: to take home, and by element what it shows
+      photos: 0, looked: 0, shown: "", // since which question they lie there, the slider's, the last pictures of ours
+      unsettled: -Infinity, // when a picture came that belongs to no question yet
+    };
   const choice = { last: 0, turned: 0, pending: [], given: null, picture: null, late: false }; // of the photo of Assess
 
   const BOXES = { photo: "assess", "photo-a": "compare", "photo-b": "compare", "photo-reference": "compare" };
@@ -60,6 +65,7 @@
   }
 
   const chosen = () => ++choice.last;
+  const overtaken = at => at < choice.turned || choice.pending.some(one => one.at > at);
 
   // Hand over a file that was chosen at that time.
   function giving(at, act) {
@@ -67,7 +73,6 @@
     act();
     choice.given = null;
   }
-  const overtaken = at => at < choice.turned || choice.pending.some(one => one.at > at);
 
   // After an upload that came too late: the picture that it hid.
   const restored = () => choice.late ? choice.picture : undefined;
@@ -227,6 +232,7 @@
   const take = (tab, value) => `<p class="qi-unseen" data-say="now">${safe(laid(tab, value))}</p>`;
 
   window.qi = {
-    BUTTONS, turn, lay, restored, chosen, giving, overtaken, again, swap, stop, failed, pictures, looked, record, refresh, line, headline, words, gauge, band, take,
+    BUTTONS, turn, lay, restored, chosen, giving, overtaken, again, swap, stop, failed, // choosing and asking
+    pictures, looked, record, refresh, line, headline, words, gauge, band, take, // showing
   };
 })();

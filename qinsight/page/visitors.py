@@ -47,12 +47,13 @@ class Visitors:
     """Tells visitors apart, and knows the one at this computer.
 
     `trusted` are the proxies whose X-Forwarded-For counts; with `on_spaces` whatever is inside Hugging Face's
-    network. `token` is what a request of this computer must carry, None where nobody's is local.
+    network, and where a GPU is `lent` there, the token of its proxy. `token` is what a request of this computer must carry, None where nobody's is local.
     """
 
     trusted: tuple[Network, ...] = ()
     on_spaces: bool = False
     token: str | None = None
+    lent: bool = False
 
     def stamp(self, scope: Scope) -> None:
         """Write into the request's headers what is known about its visitor, in place of what it says itself."""
@@ -65,7 +66,7 @@ class Visitors:
     def address(self, scope: Scope) -> str:
         """Where the visitor comes from; empty for this computer, or where it is not known."""
         headers = scope["headers"]
-        if self.on_spaces and (token := _first(headers, b"x-ip-token")):
+        if self.lent and (token := _first(headers, b"x-ip-token")):
             return "token:" + _bearer(token)
         peer = _parsed((scope.get("client") or ("",))[0])
         if peer is None:

@@ -127,7 +127,7 @@ class LentGpu:
                         if left.is_set():
                             return
                         come.put(delta)
-            except Exception as error:  # noqa: BLE001 - carried over to who asked
+            except Exception as error:  # noqa: BLE001 - `spaces` names no errors of its own; carried over to who asked
                 come.put(error)
             come.put(None)
 
