@@ -56,7 +56,7 @@ def build_page(
                 tabs: list[Tab] = [AssessTab(host, darkroom, sampling, max_pixels, spoken)]
             with gr.Tab(label("tab_compare"), id="compare"):
                 tabs.append(CompareTab(host, darkroom, sampling, max_pixels, spoken))
-            with gr.Tab(label("tab_rank"), id="rank"):
+            with gr.Tab(label("tab_rank"), id="rank") as rank_tab:
                 tabs.append(rank := RankTab(host, sampling, max_pixels, spoken, local=local))
             with gr.Tab(label("tab_about"), id="about"):
                 about = gr.Markdown(elem_id="about")
@@ -92,7 +92,9 @@ def build_page(
         for tab in tabs:
             page.unload(tab.left)
         page.unload(spoken.forget)
-        page.load(rank.opened, None, [rank.path, rank.elsewhere], **AT_ONCE)
+        # also when the tab is opened: what was not drawn yet may have missed the news (Gradio 6.31)
+        for opened in (page.load, rank_tab.select):
+            opened(rank.opened, None, [rank.path, rank.elsewhere], **AT_ONCE)
         Api(host, darkroom, sampling, max_pixels).publish()
     page.queue(max_size=4 * LONGEST, default_concurrency_limit=4, api_open=False)
     # Gradio looks a thousand times a second whether there is something to do, on Windows twenty times.
