@@ -16,10 +16,10 @@ from training.photos import open_photos
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six photos, as `python -m training.photos` leaves them; two are held out."""
+    """Seven photos, as `python -m training.photos` leaves them; two are held out, one more for real material."""
     place = tmp_path_factory.mktemp("photos")
     listing = []
-    for seed in range(6):
+    for seed in range(7):
         discs(seed).save(place / f"{seed}.png")
         about = {
             "name": str(seed),
@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "licence": "CC0",
             "author": "nobody",
         }
-        listing.append({**about, "original": f"{seed}.png", "held_out": seed > 3})
+        listing.append({**about, "original": f"{seed}.png", "held_out": seed > 3, "check": seed == 6})
     (place / "photos.json").write_text(json.dumps(listing))
     return place
 
@@ -40,7 +40,10 @@ def test_every_number_of_the_card_is_printed_beside_the_classical_ones(
     monkeypatch.setattr(examine, "SIZES", ((56, 56), (224, 168)))
     told = examine.examine(PREVIEW, folder, 1, examine.Size(pairs=2, triples=2)).splitlines()
     assert told[0].startswith("2 held-out photos, 48 views")
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in told[4:]]
+    end = told.index("", 4)
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in told[4:end]]
+    assert told[end + 1].startswith("| what, on real material | ours | log Laplacian variance |")
+    assert len(told) > end + 12
     values = {name.partition(" (")[0]: (ours, trees) for name, ours, trees, _ in rows}
     assert [name for name in values if name.startswith("ladder of growing")] == [
         f"ladder of growing {name}" for name in ("blur", "compression", "noise", "darken")

@@ -1,4 +1,4 @@
-"""What 28 plain statistics and boosted trees make of the same views: the honest ceiling beside the preview.
+"""What 30 plain statistics and boosted trees make of the same views: the honest ceiling beside the preview.
 
 They learn from views of the training photos, drawn like the lessons', and are asked about the views that the preview is
 asked about. scikit-learn is wanted for this only; without it the column stays empty.
@@ -27,7 +27,7 @@ class Classical:
     def __init__(self, photos: Sequence[Image.Image], seed: int) -> None:
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-        rng = np.random.default_rng((seed, 28))
+        rng = np.random.default_rng((seed, 30))
         views = [
             view.degraded
             for photo in photos
@@ -35,12 +35,13 @@ class Classical:
             for view in lessons.draw_views([photo], _tokens(rng), 3, rng)
         ]
         known = features(views)
+        told = np.array([view.diagnosed for view in views])
         shape = {"max_iter": 200, "learning_rate": 0.06, "random_state": seed}
-        labels = [f"{view.distortion_class} {view.severity}" for view in views]
+        labels = [f"{view.distortion_class} {view.severity}" for view in views if view.diagnosed]
         self._classes = HistGradientBoostingClassifier(**shape).fit(
-            known, [view.distortion_class for view in views]
+            known[told], [label.split()[0] for label in labels]
         )
-        self._labels = HistGradientBoostingClassifier(**shape).fit(known, labels)
+        self._labels = HistGradientBoostingClassifier(**shape).fit(known[told], labels)
         self._opinions = HistGradientBoostingRegressor(**shape).fit(known, [view.mos for view in views])
 
     def look(self, views: Sequence[Degraded]) -> tuple[list[tuple[str, str]], np.ndarray]:
@@ -61,7 +62,7 @@ def available() -> bool:
 
 
 def features(views: Sequence[Degraded]) -> np.ndarray:
-    """One row of 28 statistics for each view: (views, 28)."""
+    """One row of 30 statistics for each view: (views, 30)."""
     return np.array([_statistics(lessons.fit(view).image) for view in views])
 
 

@@ -7,7 +7,7 @@ strength is read off KADID-10k's table, averaged over photos: a pseudo-MOS, nobo
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -37,6 +37,7 @@ class Degraded:
     mos: float
     kind: str = "none"
     strength: float = 0.0
+    diagnosed: bool = True  # False where the four classes and null do not say what is wrong
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,17 @@ def degrade(
 
 def degrade_at(photo: Image.Image, kind: str, position: float, rng: np.random.Generator) -> Degraded:
     """Degrade a photo by `kind` with the strength at `position`, 1 to 5 and between; the nearest level names it."""
-    known, strength = KINDS[kind], _strength_at(KINDS[kind], position)
+    degraded = degrade_with(photo, kind, _strength_at(KINDS[kind], position), rng)
+    return replace(degraded, severity=SEVERITIES[round(position) - 1])
+
+
+def degrade_with(photo: Image.Image, kind: str, strength: float, rng: np.random.Generator) -> Degraded:
+    """Degrade a photo by `kind` with a physical strength, on the scale of KINDS; named slight."""
+    known = KINDS[kind]
     pixels = np.asarray(photo.convert("RGB"), np.float32) / 255
     changed = known.apply(pixels, strength, rng)
     image = Image.fromarray((np.clip(changed, 0, 1) * 255 + 0.5).astype(np.uint8))
-    return Degraded(
-        image, known.distortion, SEVERITIES[round(position) - 1], opinion(kind, strength), kind, strength
-    )
+    return Degraded(image, known.distortion, SEVERITIES[0], opinion(kind, strength), kind, strength)
 
 
 def leave_clean(photo: Image.Image) -> Degraded:
@@ -149,9 +154,7 @@ def _gaussian_blur(photo: np.ndarray, sigma: float, rng: np.random.Generator) ->
 
 
 def _lens_blur(photo: np.ndarray, radius: float, rng: np.random.Generator) -> np.ndarray:
-    reach = int(np.ceil(radius))
-    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    return _convolve(photo, np.clip(radius + 0.5 - np.hypot(x, y), 0, 1))
+    return convolve(photo, disc(radius))
 
 
 def _motion_blur(photo: np.ndarray, length: float, rng: np.random.Generator) -> np.ndarray:
@@ -160,10 +163,18 @@ def _motion_blur(photo: np.ndarray, length: float, rng: np.random.Generator) -> 
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1))
     rows = np.rint(reach + along * np.sin(angle)).astype(int)
     np.add.at(kernel, (rows, np.rint(reach + along * np.cos(angle)).astype(int)), 1)
-    return _convolve(photo, kernel)
+    return convolve(photo, kernel)
 
 
-def _convolve(photo: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+def disc(radius: float) -> np.ndarray:
+    """What a lens out of focus makes of a point: a disc of `radius` pixels with a soft rim."""
+    reach = int(np.ceil(radius))
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    return np.clip(radius + 0.5 - np.hypot(x, y), 0, 1)
+
+
+def convolve(photo: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """A photo (height, width, 3) under a kernel, which is made to sum to one; edges are mirrored."""
     kernel = (kernel / kernel.sum()).astype(np.float32)
     reach = kernel.shape[0] // 2
     padded = np.pad(photo, ((reach, reach), (reach, reach), (0, 0)), "symmetric")

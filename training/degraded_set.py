@@ -20,7 +20,7 @@ from qinsight.folder import photos_in
 from qinsight.photos import read_photo
 from qinsight.prompts import Task
 from training import lessons
-from training.degrade import DISTORTIONS, Degraded, degrade, leave_clean
+from training.degrade import DISTORTIONS
 from training.labels import Example, LabelError, Rated
 from training.photos import MASTER_PIXELS, SHRINK, SHRINK_LOSSLESS, list_photos
 
@@ -167,7 +167,7 @@ def draw_groups(folder: Path, settings: Settings, photo: str, groups: Sequence[G
         rng = np.random.default_rng(group.seed)
         crop = _crop(image, settings, rng)
         for (distortion, level), file in zip(group.cards, group.files, strict=True):
-            degraded = lessons.fit(degrade_as(crop, distortion, level, rng))
+            degraded = lessons.fit(lessons.draw_named(crop, distortion, level, rng))
             degraded.image.save(file, compress_level=1)
             labels = (degraded.distortion_class, degraded.severity, round(degraded.mos, 3))
             views.append(Drawn(file, group.number, photo, *labels))
@@ -183,15 +183,6 @@ def clean_photo(path: Path, *, shrink: bool) -> Image.Image:
         return photo.image
     size = (max(56, round(photo.image.width * scale)), max(56, round(photo.image.height * scale)))
     return photo.image.resize(size, Image.Resampling.LANCZOS)
-
-
-def degrade_as(photo: Image.Image, distortion: str, level: int, rng: np.random.Generator) -> Degraded:
-    """The named class at the named level, its kinds as often as the warm-up draws them."""
-    if not level:
-        return leave_clean(photo)
-    kinds = lessons.KIND_SHARE[distortion]
-    share = np.array(list(kinds.values()), float)
-    return degrade(photo, distortion, level, rng, kind=str(rng.choice(list(kinds), p=share / share.sum())))
 
 
 def _crop(photo: Image.Image, settings: Settings, rng: np.random.Generator) -> Image.Image:

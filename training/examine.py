@@ -1,4 +1,4 @@
-"""The preview checkpoint on photos it never saw: how often it is right, beside what 28 statistics and boosted trees make
+"""The preview checkpoint on photos it never saw: how often it is right, beside what 30 statistics and boosted trees make
 of the same views, and beside chance; poor rows included.
 
 Every held-out photo is asked about whole, as the page sends it: 24 times degraded or clean (each distortion
@@ -36,6 +36,7 @@ from training import classical, lessons
 from training.degrade import DISTORTIONS, SEVERITIES, Degraded, degrade, degrade_at, leave_clean
 from training.photos import open_photos
 
+STATISTICS = "30 statistics, boosted trees"
 CLEAR_DIFFERENCE = 0.7  # in mean opinion score
 BATCH = 16
 
@@ -62,10 +63,13 @@ class Size:
     triples: int = 100
 
 
-def examine(folder: Path, photos: Path, seed: int, size: Size = Size()) -> str:
-    """All numbers of a checkpoint as a Markdown table."""
+def examine(folder: Path, photos: Path, seed: int, size: Size = Size(), pairs: Path | None = None) -> str:
+    """All numbers of a checkpoint as two Markdown tables: textbook degradations, then real material."""
+    from training.real import on_real_photos
+
     began = time.monotonic()
     engine = LocalEngine.open(str(folder), Device.CPU)
+    trees = classical.Classical(open_photos(photos, held_out=False), seed) if classical.available() else None
     originals = open_photos(photos, held_out=True)[:: size.every]
     rng = np.random.default_rng((seed, 2026))
     views = [view for photo in originals for view in whole_views(photo, rng)]
@@ -73,7 +77,7 @@ def examine(folder: Path, photos: Path, seed: int, size: Size = Size()) -> str:
         engine, [Request(task, (view.image,)) for view in views for task in (Task.DEGRADATION, Task.SCORE)]
     )
     rows = [*_degradations(both[::2], views), *_ratings(both[1::2], views)]
-    trees = _classical(photos, views, seed) if classical.available() else []
+    plain = _classical(trees, views) if trees else []
     rows += _comparisons(engine, views, size.pairs, rng)
     rows += _with_reference(engine, originals, size.triples, rng)
     rows += _every_size(engine, originals, rng)
@@ -83,10 +87,14 @@ def examine(folder: Path, photos: Path, seed: int, size: Size = Size()) -> str:
     )
     lines = [
         f"| {name} | {value} | {other} | {chance} |"
-        for (name, value, chance), (_, other, _) in zip_longest(rows, trees, fillvalue=("", "", ""))
+        for (name, value, chance), (_, other, _) in zip_longest(rows, plain, fillvalue=("", "", ""))
     ]
-    titles = ["| what | ours | 28 statistics, boosted trees | chance |", "| --- | --- | --- | --- |"]
-    return "\n".join([head, "", *titles, *lines])
+    titles = [f"| what | ours | {STATISTICS} | chance |", "| --- | --- | --- | --- |"]
+    kept = open_photos(photos, held_out=True, check=True, at_least=0)[:: size.every]
+    real = on_real_photos(engine, kept, pairs, trees, seed)
+    others = [f"| what, on real material | ours | log Laplacian variance | {STATISTICS} |", titles[1]]
+    table = [f"| {' | '.join(row)} |" for row in real]
+    return "\n".join([head, "", *titles, *lines, "", *others, *table])
 
 
 def whole_views(photo: Image.Image, rng: np.random.Generator) -> Iterator[Degraded]:
@@ -124,27 +132,27 @@ def _read(task: Task, text: str) -> Answered:
 
 
 def _degradations(answers: list[Answered], views: list[Degraded]) -> list[tuple[str, str, str]]:
-    named = [_named(answer) for answer in answers]
+    said_of = [named(answer) for answer in answers]
     truth = [(view.distortion_class, view.severity) for view in views]
-    right = [said[0] == true[0] for said, true in zip(named, truth, strict=True)]
+    right = [said[0] == true[0] for said, true in zip(said_of, truth, strict=True)]
     damaged = [number for number, true in enumerate(truth) if true[0] != "null"]
-    near = [right[n] and abs(_level(named[n][1]) - _level(truth[n][1])) <= 1 for n in damaged]
+    near = [right[n] and abs(_level(said_of[n][1]) - _level(truth[n][1])) <= 1 for n in damaged]
     counts = Counter(true[0] for true in truth)
     rows = [
-        ("degradation: readable answers", _share([answer is not None for answer in answers]), ""),
-        ("degradation: class", _share(right), f"{max(counts.values()) / len(truth):.3f}"),
+        ("degradation: readable answers", share([answer is not None for answer in answers]), ""),
+        ("degradation: class", share(right), f"{max(counts.values()) / len(truth):.3f}"),
         (
             "degradation: class and severity",
-            _share([said == true for said, true in zip(named, truth, strict=True)]),
+            share([said == true for said, true in zip(said_of, truth, strict=True)]),
             f"{counts['null'] / len(truth):.3f} (always null)",
         ),
-        ("degradation: class, severity within one level (degraded only)", _share(near), "0.130"),
+        ("degradation: class, severity within one level (degraded only)", share(near), "0.130"),
     ]
     for name in (*DISTORTIONS, "null"):
         mine = [number for number, true in enumerate(truth) if true[0] == name]
-        said = Counter(named[number][0] for number in mine)
+        said = Counter(said_of[number][0] for number in mine)
         most = ", ".join(f"{what} {count}" for what, count in said.most_common())
-        rows.append((f"recall of {name} (said: {most})", _share([right[number] for number in mine]), "0.200"))
+        rows.append((f"recall of {name} (said: {most})", share([right[number] for number in mine]), "0.200"))
     return rows
 
 
@@ -154,7 +162,7 @@ def _ratings(answers: list[Answered], views: list[Degraded]) -> list[tuple[str, 
     ]
     said, true = np.array(read).T
     return [
-        ("rating: readable answers", _share([answer is not None for answer in answers]), ""),
+        ("rating: readable answers", share([answer is not None for answer in answers]), ""),
         ("rating: PLCC with the pseudo-MOS", f"{np.corrcoef(said, true)[0, 1]:.3f}", "0"),
         ("rating: SRCC with the pseudo-MOS", f"{stats.spearmanr(said, true).statistic:.3f}", "0"),
         (
@@ -184,9 +192,9 @@ def _comparisons(
     right = [said == true and ok for said, true, ok in zip(first, truth, readable, strict=True)]
     steady = [first[n] != first[n + 1] and readable[n] and readable[n + 1] for n in range(0, len(first), 2)]
     return [
-        ("comparison: readable answers", _share(readable), ""),
-        (f"comparison: the better photo, {CLEAR_DIFFERENCE} MOS or more apart", _share(right), "0.500"),
-        ("comparison: same winner in both orders", _share(steady), "0.500"),
+        ("comparison: readable answers", share(readable), ""),
+        (f"comparison: the better photo, {CLEAR_DIFFERENCE} MOS or more apart", share(right), "0.500"),
+        ("comparison: same winner in both orders", share(steady), "0.500"),
     ]
 
 
@@ -207,22 +215,21 @@ def _with_reference(
         isinstance(one, Comparison) and one.winner is true for one, true in zip(answers, truth, strict=True)
     ]
     return [
-        ("comparison with a reference: readable answers", _share([one is not None for one in answers]), ""),
+        ("comparison with a reference: readable answers", share([one is not None for one in answers]), ""),
         (
             "comparison with a reference: A, B or Similar (within 0.3 MOS)",
-            _share(right),
+            share(right),
             f"{max(Counter(truth).values()) / number:.3f}",
         ),
     ]
 
 
-def _classical(photos: Path, views: list[Degraded], seed: int) -> list[tuple[str, str, str]]:
+def _classical(trees: classical.Classical, views: list[Degraded]) -> list[tuple[str, str, str]]:
     """The same rows for the classical reference, which has learnt from the training photos."""
-    trees = classical.Classical(open_photos(photos, held_out=False), seed)
-    named, opinions = trees.look(views)
+    told, opinions = trees.look(views)
     answers: list[Answered] = [
         Clean() if name == "null" else Degradation(Distortion(name), Severity(severity))
-        for name, severity in named
+        for name, severity in told
     ]
     rows = _degradations(answers, views)
     return rows + _ratings([Score(float(np.clip(opinion, 1, 5))) for opinion in opinions], views)
@@ -267,10 +274,11 @@ def _every_size(
             asked += [Request(Task.COMPARISON, pair) for pair in ((a, b), (b, a))]
             asked.append(Request(Task.COMPARISON, (a, photo, a), reference=True))
         readable = [answer is not None for answer in ask(engine, asked)]
-        yield f"readable at {wide} x {high}, all tasks ({len(asked)} questions)", _share(readable), ""
+        yield f"readable at {wide} x {high}, all tasks ({len(asked)} questions)", share(readable), ""
 
 
-def _named(answer: Answered) -> tuple[str, str]:
+def named(answer: Answered) -> tuple[str, str]:
+    """Class and severity as a diagnosis names them; `unreadable` where there is none."""
     if isinstance(answer, Degradation):
         return str(answer.distortion), str(answer.severity)
     return ("null", "null") if isinstance(answer, Clean) else ("unreadable", "")
@@ -286,7 +294,8 @@ def _winner(difference: float) -> Winner:
     return Winner.A if difference > 0 else Winner.B
 
 
-def _share(flags: list[bool]) -> str:
+def share(flags: list[bool]) -> str:
+    """The share of what is true, to three decimals."""
     return f"{np.mean(flags):.3f}"
 
 

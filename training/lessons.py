@@ -4,12 +4,24 @@ A lesson is drawn from nothing but the photos and a seed. Several degradations o
 so that the difference between them is the degradation and never the subject.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
-from training.degrade import DISTORTIONS, SEVERITIES, Degraded, degrade, leave_clean
+from training.degrade import (
+    CLEAN_MOS,
+    DISTORTIONS,
+    JITTER,
+    KINDS,
+    SEVERITIES,
+    Degraded,
+    degrade,
+    degrade_with,
+    leave_clean,
+)
+from training.faults import FAULTS, OTHER, afflict, carry, grainy_shadow, shallow_focus
 
 UNIT = 28  # a token of the language model covers 28 x 28 pixels
 MAX_TOKENS = 1280  # 1,003,520 pixels, the size at which the app rates a photo
@@ -18,6 +30,7 @@ MIN_TOKENS = 4
 CLASSES = (*DISTORTIONS, "null")
 CUES = (
     "noise",
+    "grain",
     "chroma",
     "specks",
     "blocking",
@@ -26,23 +39,27 @@ CUES = (
     "detail",
     "brightness",
     "shadows",
+    "highlights",
     "contrast",
 )
 
 # Where digits 0 and 9 begin for each cue: about the 2nd and the 98th percentile over degraded views.
 CUE_RANGE = {
-    "noise": (0.004, 0.4),
-    "chroma": (0.003, 0.9),
-    "specks": (0.03, 2.0),
-    "blocking": (0.03, 4.0),
-    "flatness": (0.0, 0.9),
-    "sharpness": (0.015, 1.4),
-    "detail": (0.5, 3.2),
-    "brightness": (0.0, 0.7),
-    "shadows": (0.0, 0.8),
-    "contrast": (0.0, 0.3),
+    "noise": (0.0006, 0.2),
+    "grain": (0.0014, 0.18),
+    "chroma": (0.0015, 0.25),
+    "specks": (0.03, 1.6),
+    "blocking": (0.033, 2.0),
+    "flatness": (0.0, 0.8),
+    "sharpness": (0.017, 1.1),
+    "detail": (0.8, 3.0),
+    "brightness": (0.08, 0.7),
+    "shadows": (0.0, 0.65),
+    "highlights": (0.0, 0.2),
+    "contrast": (0.04, 0.3),
 }
-LOGARITHMIC = ("noise", "chroma", "specks", "blocking", "sharpness")
+LOGARITHMIC = ("noise", "grain", "chroma", "specks", "blocking", "sharpness")
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 # How often a kind is drawn within its family. The three compressions look nothing alike, so each is shown as often.
 KIND_SHARE = {
@@ -51,6 +68,32 @@ KIND_SHARE = {
     "blur": {"gaussian_blur": 4, "lens_blur": 3, "motion_blur": 3},
     "darken": {"gamma": 1, "underexposure": 1, "shift": 1},
 }
+
+# The same for faults as they come with cameras and phones, and the share of each family that they are.
+REAL_SHARE = {
+    "noise": {"sensor_noise": 6, "grain": 2, "chroma_blotches": 2},
+    "blur": {"focus": 4, "shake": 3, "enlarged": 2},
+    "darken": {"low_light": 5, "against_light": 3},
+    OTHER: {
+        **{"sharpened": 3, "bleeding_colours": 2, "shifted_colours": 1, "garish": 1, "pale": 1},
+        **{
+            "overexposed": 2,
+            "washed_out": 3,
+            "hard_contrast": 1,
+            "jitter": 2,
+            "posterised": 1,
+            "pixelated": 1,
+        },
+    },
+}
+REAL = {"noise": 0.65, "blur": 0.5, "darken": 0.6, OTHER: 1.0}
+FAMILIES = {"noise": 0.2, "compression": 0.16, "blur": 0.17, "darken": 0.13, "null": 0.22, OTHER: 0.12}
+TWO_FAULTS = 0.12  # of the degraded views
+CARRIED, CARRIED_PLAIN = 0.93, 0.55  # how often the result travels in a lossy file; textbook kinds less often
+DARK = 0.2  # mean luma; what is darker cannot be told from a photo that was darkened
+ENLARGED = 1.15  # in area: how much larger than life a clean view may be
+FEWEST_LARGE = 12  # photos to draw large views from; of fewer, any
+LOW = 0.004  # of luma; the noise that a good photo may have
 
 
 @dataclass(frozen=True)
@@ -68,35 +111,54 @@ class View:
 def draw_views(photos: list[Image.Image], tokens: int, number: int, rng: np.random.Generator) -> list[View]:
     """`number` degradations of one random view of a random photo, close to `tokens` tokens in size."""
     view = draw_crop(photos, tokens, rng)
-    views = []
-    for _ in range(number):
-        degraded = draw_degradation(view, rng)
-        views.append(look_at(fit(degraded)))
-    return views
+    return [look_at(fit(draw_lesson(view, rng))) for _ in range(number)]
 
 
 def draw_crop(photos: list[Image.Image], tokens: int, rng: np.random.Generator) -> Image.Image:
-    """A random part of a random photo, at a random scale and about `tokens` tokens large, with something in it."""
-    for _ in range(10):  # a sky or a wall: blur and compression could not be told, so draw again
+    """A random part of a random photo, at a random scale and about `tokens` tokens large; seldom an empty one."""
+    tries = 1 if rng.random() < 0.2 else 6  # skies and walls are photographs, too, but teach less
+    large = [photo for photo in photos if photo.width * photo.height * ENLARGED > tokens * UNIT**2]
+    photos = large if len(large) >= FEWEST_LARGE else photos
+    for _ in range(tries):
         photo = photos[rng.integers(len(photos))]
         width, height = _shape(tokens, photo, rng)
         # Hardly a photo is a multiple of 28 in size: as on the page, it is resized after the damage is done.
         odd = rng.integers(-13, 14, 2) if rng.random() < 0.85 else (0, 0)
         view = _crop(photo, width + int(odd[0]), height + int(odd[1]), rng)
-        if _has_texture(view):
+        if has_texture(view):
             break
     return view
 
 
+def draw_lesson(photo: Image.Image, rng: np.random.Generator) -> Degraded:
+    """One lesson about a clean view: a fault or none, sometimes a second one, in the file that people bring."""
+    family = _family(photo, rng)
+    if family == "null":
+        return _good(photo, rng)
+    first = _afflicted(photo, family, rng)
+    if rng.random() < TWO_FAULTS:
+        first = _with_another(photo, first, rng)
+    carried = rng.random() < (CARRIED_PLAIN if first.kind in KINDS else CARRIED)
+    return carry(first, rng) if carried else first
+
+
+def draw_named(photo: Image.Image, distortion: str, level: int, rng: np.random.Generator) -> Degraded:
+    """A class at a level from 1 to 5 (0 for a photo without a fault), as the lessons draw its kinds and its file."""
+    if not level:
+        return _good(photo, rng)
+    if rng.random() < REAL.get(distortion, 0):
+        at = level + rng.uniform(max(-JITTER, 1 - level), min(JITTER, 5 - level))
+        return carry(afflict(photo, _kind(REAL_SHARE[distortion], rng), float(at), rng), rng)
+    degraded = degrade(photo, distortion, level, rng, kind=_kind(KIND_SHARE[distortion], rng))
+    return carry(degraded, rng) if rng.random() < CARRIED_PLAIN else degraded
+
+
 def draw_degradation(photo: Image.Image, rng: np.random.Generator) -> Degraded:
-    """One of the four families at a random level, or the photo as it is, each one time in five."""
+    """One of the four families in a textbook kind at a random level, or the photo as it is, each one time in five."""
     distortion = CLASSES[rng.integers(len(CLASSES))]
     if distortion == "null":
         return leave_clean(photo)
-    kinds = KIND_SHARE[distortion]
-    share = np.array(list(kinds.values()), float)
-    kind = str(rng.choice(list(kinds), p=share / share.sum()))
-    return degrade(photo, distortion, int(rng.integers(1, 6)), rng, kind=kind)
+    return degrade(photo, distortion, int(rng.integers(1, 6)), rng, kind=_kind(KIND_SHARE[distortion], rng))
 
 
 def fit(degraded: Degraded) -> Degraded:
@@ -105,10 +167,7 @@ def fit(degraded: Degraded) -> Degraded:
     width, height = fitting_size(image.width, image.height)
     if (width, height) == image.size:
         return degraded
-    resized = image.resize((width, height), Image.Resampling.BICUBIC)
-    return Degraded(
-        resized, degraded.distortion_class, degraded.severity, degraded.mos, degraded.kind, degraded.strength
-    )
+    return replace(degraded, image=image.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def fitting_size(width: int, height: int) -> tuple[int, int]:
@@ -130,17 +189,22 @@ def look_at(degraded: Degraded) -> View:
 
 
 def measure(photo: Image.Image) -> dict[str, float]:
-    """The physical cues of a photo, each a plain statistic that anybody can compute again."""
+    """The physical cues of a photo, each a plain statistic that anybody can compute again.
+
+    Noise, grain (the same at half the size) and chroma are those of the flattest tenth of the photo: detail is no noise.
+    """
     pixels = np.asarray(photo, np.float32) / 255
-    luma = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
+    luma = pixels @ LUMA
     rough = roughness(luma)
-    colours = roughness(pixels[..., 0] - pixels[..., 1])
+    half = _halved(pixels)
+    half_luma = half @ LUMA
     sample = rough.ravel()[:: max(1, rough.size // 40_000)]
     step = (float(np.abs(np.diff(luma, axis=0)).mean()) + float(np.abs(np.diff(luma, axis=1)).mean())) / 2
-    middle, high, highest = np.quantile(sample, (0.5, 0.98, 0.997))
+    high, highest = np.quantile(sample, (0.98, 0.997))
     return {
-        "noise": float(middle),
-        "chroma": float(np.median(colours.ravel()[:: max(1, colours.size // 40_000)])),
+        "noise": _in_flat_places(rough, luma),
+        "grain": _in_flat_places(roughness(half_luma), half_luma),
+        "chroma": _in_flat_places(roughness(half[..., 0] - half[..., 2]), half_luma),
         "specks": float(highest),
         "blocking": (_blocking(luma) + _blocking(luma.T)) / 2,
         "flatness": float((sample < 1.5 / 255).mean()),
@@ -148,6 +212,7 @@ def measure(photo: Image.Image) -> dict[str, float]:
         "detail": float(sample.mean()) / (step + 1e-4),
         "brightness": float(luma.mean()),
         "shadows": float((luma < 0.1).mean()),
+        "highlights": float((luma > 0.9).mean()),
         "contrast": float(luma.std()),
     }
 
@@ -184,6 +249,72 @@ def comparison_reply(a: View, b: View, *, reference: bool = False, similar_withi
     return f"<think>{thinking}</think><answer>{answer}</answer>"
 
 
+def _family(photo: Image.Image, rng: np.random.Generator) -> str:
+    """What to do to a view, but nothing that could not be seen in it."""
+    family = str(rng.choice(list(FAMILIES), p=list(FAMILIES.values())))
+    if family == "darken" and np.asarray(photo.convert("L")).mean() < 255 * DARK:
+        return "null"
+    if family == "blur" and not has_texture(photo):
+        return "null"
+    return family
+
+
+def _good(photo: Image.Image, rng: np.random.Generator) -> Degraded:
+    """A photo without a fault: as it is, before a soft background, or with the little noise that good photos have."""
+    draw = rng.random()
+    if draw < 0.2 and has_texture(photo):
+        photo = shallow_focus(photo, rng)
+    elif draw < 0.45:
+        photo = grainy_shadow(photo, float(rng.uniform(0, LOW)), rng)
+    clean = leave_clean(photo)
+    return carry(clean, rng) if rng.random() < 0.75 else clean
+
+
+def _afflicted(photo: Image.Image, family: str, rng: np.random.Generator) -> Degraded:
+    if rng.random() < REAL.get(family, 0):
+        position = 0.3 + 4.7 * rng.random() ** (1.6 if family == "noise" else 1.2)
+        return _named_from(afflict(photo, _kind(REAL_SHARE[family], rng), float(position), rng), position)
+    kind = _kind(KIND_SHARE[family], rng)
+    if kind in ("gaussian_blur", "jpeg") and rng.random() < 0.3:  # where people begin to see it
+        return _faint(photo, kind, rng)
+    return degrade(photo, family, int(rng.integers(1, 6)), rng, kind=kind)
+
+
+def _named_from(degraded: Degraded, position: float) -> Degraded:
+    """Noise is named as soon as it is seen; other faults at about their first level."""
+    threshold = {"noise": 0.3, "darken": 0.85}.get(degraded.distortion_class, 0.7)
+    named = degraded.distortion_class != OTHER and position >= threshold
+    return replace(degraded, diagnosed=named)
+
+
+def _faint(photo: Image.Image, kind: str, rng: np.random.Generator) -> Degraded:
+    """Weaker than the first level: it costs a little of the rating and is not asked for."""
+    strength = float(rng.uniform(0.35, 0.95) if kind == "gaussian_blur" else rng.uniform(28, 70))
+    faint = degrade_with(photo, kind, strength, rng)
+    named = strength > 0.75 if kind == "gaussian_blur" else strength < 34
+    if kind == "jpeg":  # KADID-10k ends at quality 43; at 75 nobody sees anything
+        faint = replace(
+            faint, mos=max(faint.mos, float(np.interp(strength, (43, 75), (faint.mos, CLEAN_MOS))))
+        )
+    return replace(faint, severity=SEVERITIES[0], diagnosed=named)
+
+
+def _with_another(photo: Image.Image, first: Degraded, rng: np.random.Generator) -> Degraded:
+    """A second fault over the first: rated below the worse of them, diagnosed where one of them dominates."""
+    others = [name for name in FAMILIES if name not in ("null", first.distortion_class)]
+    other = _afflicted(first.image, others[rng.integers(len(others))], rng)
+    worse = first if first.mos < other.mos else other
+    milder = other if worse is first else first
+    mos = max(1.0, worse.mos - 0.3 * (CLEAN_MOS - milder.mos))
+    clear = worse.diagnosed and abs(first.mos - other.mos) > 0.8
+    return replace(worse, image=other.image, mos=mos, diagnosed=clear)
+
+
+def _kind(shares: Mapping[str, float], rng: np.random.Generator) -> str:
+    share = np.array(list(shares.values()), float)
+    return str(rng.choice(list(shares), p=share / share.sum()))
+
+
 def _shape(tokens: int, photo: Image.Image, rng: np.random.Generator) -> tuple[int, int]:
     """A width and a height of about `tokens` tokens: mostly the shapes of photos, sometimes up to 1:4."""
     shape = rng.uniform(-1.4, 1.4) if rng.random() < 0.2 else rng.normal(0, 0.4)
@@ -210,9 +341,27 @@ def _crop(photo: Image.Image, width: int, height: int, rng: np.random.Generator)
     return view.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else view
 
 
-def _has_texture(view: Image.Image) -> bool:
+def has_texture(view: Image.Image) -> bool:
+    """Whether there is enough fine detail in a view for its blur to be seen."""
     luma = np.asarray(view.convert("L"), np.float32) / 255
     return bool((roughness(luma) > 0.03).mean() > 0.08)
+
+
+def _halved(pixels: np.ndarray) -> np.ndarray:
+    down, across = pixels.shape[0] // 2 * 2, pixels.shape[1] // 2 * 2
+    even = pixels[:down, :across]
+    return (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) / 4
+
+
+def _in_flat_places(rough: np.ndarray, luma: np.ndarray) -> float:
+    """The roughness of the flattest tenth of all 8 x 8 blocks that are neither black nor white."""
+    down, across = rough.shape[0] // 8 * 8, rough.shape[1] // 8 * 8
+    if not down or not across:
+        return float(rough.mean()) if rough.size else 0.0
+    blocks = rough[:down, :across].reshape(down // 8, 8, across // 8, 8).mean((1, 3)).ravel()
+    tones = luma[1 : down + 1, 1 : across + 1].reshape(down // 8, 8, across // 8, 8).mean((1, 3)).ravel()
+    seen = blocks[(tones > 0.04) & (tones < 0.96)]
+    return float(np.quantile(seen if seen.size else blocks, 0.1))
 
 
 def _blocking(luma: np.ndarray) -> float:
@@ -240,7 +389,7 @@ def _observation(view: View) -> str:
     level = _level(view.degraded)
     match view.degraded.distortion_class:
         case "noise":
-            where = "Coloured grain" if cue["chroma"] > cue["noise"] else "Grain"
+            where = "Coloured grain" if cue["chroma"] > cue["grain"] + 1 else "Grain"
             return f"{where} lies over the whole frame{' and hides fine detail' if level > 2 else ''}."
         case "compression":
             what = "Block edges stand out" if cue["blocking"] >= 4 else "Fine texture is wiped flat"
@@ -251,6 +400,9 @@ def _observation(view: View) -> str:
         case "darken":
             what = "Shadows have closed up" if cue["shadows"] > 4 else "The frame is underexposed"
             return f"{what}{' and little can be seen' if level > 3 else ''}."
+        case "other":
+            what = FAULTS[view.degraded.kind].words
+            return f"{what[0].upper()}{what[1:]}{' all over the frame' if level > 2 else ''}."
     return "Edges are crisp and tones are clean." if cue["sharpness"] > 4 else "Soft tones, but clean."
 
 
@@ -262,7 +414,10 @@ def _diagnosis(told: Degraded) -> str:
 
 def _summary(view: View) -> str:
     told = view.degraded
-    seen = "clean" if told.distortion_class == "null" else f"{told.severity} {told.distortion_class}"
+    if told.distortion_class == OTHER:
+        seen = f"{told.severity}, {FAULTS[told.kind].words}"
+    else:
+        seen = "clean" if told.distortion_class == "null" else f"{told.severity} {told.distortion_class}"
     return f"{seen}, about {told.mos:.1f}."
 
 

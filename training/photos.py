@@ -1,9 +1,10 @@
 """Collect the free photographs that the preview checkpoint learns from, on any Debian machine.
 
-    python -m training.photos --out DIR
+    pip install scikit-image scikit-learn
+    python -m training.photos --out DIR [--cid22 FOLDER]
 
-Photographs come out of Debian packages (`apt-get download`, nothing is installed) and out of the two
-Python packages that carry a few. Each is shrunk until its pixels are sharp and clean again, because the
+Photographs come out of Debian packages (`apt-get download`, nothing is installed), out of the two Python packages
+that carry a few and, where it is at hand, out of CID22's training part. Each is shrunk until its pixels are sharp and clean again, because the
 warm-up adds the only degradations it wants to see, and saved without loss beside `photos.json`.
 """
 
@@ -13,6 +14,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -20,28 +22,23 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from training.photo_sources import (
+    CID22,
+    CID22_AUTHOR,
+    CID22_CHECKED,
+    CID22_LICENCE,
+    HELD_OUT,
+    LAND,
+    PLASMA,
+    SOURCES,
+    Source,
+)
+
 MASTER_PIXELS = 1_300_000
 SHRINK = 0.6  # a JPEG from a camera, at 60 % of its size, no longer shows its compression
 SHRINK_LOSSLESS = 0.8  # scikit-image keeps PNG files: only the lens is a little soft
-
-HELD_OUT = {
-    *("astronaut", "chelsea", "coffee", "rocket", "flower", "Dragonfly_by_Bolly", "Wine_by_Jakkub_Mede"),
-    *("picosdeeuropa_by_Aitzol_Berasategi", "seeding_by_Clements_Engelhardt", "LadyBird", "Dune", "Grey"),
-    *("european-honey-bee", "castle-maintenon", "FallenLeaf", "gorilla", "kingfisher", "cheetah", "squirrel"),
-    *("camels", "toucan", "petra", "machuPicchu", "charminar", "mountRushmore", "colosseum", "hawaMahal"),
-    *("berlinCathedral", "pontduGard", "panda", "crocodile", "scarlet_macaw", "cow", "america", "orchestra"),
-}
-
-
-@dataclass(frozen=True)
-class Source:
-    """Photographs of one package under one licence: `names` under `folder`, or inside a Qt resource file."""
-
-    package: str
-    folder: str
-    names: str
-    licence: str
-    author: str = "see the package's copyright file"
+SHRINK_MADE_SMALL = 0.8  # its maker has shrunk it before
+DRAWN = 0.5  # of all neighbours are the same where something was drawn and not photographed
 
 
 @dataclass(frozen=True)
@@ -55,163 +52,39 @@ class Photo:
     original: str
     author: str
     licence: str
+    check: bool = (
+        False  # of the held-out photos, those that validate on real material, not by textbook degradations
+    )
 
 
-BACKGROUNDS = "usr/share/backgrounds"
-GCOMPRIS = "usr/share/gcompris-qt/rcc"
-PLASMA = "usr/share/wallpapers"
-PALAPELI = "usr/share/palapeli/collection"
-
-SOURCES = (
-    Source(
-        "lomiri-wallpapers-16.04",
-        BACKGROUNDS,
-        "aitzgorri_by_Aitzol_Berasategi.jpg friends_by_Aitzol_Berasategi.jpg life_by_Aitzol_Berasategi.jpg "
-        "picosdeeuropa_by_Aitzol_Berasategi.jpg sunset_by_Aitzol_Berasategi.jpg",
-        "CC-BY-4.0",
-        "Aitzol Berasategi",
-    ),
-    Source(
-        "lomiri-wallpapers-16.04",
-        BACKGROUNDS,
-        "Picture_0B_by_freespace.jpg Picture_1A_by_freespace.jpg",
-        "CC-BY-4.0",
-        "Trevor Freespace",
-    ),
-    Source("lomiri-wallpapers-16.04", BACKGROUNDS, "Wine_by_Jakkub_Mede.jpg", "CC-BY-4.0", "Jakub Mede"),
-    Source(
-        "lomiri-wallpapers-16.04",
-        BACKGROUNDS,
-        "Bridge_by_Sander_Klootwijk.jpg",
-        "CC-BY-SA-4.0",
-        "Sander Klootwijk",
-    ),
-    Source("lomiri-wallpapers-16.04", BACKGROUNDS, "Dragonfly_by_Bolly.jpg", "CC-BY-SA-4.0", "Bolly"),
-    Source(
-        "lomiri-wallpapers-16.04",
-        BACKGROUNDS,
-        "free_by_Peter_Nerlich.jpg greentock_by_Peter_Nerlich.jpg",
-        "CC-BY-SA-4.0",
-        "Peter Nerlich",
-    ),
-    Source(
-        "lomiri-wallpapers-16.04",
-        BACKGROUNDS,
-        "seeding_by_Clements_Engelhardt.jpg",
-        "CC0-1.0",
-        "Clemens Engelhardt",
-    ),
-    Source(
-        "lomiri-wallpapers-20.04",
-        BACKGROUNDS,
-        "Kleiber_by_Lukas_Baubkus.jpg",
-        "CC-BY-SA-3.0",
-        "Lukas Baubkus",
-    ),
-    Source(
-        "mate-backgrounds",
-        f"{BACKGROUNDS}/mate/nature",
-        "Aqua.jpg Blinds.jpg Dune.jpg FreshFlower.jpg Garden.jpg GreenMeadow.jpg LadyBird.jpg RainDrops.jpg "
-        "Storm.jpg TwoWings.jpg Wood.jpg YellowFlower.jpg",
-        "GPL-2+",
-    ),
-    Source("palapeli-data", PALAPELI, "castle-maintenon.jpg", "GFDL", "Eric Pouhier"),
-    Source("palapeli-data", PALAPELI, "panther-chameleon-female.jpg", "GFDL", "B. Navez and others"),
-    Source("palapeli-data", PALAPELI, "cincinnati-bridge.jpg", "public domain", "Derek Jensen"),
-    Source("palapeli-data", PALAPELI, "citrus-fruits.jpg", "public domain", "US Department of Agriculture"),
-    Source("palapeli-data", PALAPELI, "european-honey-bee.jpg", "public domain", "John Severns"),
-    Source("plasma-workspace-wallpapers", PLASMA, "BytheWater", "LGPL-3", "Maciej Wiklo"),
-    Source("plasma-workspace-wallpapers", PLASMA, "ColorfulCups", "LGPL-3", "Dmitri Popov"),
-    Source("plasma-workspace-wallpapers", PLASMA, "EveningGlow", "LGPL-3", "Ian Hex"),
-    Source("plasma-workspace-wallpapers", PLASMA, "FallenLeaf", "LGPL-3", "Martin Klapetek"),
-    Source("plasma-workspace-wallpapers", PLASMA, "Grey", "LGPL-3", "Sigi Sagi"),
-    Source(
-        "plasma-workspace-wallpapers",
-        PLASMA,
-        "ColdRipple DarkestHour Kite OneStandsOut Path summer_1am",
-        "LGPL-3",
-        "Risto Saukonpää",
-    ),
-    Source(
-        "gcompris-qt-data",
-        f"{GCOMPRIS}/erase.rcc",
-        "gorilla northern_harrier pika caterpillar giraffe calf penguin nubian_ibex camels macaque swans dolphin "
-        "long_nosed_monkey kingfisher heron chamaeleon flying_fox gibbon rhinoceros crab goat toucan gosling horse "
-        "alpaca cheetah butterfly bee meerkats kitten red_panda squirrel spoonbills",
-        "GPL-3+",
-    ),
-    Source(
-        "gcompris-qt-data",
-        f"{GCOMPRIS}/explore_monuments.rcc",
-        "canyondeChelly georgeWashingtonBirthplace lincolnMemorial navajo cabrillo mountRushmore statueofLiberty "
-        "castillodeSanMarcos fortSumter meidumPyramid greatPyramidOfGiza bentPyramid greatStupa gatewayofIndia "
-        "konarkSunTemple charminar hawaMahal rangGhar victoriaMemorial mysorePalace goldenTemple ajantaCave "
-        "qutubMinar chateaudeChambord pontduGard palaisdesPapes reimsCathedral eiffelTower citedeCarcassonne "
-        "arlesAmphitheater chateaudeChenonceau montStMichel rocamadour berlinCathedral schwerinPalace "
-        "trierImperialBaths aulaPalatina brandenburgGate neuschwansteinCastle wormsCathedral machuPicchu tajMahal "
-        "chichenItza colosseum petra greatWallofChina christTheRedeemer",
-        "GPL-3+",
-    ),
-    Source(
-        "gcompris-qt-data",
-        f"{GCOMPRIS}/explore_world_animals.rcc",
-        "crocodile koala bison dragon jaguar hedgehog kangaroo narwhal moose panda chameleon lemur polar_bear "
-        "scarlet_macaw",
-        "GPL-3+",
-    ),
-    Source(
-        "gcompris-qt-data",
-        f"{GCOMPRIS}/explore_farm_animals.rcc",
-        "dog cow cat chicken sheep pig",
-        "GPL-3+",
-    ),
-    Source(
-        "gcompris-qt-data",
-        f"{GCOMPRIS}/explore_world_music.rcc",
-        "italy america australia japan orchestra africa ireland mexico",
-        "GPL-3+",
-    ),
-    Source(
-        "gcompris-qt-data",
-        f"{GCOMPRIS}/details.rcc",
-        "Louvre_2007_02_24_c_background FanoeWindmill_background EgeskovSlotSpejling_background "
-        "EilanDonanCastle_background TowerBridgeLondon_background NDP_background Nagoya_background "
-        "OperaSidney_background",
-        "GPL-3+",
-    ),
-    Source("gcompris-qt-data", f"{GCOMPRIS}/clickgame.rcc", "sea1 sea3 sea4 sea6", "GPL-3+"),
-    Source(
-        "skimage",
-        "data",
-        "astronaut.png brick.png camera.png chelsea.png coffee.png coins.png grass.png gravel.png ihc.png "
-        "motorcycle_left.png rocket.jpg",
-        "public domain or CC0, as documented upstream",
-        "see skimage.data",
-    ),
-    Source("sklearn", "datasets/images", "china.jpg flower.jpg", "CC-BY-2.0", "see its README.txt"),
-)
-
-
-def collect(out: Path) -> list[Photo]:
-    """Write every photograph of SOURCES into `out` and list them in `out/photos.json`."""
+def collect(out: Path, cid22: Path | None = None) -> list[Photo]:
+    """Write every photograph of SOURCES (and of CID22's folder) into `out` and list them in `out/photos.json`."""
+    lacking = [package for package in ("skimage", "sklearn") if not find_spec(package)]
+    if lacking:
+        raise SystemExit(
+            f"expected the photographs inside {' and '.join(lacking)}; run: pip install scikit-image scikit-learn"
+        )
+    if cid22 and not any(cid22.glob("*.png")):
+        raise SystemExit(f"expected PNG files of {CID22} in {cid22}, found none")
     out.mkdir(parents=True, exist_ok=True)
-    photos = []
+    photos: dict[str, Photo] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for source in SOURCES:
-            root = _unpack(source.package, Path(scratch))
-            for original, data in _read(root, source):
-                name = original.split("/")[-1].split(".")[0]
-                file = f"{name}.png"
-                _clean(data).save(out / file, compress_level=1)
-                held = name in HELD_OUT
-                photos.append(
-                    Photo(name, file, held, source.package, original, source.author, source.licence)
-                )
-    missing = HELD_OUT - {photo.name for photo in photos}
+            for original, data in _read(_unpack(source.package, Path(scratch)), source):
+                name = original.split("/")[-1].split(".")[0].split("@")[0]
+                if name in photos:
+                    continue  # an earlier source names it, with its own licence
+                held = name in HELD_OUT or source.check
+                about = (source.package, original, source.author, source.licence, source.check)
+                photos[name] = Photo(name, f"{name}.png", held, *about)
+                shrink = SHRINK_MADE_SMALL if source.folder == LAND else SHRINK
+                _clean(data, shrink).save(out / photos[name].file, compress_level=1)
+    missing = HELD_OUT - set(photos)
     if missing:
         raise SystemExit(f"expected every held-out photo, these are missing: {sorted(missing)}")
-    (out / "photos.json").write_text(json.dumps([asdict(photo) for photo in photos], indent=1))
-    return photos
+    listed = [*photos.values(), *(_cid22(cid22, out) if cid22 else ())]
+    (out / "photos.json").write_text(json.dumps([asdict(photo) for photo in listed], indent=1))
+    return listed
 
 
 def list_photos(folder: Path) -> list[Photo]:
@@ -228,10 +101,14 @@ def open_photo(folder: Path, photo: Photo) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def open_photos(folder: Path, *, held_out: bool, at_least: int = 1) -> list[Image.Image]:
-    """All photos of one split; SystemExit with the list where some cannot be read or there are too few."""
+def open_photos(folder: Path, *, held_out: bool, check: bool = False, at_least: int = 1) -> list[Image.Image]:
+    """All photos of one split; SystemExit with the list where some cannot be read or there are too few.
+
+    With `check` those of the held-out photos that are kept for the validation on real material.
+    """
     images, broken = [], []
-    wanted = [photo for photo in list_photos(folder) if photo.held_out == held_out]
+    listed = list_photos(folder)
+    wanted = [photo for photo in listed if (photo.held_out, photo.check) == (held_out, check)]
     for photo in wanted:
         try:
             images.append(Image.fromarray(open_photo(folder, photo)))
@@ -285,6 +162,9 @@ def _unpack(package: str, scratch: Path) -> Path:
 
 def _read(root: Path, source: Source) -> Iterator[tuple[str, bytes]]:
     wanted = source.names.split()
+    if any("*" in name for name in wanted):
+        found = sorted((root / source.folder).iterdir())
+        wanted = [file.name for file in found if any(fnmatch(file.name, name) for name in wanted)]
     if source.folder.endswith(".rcc"):
         entries = {Path(path).stem: (path, data) for path, data in _qt_resources(root / source.folder)}
         yield from (entries[name] for name in wanted)
@@ -321,9 +201,29 @@ def _qt_resources(file: Path) -> Iterator[tuple[str, bytes]]:
     yield from walk(0, "")
 
 
-def _clean(data: bytes) -> Image.Image:
+def _cid22(folder: Path, out: Path) -> Iterator[Photo]:
+    """Its photographs as they are: they were chosen for being pristine. Its charts and drawings are left out."""
+    number = 0
+    for file in sorted(folder.glob("*.png")):
+        with Image.open(file) as image:
+            photo = image.convert("RGB")
+        if _is_drawn(photo):
+            continue
+        check = number % CID22_CHECKED == 0
+        number += 1
+        name = f"cid22_{file.stem.removeprefix('training_')}"
+        photo.save(out / f"{name}.png", compress_level=1)
+        yield Photo(name, f"{name}.png", check, CID22, file.name, CID22_AUTHOR, CID22_LICENCE, check)
+
+
+def _is_drawn(photo: Image.Image) -> bool:
+    pixels = np.asarray(photo, np.int16)
+    return bool((np.abs(np.diff(pixels, axis=1)).max(-1) == 0).mean() > DRAWN)
+
+
+def _clean(data: bytes, shrink: float) -> Image.Image:
     with Image.open(BytesIO(data)) as image:
-        shrink = SHRINK_LOSSLESS if image.format == "PNG" else SHRINK
+        shrink = SHRINK_LOSSLESS if image.format == "PNG" else shrink
         photo = image.convert("RGB")
     scale = min(shrink, (MASTER_PIXELS / (photo.width * photo.height)) ** 0.5)
     return photo.resize((round(photo.width * scale), round(photo.height * scale)), Image.Resampling.LANCZOS)
@@ -333,11 +233,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="collect the photographs of the preview checkpoint")
     parser.add_argument("--out", type=Path, required=True, help="folder for the photos and photos.json")
     parser.add_argument("--credits", type=Path, help="also write who made the photos to this Markdown file")
+    parser.add_argument("--cid22", type=Path, help=f"folder with the PNG files of {CID22}'s training part")
     asked = parser.parse_args()
-    photos = collect(asked.out)
+    photos = collect(asked.out, asked.cid22)
     if asked.credits:
         asked.credits.write_text(credit(photos))
-    print(f"{len(photos)} photos, {sum(photo.held_out for photo in photos)} of them held out")
+    held = sum(photo.held_out for photo in photos)
+    print(
+        f"{len(photos)} photos, {held} of them held out ({sum(photo.check for photo in photos)} for real material)"
+    )
 
 
 if __name__ == "__main__":

@@ -82,15 +82,20 @@ class Heads(nn.Module):
     def forward(self, pooled: Tensor, views: list[View]) -> Tensor:
         named, severe, opinion, cues = self.read(pooled).split(self.sizes, -1)
         told = [view.degraded for view in views]
-        classes = torch.tensor([CLASSES.index(one.distortion_class) for one in told])
+        asked = torch.tensor([one.diagnosed for one in told])
+        classes = torch.tensor([CLASSES.index(one.distortion_class) for one in told if one.diagnosed])
         levels = torch.tensor(
-            [0 if one.severity == "null" else SEVERITIES.index(one.severity) + 1 for one in told]
+            [
+                0 if one.severity == "null" else SEVERITIES.index(one.severity) + 1
+                for one in told
+                if one.diagnosed
+            ]
         )
         scores = torch.tensor([[(one.mos - 3) / 1.2] for one in told])
         digits = (torch.tensor([view.cues for view in views]) - 4.5) / 2.5
+        diagnosis = F.cross_entropy(named[asked], classes) + 0.5 * F.cross_entropy(severe[asked], levels)
         return (
-            F.cross_entropy(named, classes)
-            + 0.5 * F.cross_entropy(severe, levels)
+            (diagnosis if asked.any() else torch.zeros(()))
             + F.mse_loss(opinion, scores)
             + F.mse_loss(cues, digits)
         )
@@ -316,8 +321,9 @@ def draw_rows(views: list[View], groups: int, rng: np.random.Generator) -> list[
     """
     rows = []
     for number, view in enumerate(views):
-        rows.append(Row(Task.DEGRADATION, (number,), lessons.degradation_reply(view)))
-        if rng.random() < 0.5:
+        if view.degraded.diagnosed:
+            rows.append(Row(Task.DEGRADATION, (number,), lessons.degradation_reply(view)))
+        if not view.degraded.diagnosed or rng.random() < 0.5:
             rows.append(Row(Task.SCORE, (number,), lessons.score_reply(view)))
     for group in range(groups):
         members = [3 * group + int(place) for place in rng.permutation(3)]
@@ -425,11 +431,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--workers", type=int, default=Recipe.workers, help="processes of one thread each")
     parser.add_argument("--evaluate", type=Path, help="print the held-out numbers of this checkpoint")
+    parser.add_argument(
+        "--pairs",
+        type=Path,
+        help="with --evaluate: NAME_real.* and NAME_mean.* of real noise, as in PolyU's set",
+    )
     asked = parser.parse_args()
     if asked.evaluate:
         from training.examine import examine
 
-        print(examine(asked.evaluate, asked.photos, asked.seed))
+        print(examine(asked.evaluate, asked.photos, asked.seed, pairs=asked.pairs))
     elif asked.out:
         recipe = replace(Recipe(), minutes=asked.minutes, seed=asked.seed, workers=asked.workers)
         run(asked.photos, asked.out, recipe)
