@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 from scipy import ndimage
 
 from training.degrade import CLEAN_MOS, KADID, SEVERITIES, Degraded, convolve, disc
@@ -94,6 +94,23 @@ def shallow_focus(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
     distance = np.hypot((y - down) / tall, (x - across) / wide)
     subject = np.clip((1.25 - distance) * 4, 0, 1)[..., None]
     return to_image(subject * pixels + (1 - subject) * behind)
+
+
+def soften(photo: Image.Image, sigma: float, rng: np.random.Generator) -> Image.Image:
+    """As soft from pixel to pixel as a camera's own resolution is: optics, demosaicing, denoising, often sharpened after."""
+    pixels = np.asarray(photo.convert("RGB"), np.float32) / 255
+    if rng.random() < 0.3:
+        pixels = _enlarged(pixels, 1 + sigma, rng)
+    else:
+        pixels = ndimage.gaussian_filter(pixels, (sigma, sigma, 0), truncate=3)
+    if rng.random() < 0.25:  # denoised until it is waxy
+        pixels = np.asarray(to_image(pixels).filter(ImageFilter.MedianFilter(3)), np.float32) / 255
+    if rng.random() < 0.4:
+        wide = rng.uniform(1, 2)
+        pixels = pixels + rng.uniform(0.2, 0.8) * (
+            pixels - ndimage.gaussian_filter(pixels, (wide, wide, 0), truncate=2)
+        )
+    return to_image(pixels)
 
 
 def grainy_shadow(photo: Image.Image, sigma: float, rng: np.random.Generator) -> Image.Image:

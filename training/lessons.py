@@ -6,6 +6,7 @@ so that the difference between them is the degradation and never the subject.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import numpy as np
 from PIL import Image
@@ -21,7 +22,7 @@ from training.degrade import (
     degrade_with,
     leave_clean,
 )
-from training.faults import FAULTS, OTHER, afflict, carry, grainy_shadow, shallow_focus
+from training.faults import FAULTS, OTHER, afflict, carry, grainy_shadow, shallow_focus, soften
 
 UNIT = 28  # a token of the language model covers 28 x 28 pixels
 MAX_TOKENS = 1280  # 1,003,520 pixels, the size at which the app rates a photo
@@ -87,10 +88,18 @@ REAL_SHARE = {
     },
 }
 REAL = {"noise": 0.65, "blur": 0.5, "darken": 0.6, OTHER: 1.0}
-FAMILIES = {"noise": 0.2, "compression": 0.16, "blur": 0.17, "darken": 0.13, "null": 0.22, OTHER: 0.12}
+FAMILIES = {"noise": 0.22, "compression": 0.16, "blur": 0.17, "darken": 0.13, "null": 0.21, OTHER: 0.11}
 TWO_FAULTS = 0.12  # of the degraded views
 CARRIED, CARRIED_PLAIN = 0.93, 0.55  # how often the result travels in a lossy file; textbook kinds less often
 DARK = 0.2  # mean luma; what is darker cannot be told from a photo that was darkened
+SOFTENED, SOFT = (
+    0.4,
+    (0.35, 1.5),
+)  # share of views that are soft from pixel to pixel, as a camera's own are; sigma
+SOFT_AT, SOFT_MOS = (0.35, 0.7, 1.0, 1.5, 2.2), (CLEAN_MOS, 4.45, 4.2, 3.8, 3.2)
+SIDE_BY_SIDE, CLEAN_BESIDE_NOISE = ("null", "noise"), 0.3  # so often a view is shown without and with noise
+NOISE_ON_SOFT = 0.2  # of a MOS
+NAMELESS, BLURRED = 0.7, 1.15  # from here nobody knows, from there it is a slight blur
 ENLARGED = 1.15  # in area: how much larger than life a clean view may be
 FEWEST_LARGE = 12  # photos to draw large views from; of fewer, any
 LOW = 0.004  # of luma; the noise that a good photo may have
@@ -111,7 +120,14 @@ class View:
 def draw_views(photos: list[Image.Image], tokens: int, number: int, rng: np.random.Generator) -> list[View]:
     """`number` degradations of one random view of a random photo, close to `tokens` tokens in size."""
     view = draw_crop(photos, tokens, rng)
-    return [look_at(fit(draw_lesson(view, rng))) for _ in range(number)]
+    softness = float(rng.uniform(*SOFT)) if rng.random() < SOFTENED else 0.0
+    if softness:
+        view = soften(view, softness, rng)
+    families = SIDE_BY_SIDE if rng.random() < CLEAN_BESIDE_NOISE else ()
+    return [
+        look_at(fit(draw_lesson(view, rng, softness, family)))
+        for family, _ in zip_longest(families[:number], range(number))
+    ]
 
 
 def draw_crop(photos: list[Image.Image], tokens: int, rng: np.random.Generator) -> Image.Image:
@@ -130,14 +146,17 @@ def draw_crop(photos: list[Image.Image], tokens: int, rng: np.random.Generator) 
     return view
 
 
-def draw_lesson(photo: Image.Image, rng: np.random.Generator) -> Degraded:
-    """One lesson about a clean view: a fault or none, sometimes a second one, in the file that people bring."""
-    family = _family(photo, rng)
+def draw_lesson(
+    photo: Image.Image, rng: np.random.Generator, softness: float = 0.0, family: str | None = None
+) -> Degraded:
+    """One lesson about a clean view: a fault (of `family`) or none, sometimes a second one, in the file that people bring."""
+    family = family or _family(photo, rng)
     if family == "null":
-        return _good(photo, rng)
+        return _on_soft_pixels(_good(photo, rng), softness)
     first = _afflicted(photo, family, rng)
     if rng.random() < TWO_FAULTS:
         first = _with_another(photo, first, rng)
+    first = _on_soft_pixels(first, softness)
     carried = rng.random() < (CARRIED_PLAIN if first.kind in KINDS else CARRIED)
     return carry(first, rng) if carried else first
 
@@ -272,7 +291,7 @@ def _good(photo: Image.Image, rng: np.random.Generator) -> Degraded:
 
 def _afflicted(photo: Image.Image, family: str, rng: np.random.Generator) -> Degraded:
     if rng.random() < REAL.get(family, 0):
-        position = 0.3 + 4.7 * rng.random() ** (1.6 if family == "noise" else 1.2)
+        position = 0.3 + 4.7 * rng.random() ** (2.2 if family == "noise" else 1.2)
         return _named_from(afflict(photo, _kind(REAL_SHARE[family], rng), float(position), rng), position)
     kind = _kind(KIND_SHARE[family], rng)
     if kind in ("gaussian_blur", "jpeg") and rng.random() < 0.3:  # where people begin to see it
@@ -308,6 +327,22 @@ def _with_another(photo: Image.Image, first: Degraded, rng: np.random.Generator)
     mos = max(1.0, worse.mos - 0.3 * (CLEAN_MOS - milder.mos))
     clear = worse.diagnosed and abs(first.mos - other.mos) > 0.8
     return replace(worse, image=other.image, mos=mos, diagnosed=clear)
+
+
+def _on_soft_pixels(told: Degraded, softness: float) -> Degraded:
+    """The labels of a lesson about a view that was soft before: noise stays noise, and is worse than the softness alone."""
+    if not softness:
+        return told
+    alone = float(np.interp(softness, SOFT_AT, SOFT_MOS))
+    if told.distortion_class == "null":
+        if softness >= BLURRED:
+            return replace(told, distortion_class="blur", severity=SEVERITIES[0], mos=alone)
+        return replace(told, mos=alone, diagnosed=softness < NAMELESS)
+    mos = min(told.mos, alone) - 0.5 * (CLEAN_MOS - max(told.mos, alone))
+    if told.distortion_class == "noise":
+        mos -= NOISE_ON_SOFT  # noise hides how soft a photo is: without this it would seem the better one
+    clear = told.distortion_class in ("noise", "blur") or told.mos < alone - 0.3
+    return replace(told, mos=max(1.0, mos), diagnosed=told.diagnosed and clear)
 
 
 def _kind(shares: Mapping[str, float], rng: np.random.Generator) -> str:
