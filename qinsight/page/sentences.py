@@ -139,6 +139,14 @@ SENTENCES = {
         "色彩配置文件不可用，按 sRGB 处理",
         "カラープロファイルが使えないため sRGB とみなす",
     ),
+    "colour chunk {} damaged, ignored": (
+        "颜色数据块 {0} 已损坏，已忽略",
+        "色チャンク {0} は壊れているため無視",
+    ),
+    "{} colours are not converted": ("{0} 色彩未转换", "{0} の色は変換していない"),
+    "narrow-range": ("窄范围", "狭い範囲"),
+    "gamma {} and primaries of its own": ("伽马 {0}（自带原色）", "ガンマ {0}（独自の原色）"),
+    "gamma {}": ("伽马 {0}", "ガンマ {0}"),
     # uploads
     "this upload has expired; please upload the photo again": (
         "上传的照片已过期；请重新上传。",
