@@ -26,7 +26,7 @@ ORDER = [
         "photo_raw",
         "photos",
     ],
-    ["requests", "views", "answers", "rows"],
+    ["requests", "views", "answers", "rows", "listing"],
     ["odds", "checkpoint", "png", "endpoint_dialect", "endpoint_reply"],
     ["weights"],
     ["engine", "endpoint"],

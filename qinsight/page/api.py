@@ -7,22 +7,25 @@ import functools
 import html
 import inspect
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict
+from urllib.parse import unquote_to_bytes
 
 import gradio as gr
 from gradio.context import LocalContext
 
 from qinsight.assess import Asked, ask, assessment, comparison
 from qinsight.errors import PhotoError, QInsightError
-from qinsight.folder import SUFFIXES, rank_folder, ranking
+from qinsight.folder import rank_folder, ranking
+from qinsight.listing import SUFFIXES
 from qinsight.page.background import in_background
 from qinsight.page.host import Host
 from qinsight.page.line import Job
-from qinsight.page.uploads import Darkroom, inside_uploads, scratch_folder
+from qinsight.page.uploads import Darkroom, apart, gathered, inside_uploads, scratch_folder
 from qinsight.page.visitors import address_of
 from qinsight.photos import Photo
 from qinsight.prompts import Task
@@ -221,7 +224,7 @@ class Api:
         roles = {"photo": photo, "other": other} | ({"reference": reference} if reference else {})
         with self._called(request, roles) as (job, paths):
             sampling = self._sampling(samples, temperature, seed, max_new_tokens)
-            names = {role: _name(given) for role, given in roles.items()}
+            names = dict(zip(roles, apart(map(_name, roles.values())), strict=True))
 
             def requests(photos: list[Photo]) -> list[Request]:
                 return comparison(*(photo.image for photo in photos)) * samples
@@ -356,7 +359,7 @@ class Api:
         rows: list[Row] = []
 
         def decode(path: Path, content: bytes) -> Photo:
-            return self.darkroom.decode(str(path.resolve()), limit, job)
+            return self.darkroom.decode(str(path), limit, job)
 
         yield _State()
         for progress in rank_folder(
@@ -457,7 +460,7 @@ def _check_photo(name: str, value: Any) -> None:
         value = value.get("path")
     if not isinstance(value, str) or not value:
         raise BadCall(f"Expected a photo as {name}: what /gradio_api/upload returned, or a data URI.")
-    if value.startswith("data:"):
+    if _is_data_uri(value):
         if len(value) > LARGEST_DATA_URI:
             raise BadCall(
                 f"Expected a data URI of at most {LARGEST_DATA_URI >> 20} MB as {name}; upload the photo first."
@@ -470,10 +473,26 @@ def _check_photo(name: str, value: Any) -> None:
         )
 
 
+def _is_data_uri(value: str) -> bool:
+    return value[:100].lstrip()[:5].lower() == "data:"
+
+
 def _check_data_uri(name: str, value: str) -> None:
-    head, comma, _ = value[:200].partition(",")
-    if not comma or not head.startswith("data:image/") or not head.endswith(";base64"):
+    """A photo's kind is told from its bytes: browsers say application/octet-stream of a RAW, or nothing."""
+    head, comma, _ = value[:1000].partition(",")
+    kind = head.partition(":")[2].partition(";")[0].strip().lower()
+    if not comma or not re.fullmatch(r"(image/.*|application/octet-stream|)", kind):
         raise BadCall(f"Expected a data URI that begins with data:image/...;base64, as {name}.")
+
+
+def _content_of(uri: str) -> bytes:
+    """The bytes in a data URI, as browsers read them (WHATWG Fetch, "data: URL processor")."""
+    head, _, told = uri.partition(",")
+    content = unquote_to_bytes(told)
+    if head.rpartition(";")[2].strip().lower() != "base64":
+        return content
+    content = b"".join(content.split())  # lines of 76 characters, as base64(1) writes them
+    return base64.b64decode(content.rstrip(b"=") + b"=" * (-len(content.rstrip(b"=")) % 4), validate=True)
 
 
 def _check_photos(name: str, value: Any) -> None:
@@ -526,36 +545,35 @@ def _shown(value: Any) -> str:
 def _name(photo: AnyPhoto) -> str:
     """What the caller calls the photo: the name of the upload."""
     path = photo if isinstance(photo, str) else photo["path"]
-    return "photo" if path.startswith("data:") else Path(path).name
+    return "photo" if _is_data_uri(path) else Path(path).name
 
 
 def _file_of(photo: AnyPhoto, place: Path) -> str:
     """The file of a photo; one that came as a data URI is written to `place`."""
     path = photo if isinstance(photo, str) else photo["path"]
-    if not path.startswith("data:"):
+    if not _is_data_uri(path):
         if not inside_uploads(path) or not os.path.isfile(path):
             raise BadCall("This upload has expired. Please upload the photo again.")
         return path
     try:
-        place.write_bytes(base64.b64decode(path.partition(",")[2], validate=True))
+        place.write_bytes(_content_of(path))
     except (binascii.Error, ValueError) as error:
         raise BadCall("Expected a photo in base64, got a data URI that is damaged or cut short.") from error
     return str(place)
 
 
 def _gathered(root: Path, photos: Mapping[str, tuple[str, str]]) -> Path:
-    """A folder with links to the photos, under names that are all different."""
+    """A folder with the photos, under names that are all different."""
     folder = root / "photos"
     folder.mkdir()
-    for number, (name, path) in enumerate(photos.values(), start=1):
-        if Path(name).suffix.lower() not in SUFFIXES:
-            name += ".jpg"  # `rank_folder` goes by suffix; what is in it is told from its bytes
-        name = name.lstrip(".")
-        target = folder / name
-        if target.exists() or target.is_symlink():
-            target = folder / f"{number} {name}"
-        target.symlink_to(path)
+    gathered(folder, ((_photo_name(name), path) for name, path in photos.values()))
     return folder
+
+
+def _photo_name(name: str) -> str:
+    """A name by which `rank_folder` takes a file for a photo; what is in it is told from its bytes."""
+    name = name.strip(".") or "photo"
+    return name if Path(name).suffix.lower() in SUFFIXES else f"{name}.jpg"
 
 
 def _sentence(error: Exception) -> str:

@@ -366,7 +366,7 @@ def _check_value(component: Any, value: Any) -> None:
     """Whether the component can hold the value: Gradio would fail, and write the value to its log."""
     try:
         if component.data_model is not None and value is not None:
-            value = component.data_model.model_validate(value)
+            value = component.data_model.model_validate(value, context={"validate_meta": True})
         if component.preprocess(value) is None and isinstance(component, gr.Dataset):
             raise Refused(422, UNFIT)
     except Refused:
