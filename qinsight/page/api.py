@@ -21,11 +21,11 @@ from gradio.context import LocalContext
 from qinsight.assess import Asked, ask, assessment, comparison
 from qinsight.errors import PhotoError, QInsightError
 from qinsight.folder import rank_folder, ranking
-from qinsight.listing import SUFFIXES
+from qinsight.listing import SUFFIXES, Found, look
 from qinsight.page.background import in_background
 from qinsight.page.host import Host
 from qinsight.page.line import Job
-from qinsight.page.uploads import Darkroom, apart, gathered, inside_uploads, scratch_folder
+from qinsight.page.uploads import Darkroom, gathered, inside_uploads, names_of, scratch_folder
 from qinsight.page.visitors import address_of
 from qinsight.photos import Photo
 from qinsight.prompts import Task
@@ -103,15 +103,17 @@ class ComparisonAnswer(TypedDict):
 
 
 class RankedPhoto(TypedDict):
-    """One photo in the answer of `/rank`."""
+    """One photo in the answer of `/rank`; `also` is the RAW of the same shutter, where both were given."""
 
     photo: str
+    also: str | None
     rating: float | None
     expected_rating: float | None
     distortion_class: str | None
     severity: str | None
     thinking: str | None
     diagnosis: str | None
+    remarks: str | None
     error: str | None
 
 
@@ -224,7 +226,8 @@ class Api:
         roles = {"photo": photo, "other": other} | ({"reference": reference} if reference else {})
         with self._called(request, roles) as (job, paths):
             sampling = self._sampling(samples, temperature, seed, max_new_tokens)
-            names = dict(zip(roles, apart(map(_name, roles.values())), strict=True))
+            given = [(_name(photo), _path(photo)) for photo in roles.values()]
+            names = dict(zip(roles, names_of(given), strict=True))
 
             def requests(photos: list[Photo]) -> list[Request]:
                 return comparison(*(photo.image for photo in photos)) * samples
@@ -249,10 +252,11 @@ class Api:
             root = scratch_folder()
             last.callback(shutil.rmtree, root, ignore_errors=True)
             folder = _gathered(root, {role: (_name(numbered[role]), path) for role, path in paths.items()})
-            for state in _watched(lambda job: self._ranked(folder, root / "out", sampling, job), job):
+            found = look(folder)
+            for state in _watched(lambda job: self._ranked(folder, found, root / "out", sampling, job), job):
                 yield {
                     "photos": [row.as_json() for row in state.rows],
-                    "total": len(paths),
+                    "total": len(found.frames),
                     **_standing(state, job),
                 }
 
@@ -350,7 +354,9 @@ class Api:
         except PhotoError as error:
             raise PhotoError(f"{role}: {error}") from error
 
-    def _ranked(self, folder: Path, out: Path, sampling: Sampling, job: Job) -> Iterator["_State"]:
+    def _ranked(
+        self, folder: Path, found: Found, out: Path, sampling: Sampling, job: Job
+    ) -> Iterator["_State"]:
         for _ in self.host.wait(job):
             yield _State()
         engine = self.host.engine
@@ -363,12 +369,12 @@ class Api:
 
         yield _State()
         for progress in rank_folder(
-            engine, folder, out, sampling=sampling, max_pixels=limit, decode=decode, stop=job
+            engine, folder, out, sampling=sampling, max_pixels=limit, decode=decode, stop=job, found=found
         ):
             if progress.row is not None:
                 rows.append(progress.row)
             yield _State(rows=tuple(rows))
-        yield _State(rows=tuple(ranking(out)), done=True)
+        yield _State(rows=tuple(ranking(out, found.frames)), done=True)
 
 
 @dataclass(frozen=True)
@@ -542,15 +548,19 @@ def _shown(value: Any) -> str:
     return html.escape(words[:40] + " …" if len(words) > 40 else words, quote=False)
 
 
+def _path(photo: AnyPhoto) -> str:
+    return photo if isinstance(photo, str) else photo["path"]
+
+
 def _name(photo: AnyPhoto) -> str:
     """What the caller calls the photo: the name of the upload."""
-    path = photo if isinstance(photo, str) else photo["path"]
+    path = _path(photo)
     return "photo" if _is_data_uri(path) else Path(path).name
 
 
 def _file_of(photo: AnyPhoto, place: Path) -> str:
     """The file of a photo; one that came as a data URI is written to `place`."""
-    path = photo if isinstance(photo, str) else photo["path"]
+    path = _path(photo)
     if not _is_data_uri(path):
         if not inside_uploads(path) or not os.path.isfile(path):
             raise BadCall("This upload has expired. Please upload the photo again.")

@@ -42,7 +42,7 @@
       const parts = file.webkitRelativePath.split("/").slice(1);
       while (parts.length > 1 && parts.join("/").length > 60) parts.shift(); // Gradio cuts names at 200 bytes
       const { type, lastModified } = file;
-      placed.items.add(new File([file], parts.join("\u2044") || file.name, { type, lastModified }));
+      placed.items.add(new File([file], parts.join("\u2215") || file.name, { type, lastModified }));
     }
     target.files = placed.files;
   }, true);

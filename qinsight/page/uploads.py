@@ -76,7 +76,7 @@ def inside_uploads(path: str) -> bool:
     return Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())
 
 
-PLACE = "\u2044"  # a slash that may stand in a name: desk.js puts it between the folders a file came from
+PLACE = "\u2215"  # a slash that may stand in a name: desk.js puts it between the folders a file came from
 
 
 def gathered(folder: Path, uploads: Iterable[tuple[str, str]]) -> None:
@@ -104,6 +104,13 @@ def apart(names: Iterable[str]) -> Iterator[str]:
         free = next(one for one in chain([name], numbered) if one.casefold() not in taken)
         taken.add(free.casefold())
         yield free
+
+
+def names_of(files: Iterable[tuple[str, str]]) -> list[str]:
+    """A name for each file, given its own and its path: numbered where another file has the same."""
+    files = [*files]
+    told = dict.fromkeys(files)
+    return [dict(zip(told, apart(name for name, _ in told), strict=True))[file] for file in files]
 
 
 class Darkroom:
