@@ -10,15 +10,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from qinsight.assess import Asked, ask, assessment, comparison
 from qinsight.checkpoint import Device
 from qinsight.errors import PhotoError, QInsightError
 from qinsight.flags import add_model_flags, open_engine, positive
-from qinsight.folder import BATCH, Progress, photos_in, rank_folder, ranking
-from qinsight.photos import load_photo
+from qinsight.folder import BATCH, Progress, rank_folder, ranking
+from qinsight.listing import Found, look
+from qinsight.photos import read_photo
 from qinsight.prompts import Task
 from qinsight.report import report
 from qinsight.requests import Engine, Sampling
+from qinsight.rows import of_each_file
 
 ANSWERED, FAILED, MISUSED, UNREADABLE_ANSWER, UNREADABLE_PHOTO = 0, 1, 2, 3, 4
 STARS = (1.8, 2.6, 3.4, 4.2)
@@ -142,7 +146,7 @@ def _each_photo(options: argparse.Namespace) -> int:
     code = ANSWERED
     for path in options.photos:
         try:
-            photo = load_photo(path)
+            photo = _read(path)
         except PhotoError as error:
             code = UNREADABLE_PHOTO
             _report(options, options.task, {"photo": path}, [], engine, str(error))
@@ -163,7 +167,7 @@ def _compare(options: argparse.Namespace) -> int:
     photos = {}
     for role, path in names.items():
         try:
-            photos[role] = load_photo(path)
+            photos[role] = _read(path)
         except PhotoError as error:
             _report(options, Task.COMPARISON, names, [], None, f"{path}: {error}")
             return UNREADABLE_PHOTO
@@ -173,8 +177,17 @@ def _compare(options: argparse.Namespace) -> int:
     return ANSWERED if _report(options, Task.COMPARISON, names, asked, engine) else UNREADABLE_ANSWER
 
 
+def _read(path: str) -> Image.Image:
+    photo = read_photo(path)
+    for remark in photo.notes:
+        _say(f"{path}: {remark}")
+    return photo.image
+
+
 def _rank(options: argparse.Namespace) -> int:
-    photos_in(options.folder, options.out)  # an empty folder is told before a model is loaded
+    found = look(options.folder, options.out)  # an empty folder is told before a model is loaded
+    if found.left_out:
+        _say(found.sentence())
     engine = _engine(options)
     code = ANSWERED
     last_words = 0.0
@@ -185,6 +198,7 @@ def _rank(options: argparse.Namespace) -> int:
         sampling=Sampling(options.max_new_tokens),
         max_pixels=options.max_pixels,
         batch=options.batch,
+        found=found,
     )
     for state in run:
         row = state.row
@@ -197,7 +211,7 @@ def _rank(options: argparse.Namespace) -> int:
         if sys.stderr.isatty() and (time.monotonic() - last_words > 0.5 or state.done == state.total):
             last_words = time.monotonic()
             _show_progress(_pace(state), state.done / state.total)
-    _export(options)
+    _export(options, found)
     return code
 
 
@@ -208,20 +222,20 @@ def _pace(state: Progress) -> str:
     return f"{state.done} of {state.total} photos{failed}{rate}{left}"
 
 
-def _export(options: argparse.Namespace) -> None:
+def _export(options: argparse.Namespace, found: Found) -> None:
     from qinsight.contact_sheet import write_html
     from qinsight.export import write_csv, write_jsonl
     from qinsight.sidecars import write_sidecars
 
-    rows = ranking(options.out, photos_in(options.folder, options.out))
+    rows = ranking(options.out, found.frames)
     write_jsonl(rows, options.out / "ranking.jsonl")
     write_csv(rows, options.out / "ranking.csv")
-    write_html(rows, options.out / "contact-sheet.html", options.folder)
+    write_html(rows, options.out / "contact-sheet.html", options.folder, note=found.sentence())
     _say(f"Written: ranking.csv, ranking.jsonl and contact-sheet.html in {options.out}")
     if options.xmp:
         out = None if options.xmp == "beside" else Path(options.xmp)
         written, failures = write_sidecars(
-            rows,
+            of_each_file(rows, raw_only=options.xmp_names == "stem"),
             options.folder,
             out=out,
             stars=options.stars,

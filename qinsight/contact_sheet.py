@@ -14,10 +14,12 @@ from qinsight.photos import load_photo
 from qinsight.rows import Row
 
 
-def write_html(rows: Iterable[Row], path: Path, folder: Path, *, thumbnail: int = 240) -> None:
+def write_html(
+    rows: Iterable[Row], path: Path, folder: Path, *, thumbnail: int = 240, note: str = ""
+) -> None:
     """A contact sheet in one file that asks for nothing else: thumbnails, ratings, reasoning, then failures.
 
-    `thumbnail` is the longest side in pixels. A photo that can no longer be read is shown as the reason why.
+    `thumbnail` is the longest side in pixels, `note` a sentence about the whole at its end. A photo that can no longer be read is shown as the reason why.
     """
     if not 16 <= thumbnail <= 2048:
         raise QInsightError(f"expected thumbnails of 16 to 2048 pixels, got {thumbnail}")
@@ -31,7 +33,7 @@ def write_html(rows: Iterable[Row], path: Path, folder: Path, *, thumbnail: int 
                 failed.append(row)
             else:
                 file.write(_card(rank, row, folder, thumbnail))
-        file.write(_page_foot(failed, models))
+        file.write(_page_foot(failed, models, note))
 
 
 _STYLE = """
@@ -125,11 +127,14 @@ def _finding(row: Row) -> str:
             return found if row.severity in (None, "null") else f"{found}, {row.severity}"
 
 
-def _page_foot(failed: list[Row], models: set[str]) -> str:
+def _page_foot(failed: list[Row], models: set[str], note: str) -> str:
     lines = (f"<li><b><bdi>{_shown(row.photo)}</bdi></b>: {_shown(row.error or '')}</li>\n" for row in failed)
     errors = f"<section>\n<h2>Not rated: {len(failed)}</h2>\n<ul>\n{''.join(lines)}</ul>\n</section>\n"
     rated_by = _shown(", ".join(sorted(models)) or "no model")
-    return f"</main>\n{errors if failed else ''}<footer>Rated by {rated_by}</footer>\n</body>\n</html>\n"
+    told = f"<p>{_shown(note)}</p>\n" if note else ""
+    return (
+        f"</main>\n{errors if failed else ''}{told}<footer>Rated by {rated_by}</footer>\n</body>\n</html>\n"
+    )
 
 
 def _shown(text: str) -> str:

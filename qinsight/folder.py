@@ -15,7 +15,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,20 +27,19 @@ from PIL import Image
 from qinsight.answers import Score
 from qinsight.assess import Asked, ask, assessment, described
 from qinsight.errors import PhotoError, QInsightError, RequestFailed, Stopped
+from qinsight.listing import Found, Frame, look
 from qinsight.photos import Photo, read_photo
 from qinsight.prompts import Task
 from qinsight.requests import About, Engine, Sampling
-from qinsight.rows import Row
+from qinsight.rows import BESIDE, REMARKS, Row
 from qinsight.views import view
 
-RAW_SUFFIXES = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw")
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".avif", ".gif", ".bmp"),
-    *(".heic", ".heif", ".hif", *RAW_SUFFIXES),
-)
 QUESTIONS = (Task.SCORE, Task.DEGRADATION)  # of each photo
 BATCH = 16  # photos that are asked together
 NEAR = 6  # of the 64 bits of a perceptual hash: frames of a burst differ by fewer
+LEAST_STRUCTURE = (
+    100  # of low frequencies; noise and smooth gradients have up to 51, photos in fog 200, others 1400
+)
 NEIGHBOURS = 12  # how many frames back a burst is looked for, in order of name
 
 
@@ -90,31 +89,34 @@ def rank_folder(
     batch: int | None = None,
     decode: Decoder = decode_here,
     stop: threading.Event | None = None,
+    found: Found | None = None,
 ) -> Iterator[Progress]:
-    """Rate every photo below `folder` into `out/results.jsonl`; yields after each photo.
+    """Rate every frame below `folder`, or those `found` in it, into `out/results.jsonl`; yields after each.
 
     `batch` photos are asked together (16), or of a server side by side (as many as it is to have at a time);
     the next are decoded meanwhile. Photos that cannot be read, and answers that cannot, become rows with
     their reason; they are tried again by the next run. Raises `QInsightError` for a folder without photos, an
     output that cannot be written, or a model that cannot be asked.
     """
-    names = photos_in(folder, out)
+    frames = (found or look(folder, out)).frames
     stop = stop or threading.Event()
     limit = max_pixels or engine.about.max_pixels
     model = model_signature(engine.about, limit)
     rated = partial(_rated, engine, model, sampling or Sampling(), limit)
     at_once = math.ceil(engine.about.in_flight / len(QUESTIONS))
-    ahead = _Prefetch(folder, names, limit, 1 if at_once else batch or BATCH, decode, stop)
+    ahead = _Prefetch(folder, frames, limit, 1 if at_once else batch or BATCH, decode, stop)
     with Ledger(out, model) as ledger, ahead.of(ledger) as coming:
         if at_once:
             outcomes = _side_by_side(rated, coming, batch or at_once, stop)
         else:
             outcomes = _in_batches(rated, coming, stop)
         with contextlib.closing(outcomes):
-            yield from _written(ledger, outcomes, len(names))
+            yield from _written(ledger, outcomes, frames)
 
 
-def _written(ledger: "Ledger", outcomes: "_Outcomes", total: int) -> Iterator[Progress]:
+def _written(ledger: "Ledger", outcomes: "_Outcomes", frames: Sequence[Frame]) -> Iterator[Progress]:
+    frame_of = {name: frame for frame in frames for name in frame}
+    total = len(frames)
     state = Progress(0, total, 0, 0.0, 0)
     started = time.monotonic()
     for outcome in outcomes:
@@ -130,26 +132,8 @@ def _written(ledger: "Ledger", outcomes: "_Outcomes", total: int) -> Iterator[Pr
             asked=asked,
             timed=asked if outcome.round_over else state.timed,
         )
-        yield replace(state, row=row, kept=outcome.row if outcome.kept else None)
-
-
-def photos_in(folder: Path, out: Path | None = None) -> list[str]:
-    """Photos below a folder by their suffix, as sorted relative paths; hidden ones and those in `out` left out."""
-    if not folder.is_dir():
-        raise QInsightError(f"Expected a folder of photos; there is no folder {folder}.")
-    names = []
-    for place, folders, files in os.walk(folder):
-        here = Path(place)
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and (out is None or here / name != out)
-        )
-        for name in files:
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
-                names.append((here / name).relative_to(folder).as_posix())
-    if not names:
-        kinds = ", ".join(suffix[1:] for suffix in SUFFIXES[:8])
-        raise QInsightError(f"Expected photos ({kinds} ...) in {folder}; there are none.")
-    return sorted(names)
+        told = _beside(frame_of[outcome.row.photo], outcome.row)
+        yield replace(state, row=None if outcome.kept else told, kept=told if outcome.kept else None)
 
 
 def model_signature(about: About, max_pixels: int) -> str:
@@ -158,14 +142,25 @@ def model_signature(about: About, max_pixels: int) -> str:
     return f"{about.name} ({about.precision}, {max_pixels} px{weights})"
 
 
-def ranking(out: Path, names: Sequence[str] | None = None) -> list[Row]:
+def ranking(out: Path, names: Iterable[str | Frame] | None = None) -> list[Row]:
     """The rows of a run, best expected rating first, bursts grouped, unreadable ones last.
 
-    `names` limits it to the photos that are there now.
+    `names` limits it to the photos, or frames, that are there now; a frame has one row.
     """
     rows = {row.photo: row for row in _lines(out / "results.jsonl")}
-    kept = [row for row in rows.values() if names is None or row.photo in set(names)]
-    return sorted(_grouped(kept), key=_standing)
+    frames = [(name,) if isinstance(name, str) else name for name in (rows if names is None else names)]
+    return sorted(_grouped([row for frame in frames for row in _row_of(frame, rows)]), key=_standing)
+
+
+def _row_of(frame: Frame, rows: Mapping[str, Row]) -> list[Row]:
+    """The row of the first file of a frame that was read, else of the first that was tried."""
+    tried = [rows[name] for name in frame if name in rows]
+    return [_beside(frame, row) for row in sorted(tried, key=lambda row: row.error is not None)[:1]]
+
+
+def _beside(frame: Frame, row: Row) -> Row:
+    """The row with the names of the frame's other files."""
+    return replace(row, also=BESIDE.join(name for name in frame if name != row.photo) or None)
 
 
 def _standing(row: Row) -> tuple[bool, float, float, str]:
@@ -321,8 +316,9 @@ class _Photo:
     name: str
     sha256: str
     image: Image.Image
-    phash: str
+    phash: str | None
     size: tuple[int, int]
+    remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -339,13 +335,13 @@ class _Prefetch:
     def __init__(
         self,
         folder: Path,
-        names: Sequence[str],
+        frames: Sequence[Frame],
         limit: int,
         batch: int,
         decode: Decoder,
         stop: threading.Event,
     ) -> None:
-        self._folder, self._names = folder, names
+        self._folder, self._frames = folder, frames
         self._limit, self._batch, self._decode, self._stop = limit, batch, decode, stop
         self._over = threading.Event()
         self._loads: queue.Queue[_Load | BaseException | None] = queue.Queue(maxsize=2)
@@ -383,10 +379,10 @@ class _Prefetch:
         photos: list[_Photo] = []
         settled: list[_Outcome] = []
         try:
-            for name in self._names:
+            for frame in self._frames:
                 if self._over.is_set() or self._stop.is_set():
                     return
-                outcome = self._decoded(name)
+                outcome = self._first_readable(frame)
                 if isinstance(outcome, _Photo):
                     photos.append(outcome)
                 else:
@@ -398,6 +394,19 @@ class _Prefetch:
             self._loads.put(None)
         except BaseException as error:  # noqa: BLE001 - carried over to the reader, whatever it is
             self._loads.put(error)
+
+    def _first_readable(self, frame: Frame) -> "_Photo | _Outcome":
+        """The frame's first file; where that is damaged, another of the same shutter."""
+        unreadable: list[_Outcome] = []
+        for name in frame:
+            found = self._decoded(name)
+            if isinstance(found, _Photo):
+                problems = [f"{one.row.photo}: {one.row.error}" for one in unreadable]
+                return replace(found, remarks=(*found.remarks, *problems))
+            if found.row.error is None:
+                return found
+            unreadable.append(found)
+        return unreadable[0]
 
     def _decoded(self, name: str) -> "_Photo | _Outcome":
         sha256 = ""
@@ -414,13 +423,25 @@ class _Prefetch:
         except OSError as error:
             problem = f"the file cannot be read: {error.strerror or error}"
             return _Outcome(Row(name, sha256, "", error=problem))
-        return _Photo(name, sha256, shown, _phash(shown), photo.size)
+        return _Photo(name, sha256, shown, _phash(shown), photo.size, photo.notes)
 
 
-def _phash(image: Image.Image) -> str:
+def _phash(image: Image.Image) -> str | None:
+    """imagehash's perceptual hash; None for a picture without structure: a sky, a lens cap, a white wall.
+
+    The hash tells which of the low frequencies are stronger than the middle one. Where they hardly differ, noise
+    decides, and any two such pictures would be frames of a burst.
+    """
     import imagehash
+    import numpy as np
+    from scipy.fftpack import dct
 
-    return str(imagehash.phash(image))
+    grey = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.LANCZOS))
+    low = dct(dct(grey, axis=0), axis=1)[:8, :8]
+    middle = np.median(low)
+    if np.median(abs(low - middle)) < LEAST_STRUCTURE:
+        return None
+    return str(imagehash.ImageHash(low > middle))
 
 
 # --- asking ----------------------------------------------------------------------------------------------
@@ -531,5 +552,6 @@ def _rated_row(photo: _Photo, model: str, score: Asked, diagnosis: Asked) -> Row
         height=photo.size[1],
         seconds=round(max(score.seconds, diagnosis.seconds), 3),
         phash=photo.phash,
+        remarks=REMARKS.join(photo.remarks) or None,
         error=score.error or diagnosis.error,
     )

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from qinsight.errors import PhotoError
+from qinsight.photo_colour import COLOUR_CHUNKS
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
 
@@ -23,7 +24,6 @@ MOST_SEGMENTS = 20_000
 MOST_JUNK = 65_536  # bytes between segments, which Pillow skips one by one
 START_OF_SCAN = 0xDA
 MOST_CHUNKS = 1_000_000
-MOST_PROFILE_BYTES = 8 << 20
 MOST_DIRECTORIES = 32
 
 READABLE = (
@@ -130,25 +130,30 @@ def check_jpeg(data: bytes) -> None:
     raise PhotoError("expected a complete JPEG file, got one that is damaged; export it once more")
 
 
-def strip_png(data: bytes) -> tuple[bytes, bytes | None, int]:
-    """A PNG with only its picture and EXIF left, its colour profile, and its number of frames.
+def strip_png(data: bytes) -> tuple[bytes, dict[bytes, bytes | None], int]:
+    """A PNG with only its picture and EXIF left, its colour chunks (None: damaged), and its number of frames.
 
     Texts are never unpacked, so they cannot be bombs, and a damaged side chunk does no harm;
     Pillow would refuse such files, and profiles above 1 MiB, which cameras and scanners do write.
     """
-    kept, profile, frames, at = [data[:8]], None, 1, 8
+    kept, colours, frames, at = [data[:8]], dict[bytes, bytes | None](), 1, 8
+    pixels_begun = False
     for kind, chunk in _png_chunks(data):
         at += len(chunk)
         if kind[:1].isupper():  # the picture itself, which Pillow checks
             kept.append(chunk)
+            pixels_begun = pixels_begun or kind == b"IDAT"
         elif kind == b"acTL" and len(chunk) == 20:
             frames = int.from_bytes(chunk[8:12])
-        elif kind in (b"tRNS", b"eXIf", b"iCCP") and chunk[-4:] == struct.pack(">I", zlib.crc32(chunk[4:-4])):
-            if kind == b"iCCP":
-                profile = _inflate(chunk[8:-4].partition(b"\0")[2][1:])
-            else:
-                kept.append(chunk)
-    return b"".join([*kept, data[at:]]), profile, frames
+        elif kind in (b"tRNS", b"eXIf") and _whole(chunk):
+            kept.append(chunk)
+        elif kind in COLOUR_CHUNKS and not pixels_begun:
+            colours.setdefault(kind, chunk[8:-4] if _whole(chunk) else None)
+    return b"".join([*kept, data[at:]]), colours, frames
+
+
+def _whole(chunk: bytes) -> bool:
+    return chunk[-4:] == struct.pack(">I", zlib.crc32(chunk[4:-4]))
 
 
 def is_raw_tiff(data: bytes) -> bool:
@@ -244,15 +249,6 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += 12 + length
         if kind == b"IEND":
             return
-
-
-def _inflate(packed: bytes) -> bytes | None:
-    unpacker = zlib.decompressobj()
-    try:
-        profile = unpacker.decompress(packed, MOST_PROFILE_BYTES)
-    except zlib.error:
-        return None
-    return None if unpacker.unconsumed_tail else profile
 
 
 def _tiff_directories(data: bytes) -> Iterator[tuple[int, ImageFileDirectory_v2]]:

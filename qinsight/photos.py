@@ -29,6 +29,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from qinsight.errors import PhotoError
 from qinsight.photo_child import ask_child
+from qinsight.photo_colour import colours_of
 from qinsight.photo_files import (
     MOST_BYTES,
     Source,
@@ -186,7 +187,8 @@ def _decode(opened: ImageFile, kind: str, max_pixels: int | None, untold_orienta
         image = image.copy()  # without the file, its metadata and the plugin's methods
     image.info = {}
     size = stored[::-1] if turn in SIDEWAYS else stored
-    return Photo(image, size, kind, (*_frame_notes(opened), *colour_note))
+    remarks = opened.info.get("remarks", ()) if kind == "PNG" else ()
+    return Photo(image, size, kind, (*_frame_notes(opened), *colour_note, *remarks))
 
 
 def _read_raw(data: bytes, max_pixels: int | None) -> Photo:
@@ -203,9 +205,9 @@ def _read_raw(data: bytes, max_pixels: int | None) -> Photo:
 
 
 def _open_png(data: bytes) -> ImageFile:
-    stripped, profile, frames = strip_png(data)
+    stripped, chunks, frames = strip_png(data)
     opened = PngImageFile(io.BytesIO(stripped))
-    opened.info["icc_profile"] = profile
+    opened.info["icc_profile"], opened.info["remarks"] = colours_of(chunks)
     opened.info["frames"] = frames
     return opened
 

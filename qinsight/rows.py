@@ -1,7 +1,11 @@
 """One photo's line in a ranking: what every export writes and what a resumed run reads back."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+BESIDE = " | "  # between the names of a frame's other files
+REMARKS = "; "  # between remarks
 
 
 @dataclass(frozen=True)
@@ -11,7 +15,8 @@ class Row:
     `photo` is its path below the folder, with forward slashes. `rating` is the one the model wrote (1 to 5),
     `expected_rating` the mean over those it might have written, by which photos are ranked. A clean photo has
     "null" as `distortion_class` and `severity`. `error` says in a sentence why answers are None. `group` numbers
-    near-identical frames (None: alone), `best` marks the highest expected rating of a group.
+    near-identical frames (None: alone), `best` marks the highest expected rating of a group. `also` names the
+    other files of the same shutter, such as the RAW beside a JPEG. `remarks` says what was done to read the photo.
     """
 
     photo: str
@@ -30,6 +35,17 @@ class Row:
     error: str | None = None
     group: int | None = None
     best: bool = False
+    also: str | None = None
+    remarks: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def of_each_file(rows: Iterable[Row], *, raw_only: bool = False) -> Iterator[Row]:
+    """A row for each file of a frame, all with the same answers; with `raw_only` for the RAW where there is one."""
+    for row in rows:
+        others = row.also.split(BESIDE) if row.also else []
+        if not (raw_only and others):
+            yield row
+        yield from (replace(row, photo=name, also=None) for name in others)

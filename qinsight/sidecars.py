@@ -11,7 +11,7 @@ from xml.parsers import expat
 
 from qinsight.errors import PhotoError, QInsightError
 from qinsight.export import clean, inside, reasoning, replacing
-from qinsight.folder import RAW_SUFFIXES
+from qinsight.listing import RAW_SUFFIXES
 from qinsight.rows import Row
 
 STARS = (

@@ -14,16 +14,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import ScriptedEngine
 from PIL import Image, ImageFilter
 
 from qinsight.errors import EngineError, QInsightError, RequestFailed, Stopped
-from qinsight.folder import Progress, _finished, photos_in, rank_folder, ranking
+from qinsight.folder import Progress, _finished, _phash, rank_folder, ranking
+from qinsight.listing import look, photos_in
 from qinsight.photos import Photo, read_photo
 from qinsight.prompts import Task
 from qinsight.requests import About, Delta, Finish, Request, Sampling
-from qinsight.rows import Row
+from qinsight.rows import Row, of_each_file
 
 
 class PixelEngine(ScriptedEngine):
@@ -173,8 +175,10 @@ def test_a_model_that_was_trained_on_under_the_same_name_asks_again(tmp_path: Pa
 def test_unreadable_photos_are_listed_with_their_reason_and_do_not_stop_the_rest(tmp_path: Path) -> None:
     folder, out = shoot(tmp_path / "shoot", 5), tmp_path / "out"
     (folder / "IMG_000b.jpg").write_bytes(b"nonsense")
-    (folder / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    states = run(PixelEngine(), folder, out)
+    (folder / "gone.png").write_bytes(b"soon gone")
+    found = look(folder, out)
+    (folder / "gone.png").unlink()
+    states = list(rank_folder(PixelEngine(), folder, out, found=found))
     assert states[-1].failed == 2
     rows = {row.photo: row for row in ranking(out)}
     assert len(rows) == 7
@@ -556,3 +560,84 @@ def test_rows_survive_names_with_quotes_newlines_and_other_scripts(tmp_path: Pat
     assert engine.photos == 0
     assert {row.photo for row in ranking(out)} == set(names)
     assert all(isinstance(row, Row) for row in ranking(out))
+
+
+# --- what a frame is, and what a burst is not ---------------------------------------------------------------------
+
+
+def test_a_raw_and_its_jpeg_are_asked_once_and_the_row_names_both(tmp_path: Path) -> None:
+    folder, out = shoot(tmp_path / "shoot", 2), tmp_path / "out"
+    Image.new("RGB", (64, 56), (90, 90, 90)).save(folder / "IMG_9.JPG")
+    (folder / "IMG_9.CR2").write_bytes(b"II*\0 not asked")
+    engine = PixelEngine()
+    states = run(engine, folder, out)
+    assert engine.photos == states[-1].total == 3
+    (row,) = [row for row in ranking(out, look(folder).frames) if row.photo == "IMG_9.JPG"]
+    assert row.also == "IMG_9.CR2"
+    assert [one.row.also for one in states if one.row and one.row.photo == "IMG_9.JPG"] == ["IMG_9.CR2"]
+    assert [one.photo for one in of_each_file([row])] == ["IMG_9.JPG", "IMG_9.CR2"]
+    assert [one.photo for one in of_each_file([row], raw_only=True)] == ["IMG_9.CR2"]
+    run(engine, folder, out)
+    assert engine.photos == 3
+
+
+def test_where_the_jpeg_of_a_frame_is_damaged_another_file_of_it_is_asked_and_it_is_said(
+    tmp_path: Path,
+) -> None:
+    folder, out = tmp_path / "shoot", tmp_path / "out"
+    folder.mkdir()
+    (folder / "IMG_9.JPG").write_bytes(b"damaged")
+    Image.new("RGB", (64, 56), (90, 90, 90)).save(folder / "IMG_9.DNG", "PNG")
+    states = run(PixelEngine(), folder, out)
+    (row,) = ranking(out, look(folder).frames)
+    assert (states[-1].done, states[-1].failed, row.photo, row.also) == (1, 0, "IMG_9.DNG", "IMG_9.JPG")
+    assert row.remarks
+    assert row.remarks.startswith("IMG_9.JPG: expected a photo")
+
+
+def test_remarks_about_reading_a_photo_stay_with_its_row(tmp_path: Path) -> None:
+    folder, out = tmp_path / "shoot", tmp_path / "out"
+    folder.mkdir()
+    frames = [Image.new("RGB", (64, 56), (shade, 0, 0)) for shade in (10, 200)]
+    frames[0].save(folder / "a.png", save_all=True, append_images=frames[1:])
+    run(PixelEngine(), folder, out)
+    run(PixelEngine(), folder, out)
+    assert [row.remarks for row in ranking(out)] == ["first of 2 frames"]
+
+
+def plain(kind: str) -> Image.Image:
+    """A frame without structure: of one shade, a gradient, a glow, grain."""
+    down, across = np.mgrid[0:168, 0:224].astype(np.float32)
+    grey = {
+        "lens cap": 2 + 0 * down,
+        "white": 255 + 0 * down,
+        "sky": 120 + down / 2,
+        "sunset": 220 - down,
+        "slope": 40 + across / 3 + down / 4,
+        "glow": np.clip(250 - np.hypot(across - 112, down - 84), 0, 255),
+        "sea": np.where(down < 80, 200, 70),
+        "grain": 60 + np.random.default_rng(1).normal(0, 12, down.shape),
+        "other grain": 60 + np.random.default_rng(2).normal(0, 12, down.shape),
+    }[kind]
+    return Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8)).convert("RGB")
+
+
+def test_frames_without_structure_are_no_burst(tmp_path: Path) -> None:
+    folder, out = tmp_path / "shoot", tmp_path / "out"
+    folder.mkdir()
+    kinds = ("lens cap", "white", "sky", "sunset", "slope", "glow", "sea", "grain", "other grain")
+    for kind in kinds:
+        plain(kind).save(folder / f"{kind}.jpg")
+    run(PixelEngine(), folder, out)
+    rows = ranking(out)
+    assert len(rows) == len(kinds)
+    assert {row.group for row in rows} == {None}
+
+
+def test_a_photo_with_structure_has_the_hash_that_imagehash_gives(tmp_path: Path) -> None:
+    import imagehash
+
+    for path in sorted((Path(__file__).parents[1] / "examples" / "photos").glob("*.jpg")):
+        image = read_photo(path).image
+        assert _phash(image) == str(imagehash.phash(image)), path.name
+        assert _phash(image.point(lambda value: 110 + value // 16)) is not None  # in fog

@@ -15,8 +15,18 @@ MAY_BE_HEAVY = {"engine", "weights"}
 
 # The layers of the package, lowest first: a module imports only what stands before it.
 ORDER = [
-    ["__init__", "errors", "keeping", "prompts", "photo_child", "photo_files", "photo_raw", "photos"],
-    ["requests", "views", "answers", "rows"],
+    [
+        "__init__",
+        "errors",
+        "keeping",
+        "prompts",
+        "photo_child",
+        "photo_colour",
+        "photo_files",
+        "photo_raw",
+        "photos",
+    ],
+    ["requests", "views", "answers", "rows", "listing"],
     ["odds", "checkpoint", "png", "endpoint_dialect", "endpoint_reply"],
     ["weights"],
     ["engine", "endpoint"],

@@ -16,7 +16,7 @@ from PIL import Image
 
 from qinsight.answers import Clean, Comparison, Degradation, Distortion, Severity, Winner
 from qinsight.errors import PhotoError
-from qinsight.folder import photos_in
+from qinsight.listing import photos_in
 from qinsight.photos import read_photo
 from qinsight.prompts import Task
 from training import lessons

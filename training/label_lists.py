@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from qinsight.answers import Comparison, Winner
-from qinsight.folder import SUFFIXES
+from qinsight.listing import SUFFIXES
 from qinsight.prompts import Task
 from training.label_rows import read_each, refuse_doubles, source_of, text_lines
 from training.labels import Example, LabelError, Rated

@@ -2,6 +2,7 @@
 
 import json
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from training.labels import Example, LabelError, origins, raise_all
+from training.labels import Example, LabelError, origins, parsed, raise_all
 
 Row = dict[str, Any]
 Read = TypeVar("Read")
@@ -26,7 +27,7 @@ MADE_FROM = (
 def json_rows(file: Path) -> Iterator[tuple[str, Row]]:
     """The objects of a JSON list, each with the file and its row number, counted from 1."""
     try:
-        rows = json.loads(file.read_text(encoding="utf-8"))
+        rows = parsed(text_of_file(file))
     except (OSError, ValueError) as error:
         raise LabelError(f"Expected a readable JSON file at {file}: {error}") from error
     if not isinstance(rows, list) or not rows:
@@ -41,10 +42,20 @@ def json_rows(file: Path) -> Iterator[tuple[str, Row]]:
     yield from ((f"{file}: row {number}", row) for number, row in enumerate(rows, 1))
 
 
+def text_of_file(file: Path) -> str:
+    """A text in UTF-8, or in UTF-16 with the mark that Excel's "Unicode Text" begins with."""
+    content = file.read_bytes()
+    if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    if b"\0" in content[:2]:  # the mark is missing; no text begins with NUL
+        return content.decode("utf-16-be" if content.startswith(b"\0") else "utf-16-le")
+    return content.decode("utf-8-sig")
+
+
 def text_lines(file: Path) -> Iterator[tuple[str, str]]:
     """The lines of a text that are not empty, each with the file and its line number."""
     try:
-        lines = file.read_text(encoding="utf-8-sig").split("\n")  # splitlines would split at U+2028 too
+        lines = text_of_file(file).split("\n")  # splitlines would split at U+2028 too
     except (OSError, UnicodeDecodeError) as error:
         raise LabelError(f"Expected a readable text in UTF-8 at {file}: {error}") from error
     if not any(line.strip() for line in lines):
@@ -152,7 +163,7 @@ def _families(examples: Sequence[Example]) -> list[int]:
 
 def _placed_object(place: str, line: str) -> tuple[str, Row]:
     try:
-        value = json.loads(line)
+        value = parsed(line)
     except ValueError as error:
         raise ValueError(f"expected one JSON object a line: {error}") from error
     if not isinstance(value, dict):

@@ -15,7 +15,8 @@ where given, names the original that a photo was made from, so that no crop of a
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,23 @@ def read_target(task: Task, line: dict[str, Any]) -> Target:
     return Clean() if kind == NULL else Degradation(Distortion(kind), Severity(level))
 
 
+def parsed(text: str) -> Any:
+    """A JSON value; `ValueError` where an object says one thing twice, of which `json` would take the last."""
+    return json.loads(text, object_pairs_hook=_said_once)
+
+
+def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    refuse_twice([name for name, _ in pairs], "key")
+    return dict(pairs)
+
+
+def refuse_twice(names: Sequence[str], kind: str) -> None:
+    """`ValueError` where two names differ in capitals and spaces at most."""
+    counted = Counter(name.strip().casefold() for name in names)
+    if doubled := [name for name, count in counted.items() if count > 1]:
+        raise ValueError(f"expected every {kind} once, got {', '.join(doubled)} {counted[doubled[0]]} times")
+
+
 def raise_all(problems: list[str]) -> None:
     """`LabelError` with every problem on a line of its own, the first ten spelt out; nothing where none."""
     if problems:
@@ -183,7 +201,7 @@ def origins(examples: Iterable[Example]) -> Iterator[tuple[str | Path, str]]:
 
 def _object(line: str) -> dict[str, Any]:
     try:
-        value = json.loads(line)
+        value = parsed(line)
     except ValueError as error:
         raise ValueError(f"expected one JSON object a line: {error}") from error
     if not isinstance(value, dict):

@@ -5,7 +5,10 @@ own answers. They are taken only where the caller says so; a person's opinion st
 """
 
 import csv
+import io
+import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,8 +18,8 @@ from typing import Any
 from qinsight.answers import Comparison, Winner
 from qinsight.prompts import Task
 from training.label_lists import Scale
-from training.label_rows import Row, json_lines, read_each, refuse_doubles
-from training.labels import Example, LabelError, Rated, Target, read_target, text_of
+from training.label_rows import Row, json_lines, read_each, refuse_doubles, text_of_file
+from training.labels import Example, LabelError, Rated, Target, read_target, refuse_twice, text_of
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", *"＝＋－＠")  # noqa: RUF001 (what the export leads by an apostrophe)
 WINNERS = {
@@ -25,6 +28,9 @@ WINNERS = {
     **{word: Winner.SIMILAR for word in ("similar", "equal", "same")},
 }
 ONE_TO_FIVE = Scale(1, 5)
+TABLES = (".csv", ".tsv", ".tab", ".txt")
+NUMBER = re.compile(r"[-+]?(\d+[.,]?\d*|[.,]\d+)(e[-+]?\d+)?", re.IGNORECASE)
+SEPARATOR = re.compile(r"\s*\"?sep=(.*?)\"?[ \r\n]*", re.IGNORECASE)  # Excel's own first line, which it hides
 ANSWERS = ("mos", "rating", "distortion_class", "winner")
 
 
@@ -56,7 +62,7 @@ def read_ratings(file: Path, table: Table) -> tuple[list[Example], Counter[str]]
     A row may hold `mos` (or `rating`), `distortion_class` with `severity`, or both, about `photo`; or `winner`
     about `a` and `b`, perhaps beside a `reference`.
     """
-    rows = list(_csv_rows(file, table.root) if file.suffix.lower() == ".csv" else json_lines(file))
+    rows = list(_csv_rows(file, table.root) if file.suffix.lower() in TABLES else _json_rows(file))
     columns = dict.fromkeys(name for _, row in rows for name in row)
     if not ("photo" in columns or {"a", "b"} <= set(columns)) or not set(columns) & set(ANSWERS):
         raise LabelError(
@@ -71,7 +77,12 @@ def read_ratings(file: Path, table: Table) -> tuple[list[Example], Counter[str]]
             left["rows with an error" if row.get("error") else "rows without an opinion of yours"] += 1
         return found
 
-    examples = refuse_doubles(pair for found in read_each(rows, read) for pair in found)
+    placed = [pair for found in read_each(rows, read) for pair in found]
+    first = {example.id: example for _, example in reversed(placed)}
+    repeated = {place for place, example in placed if example is not first[example.id] == example}
+    if repeated:
+        left["rows that say the same again"] = len(repeated)
+    examples = refuse_doubles((place, example) for place, example in placed if place not in repeated)
     if not examples:
         raise LabelError(_nothing_found(file, columns))
     return examples, left
@@ -127,10 +138,9 @@ def _rated(label: float, name: str, scale: Scale) -> Rated:
 def _number(row: Row, name: str) -> float:
     value = row[name]
     if isinstance(value, str):  # a cell of a CSV; with a comma where a spreadsheet program counts like that
-        try:
-            value = float(value.strip().replace(",", "."))
-        except ValueError:
-            raise ValueError(f'expected "{name}" as a number, got {value!r}') from None
+        if not NUMBER.fullmatch(value.strip()):
+            raise ValueError(f'expected "{name}" as a number, got {value!r}')
+        value = float(value.strip().replace(",", "."))
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
         raise ValueError(f'expected "{name}" as a number, got {json.dumps(value)}')
     return float(value)
@@ -143,20 +153,42 @@ def _below(root: Path, name: str) -> Path:
 def _csv_rows(file: Path, root: Path) -> Iterator[tuple[str, Row]]:
     """Rows of a CSV with commas, semicolons or tabs, as spreadsheet programs save it."""
     try:
-        with open(file, encoding="utf-8-sig", newline="") as lines:
-            head = lines.readline()
-            lines.seek(0)
-            delimiter = max(",;\t", key=head.count)
-            reader = csv.DictReader(lines, delimiter=delimiter)
-            reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
-            rows = [(f"{file}:{reader.line_num}", row) for row in reader]
+        lines = io.StringIO(text_of_file(file), newline="")
+        above, delimiter = _head_of(lines)
+        reader = csv.DictReader(lines, delimiter=delimiter)
+        reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
+        refuse_twice([name for name in reader.fieldnames if name], "column")
+        rows = [(f"{file}:{above + reader.line_num}", row) for row in reader]
     except UnicodeDecodeError as error:
         raise LabelError(f"Expected {file} in UTF-8; save it as 'CSV UTF-8' ({error}).") from error
     except (OSError, csv.Error) as error:
         raise LabelError(f"Expected a readable CSV at {file}: {error}") from error
+    except ValueError as error:
+        raise LabelError(f"{file}:{above + 1}: {error}") from error
     if not rows:
         raise LabelError(f"Expected at least one row below the head of {file}; there is none.")
     yield from read_each([(place, (place, row, root)) for place, row in rows], _whole_row)
+
+
+def _head_of(lines: io.StringIO) -> tuple[int, str]:
+    """How many lines stand above the head, and the delimiter: the one that is named there, else the most frequent."""
+    named = None
+    for above in itertools.count():
+        begin = lines.tell()
+        line = lines.readline()
+        if found := SEPARATOR.fullmatch(line):
+            named = found[1].replace("\\t", "\t")
+            if len(named) != 1:
+                raise csv.Error(f"the line {line.strip()!r} names no delimiter of one character; delete it")
+        elif line.strip() or not line:
+            lines.seek(begin)
+            return above, named or max(",;\t", key=line.count)
+    raise AssertionError
+
+
+def _json_rows(file: Path) -> Iterator[tuple[str, Row]]:
+    for place, row in json_lines(file):
+        yield place, {name.strip().lower(): value for name, value in row.items()}
 
 
 def _whole_row(place: str, found: tuple[str, dict[Any, Any], Path]) -> tuple[str, Row]:

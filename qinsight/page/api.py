@@ -7,22 +7,25 @@ import functools
 import html
 import inspect
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict
+from urllib.parse import unquote_to_bytes
 
 import gradio as gr
 from gradio.context import LocalContext
 
 from qinsight.assess import Asked, ask, assessment, comparison
 from qinsight.errors import PhotoError, QInsightError
-from qinsight.folder import SUFFIXES, rank_folder, ranking
+from qinsight.folder import rank_folder, ranking
+from qinsight.listing import SUFFIXES, Found, look
 from qinsight.page.background import in_background
 from qinsight.page.host import Host
 from qinsight.page.line import Job
-from qinsight.page.uploads import Darkroom, inside_uploads, scratch_folder
+from qinsight.page.uploads import Darkroom, gathered, inside_uploads, names_of, scratch_folder
 from qinsight.page.visitors import address_of
 from qinsight.photos import Photo
 from qinsight.prompts import Task
@@ -100,15 +103,17 @@ class ComparisonAnswer(TypedDict):
 
 
 class RankedPhoto(TypedDict):
-    """One photo in the answer of `/rank`."""
+    """One photo in the answer of `/rank`; `also` is the RAW of the same shutter, where both were given."""
 
     photo: str
+    also: str | None
     rating: float | None
     expected_rating: float | None
     distortion_class: str | None
     severity: str | None
     thinking: str | None
     diagnosis: str | None
+    remarks: str | None
     error: str | None
 
 
@@ -221,7 +226,8 @@ class Api:
         roles = {"photo": photo, "other": other} | ({"reference": reference} if reference else {})
         with self._called(request, roles) as (job, paths):
             sampling = self._sampling(samples, temperature, seed, max_new_tokens)
-            names = {role: _name(given) for role, given in roles.items()}
+            given = [(_name(photo), _path(photo)) for photo in roles.values()]
+            names = dict(zip(roles, names_of(given), strict=True))
 
             def requests(photos: list[Photo]) -> list[Request]:
                 return comparison(*(photo.image for photo in photos)) * samples
@@ -246,10 +252,11 @@ class Api:
             root = scratch_folder()
             last.callback(shutil.rmtree, root, ignore_errors=True)
             folder = _gathered(root, {role: (_name(numbered[role]), path) for role, path in paths.items()})
-            for state in _watched(lambda job: self._ranked(folder, root / "out", sampling, job), job):
+            found = look(folder)
+            for state in _watched(lambda job: self._ranked(folder, found, root / "out", sampling, job), job):
                 yield {
                     "photos": [row.as_json() for row in state.rows],
-                    "total": len(paths),
+                    "total": len(found.frames),
                     **_standing(state, job),
                 }
 
@@ -347,7 +354,9 @@ class Api:
         except PhotoError as error:
             raise PhotoError(f"{role}: {error}") from error
 
-    def _ranked(self, folder: Path, out: Path, sampling: Sampling, job: Job) -> Iterator["_State"]:
+    def _ranked(
+        self, folder: Path, found: Found, out: Path, sampling: Sampling, job: Job
+    ) -> Iterator["_State"]:
         for _ in self.host.wait(job):
             yield _State()
         engine = self.host.engine
@@ -356,16 +365,16 @@ class Api:
         rows: list[Row] = []
 
         def decode(path: Path, content: bytes) -> Photo:
-            return self.darkroom.decode(str(path.resolve()), limit, job)
+            return self.darkroom.decode(str(path), limit, job)
 
         yield _State()
         for progress in rank_folder(
-            engine, folder, out, sampling=sampling, max_pixels=limit, decode=decode, stop=job
+            engine, folder, out, sampling=sampling, max_pixels=limit, decode=decode, stop=job, found=found
         ):
             if progress.row is not None:
                 rows.append(progress.row)
             yield _State(rows=tuple(rows))
-        yield _State(rows=tuple(ranking(out)), done=True)
+        yield _State(rows=tuple(ranking(out, found.frames)), done=True)
 
 
 @dataclass(frozen=True)
@@ -457,7 +466,7 @@ def _check_photo(name: str, value: Any) -> None:
         value = value.get("path")
     if not isinstance(value, str) or not value:
         raise BadCall(f"Expected a photo as {name}: what /gradio_api/upload returned, or a data URI.")
-    if value.startswith("data:"):
+    if _is_data_uri(value):
         if len(value) > LARGEST_DATA_URI:
             raise BadCall(
                 f"Expected a data URI of at most {LARGEST_DATA_URI >> 20} MB as {name}; upload the photo first."
@@ -470,10 +479,26 @@ def _check_photo(name: str, value: Any) -> None:
         )
 
 
+def _is_data_uri(value: str) -> bool:
+    return value[:100].lstrip()[:5].lower() == "data:"
+
+
 def _check_data_uri(name: str, value: str) -> None:
-    head, comma, _ = value[:200].partition(",")
-    if not comma or not head.startswith("data:image/") or not head.endswith(";base64"):
+    """A photo's kind is told from its bytes: browsers say application/octet-stream of a RAW, or nothing."""
+    head, comma, _ = value[:1000].partition(",")
+    kind = head.partition(":")[2].partition(";")[0].strip().lower()
+    if not comma or not re.fullmatch(r"(image/.*|application/octet-stream|)", kind):
         raise BadCall(f"Expected a data URI that begins with data:image/...;base64, as {name}.")
+
+
+def _content_of(uri: str) -> bytes:
+    """The bytes in a data URI, as browsers read them (WHATWG Fetch, "data: URL processor")."""
+    head, _, told = uri.partition(",")
+    content = unquote_to_bytes(told)
+    if head.rpartition(";")[2].strip().lower() != "base64":
+        return content
+    content = b"".join(content.split())  # lines of 76 characters, as base64(1) writes them
+    return base64.b64decode(content.rstrip(b"=") + b"=" * (-len(content.rstrip(b"=")) % 4), validate=True)
 
 
 def _check_photos(name: str, value: Any) -> None:
@@ -523,39 +548,42 @@ def _shown(value: Any) -> str:
     return html.escape(words[:40] + " …" if len(words) > 40 else words, quote=False)
 
 
+def _path(photo: AnyPhoto) -> str:
+    return photo if isinstance(photo, str) else photo["path"]
+
+
 def _name(photo: AnyPhoto) -> str:
     """What the caller calls the photo: the name of the upload."""
-    path = photo if isinstance(photo, str) else photo["path"]
-    return "photo" if path.startswith("data:") else Path(path).name
+    path = _path(photo)
+    return "photo" if _is_data_uri(path) else Path(path).name
 
 
 def _file_of(photo: AnyPhoto, place: Path) -> str:
     """The file of a photo; one that came as a data URI is written to `place`."""
-    path = photo if isinstance(photo, str) else photo["path"]
-    if not path.startswith("data:"):
+    path = _path(photo)
+    if not _is_data_uri(path):
         if not inside_uploads(path) or not os.path.isfile(path):
             raise BadCall("This upload has expired. Please upload the photo again.")
         return path
     try:
-        place.write_bytes(base64.b64decode(path.partition(",")[2], validate=True))
+        place.write_bytes(_content_of(path))
     except (binascii.Error, ValueError) as error:
         raise BadCall("Expected a photo in base64, got a data URI that is damaged or cut short.") from error
     return str(place)
 
 
 def _gathered(root: Path, photos: Mapping[str, tuple[str, str]]) -> Path:
-    """A folder with links to the photos, under names that are all different."""
+    """A folder with the photos, under names that are all different."""
     folder = root / "photos"
     folder.mkdir()
-    for number, (name, path) in enumerate(photos.values(), start=1):
-        if Path(name).suffix.lower() not in SUFFIXES:
-            name += ".jpg"  # `rank_folder` goes by suffix; what is in it is told from its bytes
-        name = name.lstrip(".")
-        target = folder / name
-        if target.exists() or target.is_symlink():
-            target = folder / f"{number} {name}"
-        target.symlink_to(path)
+    gathered(folder, ((_photo_name(name), path) for name, path in photos.values()))
     return folder
+
+
+def _photo_name(name: str) -> str:
+    """A name by which `rank_folder` takes a file for a photo; what is in it is told from its bytes."""
+    name = name.strip(".") or "photo"
+    return name if Path(name).suffix.lower() in SUFFIXES else f"{name}.jpg"
 
 
 def _sentence(error: Exception) -> str:

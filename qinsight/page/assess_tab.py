@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from qinsight.assess import Asked, assessment
-from qinsight.folder import RAW_SUFFIXES
+from qinsight.listing import RAW_SUFFIXES
 from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.pictures import band, band_value, facts, gauge, gauge_value, line, running_text, words_of
@@ -66,7 +66,6 @@ class AssessTab(Tab):
                     self.stop = gr.Button(label("stop"), elem_id="stop", min_width=100)
                     self.raw = gr.UploadButton(
                         label("raw"),
-                        file_types=[*RAW_SUFFIXES, ".heic", ".heif", ".tif", ".tiff"],
                         elem_id="raw",
                         min_width=100,
                     )

@@ -19,7 +19,7 @@ from qinsight.page.record import Record, compared, finished, on_the_table
 from qinsight.page.recordings import answers
 from qinsight.page.tab import AT_ONCE, PRIVATE, Said, Tab, Turn, nothing_said, phrase, remark, turn_of
 from qinsight.page.table import Question, Seen
-from qinsight.page.uploads import Darkroom, photo_input, side_by_side
+from qinsight.page.uploads import Darkroom, names_of, photo_input, side_by_side
 from qinsight.page.words import ENGLISH, Spoken, Words, label
 from qinsight.photos import Photo
 from qinsight.requests import MAX_PIXELS, Sampling
@@ -235,7 +235,7 @@ class CompareTab(Tab):
     def _show(self, question: Question, state: _State, seen: Seen) -> list[Any]:
         record = None
         if not seen.running and self.host.engine and finished(state.asked):
-            names = [Path(path).name for path in question.subject if path]
+            names = names_of((Path(path).name, path) for path in question.subject if path)
             record = compared(seen.words, names, state.asked, self.host.engine.about.name)
         return self._values(state, seen, record)
 

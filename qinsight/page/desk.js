@@ -34,6 +34,19 @@
   // Below a path of a proxy the manifest's addresses would lead outside (Gradio 6.31).
   if (location.pathname !== "/") document.querySelector("link[rel=manifest]")?.remove();
 
+  // --- a folder: Gradio sends the names of its files only, so each name is given its place in the folder ---
+  document.addEventListener("change", ({ target }) => {
+    if (!target.webkitdirectory) return;
+    const placed = new DataTransfer();
+    for (const file of target.files) {
+      const parts = file.webkitRelativePath.split("/").slice(1);
+      while (parts.length > 1 && parts.join("/").length > 60) parts.shift(); // Gradio cuts names at 200 bytes
+      const { type, lastModified } = file;
+      placed.items.add(new File([file], parts.join("\u2215") || file.name, { type, lastModified }));
+    }
+    target.files = placed.files;
+  }, true);
+
   // --- language ---
   const KNOWN = { en: "en", zh: "zh-CN", ja: "ja" };
 

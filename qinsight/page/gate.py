@@ -14,6 +14,7 @@ from typing import Any
 import gradio as gr
 
 from qinsight.page.api import AGENTS, NAMES, BadCall, checked, names_of_parameters
+from qinsight.page.form import Refused, UploadForm
 from qinsight.page.host import Host
 from qinsight.page.line import CLOSING, Job, LineFull
 from qinsight.page.uploads import inside_uploads
@@ -26,6 +27,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PREFIX = "/gradio_api"
+FORM = "qinsight.form"  # the upload that a request brings, in its scope
 LARGEST_JSON = 2 << 20  # a folder of some thousand uploads, named one by one
 LARGEST_CALL = 64 << 20  # photos as data URIs
 LARGEST_UPLOAD = 4 << 30  # many files in one request; each has Gradio's own limit
@@ -51,14 +53,6 @@ FILE_HEADERS = [
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"),
     (b"cache-control", b"private, no-store"),
 ]
-
-
-class Refused(Exception):
-    """The request is answered here, with this status and sentence."""
-
-    def __init__(self, status: int, words: str) -> None:
-        super().__init__(words)
-        self.status = status
 
 
 class Gate:
@@ -88,10 +82,9 @@ class Gate:
         try:
             self._check_host(headers)
             receive = await self._admitted(scope, headers, path, receive)
+            await self._served(scope, path, receive, send)
         except Refused as refusal:
             await _answer(send, refusal.status, _told(refusal, path))
-            return
-        await self._served(scope, path, receive, send)
 
     # --- who and what may pass ---------------------------------------------------------------------------
 
@@ -129,7 +122,9 @@ class Gate:
             raise Refused(503, CLOSING)
         if api == "upload":
             _check_length(headers, LARGEST_UPLOAD)
-            return receive
+            watched = b"upload_id=" in scope["query_string"]
+            scope[FORM] = UploadForm(headers.get(b"content-type", b""), watched=watched)
+            return _read_along(scope[FORM], receive)
         most = LARGEST_CALL if mcp or CALL.fullmatch(api) or api == "queue/join" else LARGEST_JSON
         body = await _read(receive, most)
         if not mcp:
@@ -260,10 +255,12 @@ class Gate:
         if path == "/" and (cookie := self.visitors.cookie(scope)) is not None:
             extra = [*extra, (b"set-cookie", cookie)]
 
-        broken = False
+        broken, form = False, scope.get(FORM)
 
         async def sent(message: Message) -> None:
             nonlocal complete, broken
+            if form is not None and form.refusal is not None:
+                return
             if message["type"] == "http.response.start":
                 if api.startswith("run/predict") and message["status"] == 500:
                     # of values that were sent, not of this server; Gradio's body says nothing, or has a sentence
@@ -281,6 +278,8 @@ class Gate:
         finally:
             if watched and not complete:
                 self.line.drop(watched)
+        if form is not None and form.refusal is not None:
+            raise form.refusal
 
 
 def _path(scope: Scope) -> str:
@@ -309,6 +308,16 @@ async def _read(receive: Receive, most: int) -> bytes:
             raise Refused(413, f"Expected at most {most >> 20} MB of JSON; upload photos first.")
         if not message.get("more_body"):
             return b"".join(parts)
+
+
+def _read_along(form: UploadForm, receive: Receive) -> Receive:
+    async def read() -> Message:
+        message = await receive()
+        if message["type"] == "http.request":
+            form.read(message.get("body", b""), bool(message.get("more_body")))
+        return message
+
+    return read
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
@@ -366,7 +375,7 @@ def _check_value(component: Any, value: Any) -> None:
     """Whether the component can hold the value: Gradio would fail, and write the value to its log."""
     try:
         if component.data_model is not None and value is not None:
-            value = component.data_model.model_validate(value)
+            value = component.data_model.model_validate(value, context={"validate_meta": True})
         if component.preprocess(value) is None and isinstance(component, gr.Dataset):
             raise Refused(422, UNFIT)
     except Refused:

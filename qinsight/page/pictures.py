@@ -193,7 +193,7 @@ CSS = """
 .qi-band li[data-chosen=yes] { font-weight: 700; }
 .qi-band li[data-chosen=yes] i { outline: 2px solid currentColor; }
 .qi-band em { display: block; font-style: normal; min-height: 1.3em; }
-:is(#problem, #compare-problem, #rank-problem):has(.qi-line:empty) { display: none; }
+:is(#problem, #compare-problem, #rank-problem, #rank-left-out):has(.qi-line:empty) { display: none; }
 .qi-unseen { position: absolute; width: 1px; height: 1px; margin: -1px; overflow: hidden; clip-path: inset(50%);
   white-space: nowrap; }
 #assess-record, #compare-record, #rank-record, #looked { position: absolute; }

@@ -2,16 +2,15 @@
 
 import contextlib
 import html
-import os
 import shutil
 import threading
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import gradio as gr
@@ -20,19 +19,20 @@ from qinsight.answers import Distortion
 from qinsight.contact_sheet import write_html
 from qinsight.errors import QInsightError, Stopped
 from qinsight.export import write_csv, write_jsonl
-from qinsight.folder import SUFFIXES, Progress, photos_in, rank_folder, ranking
+from qinsight.folder import Progress, rank_folder, ranking
+from qinsight.listing import READ, Found, NoPhotos, look
 from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.pictures import laid, line
 from qinsight.page.record import on_the_table
 from qinsight.page.tab import AT_ONCE, Said, Tab, nothing_said, phrase, remark, turn_of
 from qinsight.page.table import Question, Seen
-from qinsight.page.uploads import scratch_folder
+from qinsight.page.uploads import gathered, scratch_folder
 from qinsight.page.visitors import is_local
 from qinsight.page.words import ENGLISH, Spoken, Words, label
 from qinsight.photos import Photo, decode_in_child, read_photo
 from qinsight.requests import Sampling
-from qinsight.rows import Row
+from qinsight.rows import REMARKS, Row, of_each_file
 from qinsight.sidecars import write_sidecars
 
 HEADERS = ("preview", "photo", "expected", "written", "degradation", "severity", "burst", "remark")
@@ -42,12 +42,16 @@ KINDS = ("all", "clean", *map(str, Distortion))
 
 @dataclass(frozen=True)
 class _State:
-    """What the page knows so far: `rows` of `total` photos; `exports` are the files of a run that has ended."""
+    """What the page knows so far: `rows` of `total` photos; `exports` are the files of a run that has ended.
+
+    `left_out` says in English what was chosen and is not ranked.
+    """
 
     status: Said
     rows: tuple[Row, ...] = ()
     total: int = 0
     exports: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass
@@ -100,7 +104,6 @@ class RankTab(Tab):
                 self.files = gr.File(
                     label=label("photos"),
                     file_count="multiple",
-                    file_types=["image", *SUFFIXES],
                     type="filepath",
                     height=180,
                     elem_id="rank-files",
@@ -124,6 +127,7 @@ class RankTab(Tab):
             self.button = gr.Button(label("rank"), variant="primary", elem_id="rank", min_width=100)
             self.stop = gr.Button(label("stop"), elem_id="rank-stop", min_width=100)
         self.status = line("rank", "rank-status")
+        self.left_out = line("rank", "rank-left-out")
         self.problem = line("rank", "rank-problem", "now")
         with gr.Row():
             self.kind = gr.Dropdown(
@@ -153,7 +157,7 @@ class RankTab(Tab):
                     ("xmp", "xmp"),
                 )
             ]
-        self.lines = [self.laid, self.status, self.problem]
+        self.lines = [self.laid, self.status, self.left_out, self.problem]
         self.outputs = [*self.lines, self.table, *self.downloads]
 
     def _wire(self) -> None:
@@ -237,7 +241,13 @@ class RankTab(Tab):
 
     def _lines(self, state: _State, seen: Seen) -> list[Any]:
         """Values of `lines`."""
-        return [on_the_table(seen), seen.part(state.status(seen.words)), seen.part(seen.problem)]
+        left_out = _left_out(state.left_out, seen.words)
+        return [
+            on_the_table(seen),
+            seen.part(state.status(seen.words)),
+            seen.part(left_out),
+            seen.part(seen.problem),
+        ]
 
     def run(self, request: gr.Request) -> Iterator[Any]:
         """Rank what was chosen; yields the values of `outputs`."""
@@ -276,15 +286,13 @@ class RankTab(Tab):
         folder = desk.root / "photos"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        for number, upload in enumerate(uploads):
-            name = Path(upload).name
-            target = folder / name if not (folder / name).exists() else folder / f"{number} {name}"
-            os.symlink(upload, target)
+        gathered(folder, ((Path(upload).name, upload) for upload in uploads))
         return _Shoot(folder, desk.root / "results", uploaded=True)
 
     def _work(self, shoot: _Shoot, stop: Job) -> Iterator[_State]:
-        names = photos_in(shoot.folder, shoot.out)
-        begun = _State(phrase("pace_begun", total=len(names)), total=len(names))
+        found = look(shoot.folder, shoot.out)
+        total = len(found.frames)
+        begun = _State(phrase("pace_begun", total=total), total=total, left_out=found.left_out)
         yield begun
         for status in self.host.wait(stop):
             yield replace(begun, status=remark(status)) if status else begun
@@ -301,26 +309,34 @@ class RankTab(Tab):
                 max_pixels=limit,
                 decode=_decoder(shoot, limit, stop),
                 stop=stop,
+                found=found,
             ):
                 if (row := progress.row or progress.kept) is not None:
                     rows.append(row)
-                yield _State(partial(_pace, progress), tuple(rows), len(names))
+                yield replace(begun, status=partial(_pace, progress), rows=tuple(rows))
         except QInsightError:  # stopped, or no model to ask any more: what is done is kept
             if rows:
-                yield self._ended(shoot, names, [row.photo for row in rows])
+                yield self._ended(shoot, found, {row.photo for row in rows})
             raise
         yield replace(begun, status=phrase("exporting"), rows=tuple(rows))
-        yield self._ended(shoot, names, names)
+        yield self._ended(shoot, found)
 
-    def _ended(self, shoot: _Shoot, names: Sequence[str], done: Sequence[str]) -> _State:
-        """The ranking of the photos that are `done`, with its exports."""
-        found = ranking(shoot.out, done)
-        for row in found:
+    def _ended(self, shoot: _Shoot, found: Found, done: Set[str] | None = None) -> _State:
+        """The ranking of the photos that are `done`, or of all, with its exports."""
+        frames = [frame for frame in found.frames if done is None or done & {*frame}]
+        rows = ranking(shoot.out, frames)
+        for row in rows:
             if row.phash and row.photo not in shoot.thumbnails:  # kept from an earlier run
                 _thumbnail(shoot, row.photo, None)
-        unread = sum(row.error is not None for row in found)
-        status = phrase("ranked_but" if unread else "ranked", count=len(found) - unread, unread=unread)
-        return _State(status, tuple(found), len(names), _exports(found, shoot))
+        unread = sum(row.error is not None for row in rows)
+        status = phrase("ranked_but" if unread else "ranked", count=len(rows) - unread, unread=unread)
+        exports = _exports(rows, shoot, found)
+        return _State(status, tuple(rows), len(found.frames), exports, found.left_out)
+
+    def told(self, words: Words, error: QInsightError) -> str:
+        if isinstance(error, NoPhotos):
+            return f"{words('no_photos', kinds=READ)} {_left_out(error.left_out, words)}".strip()
+        return super().told(words, error)
 
     def _values(self, desk: _Desk, state: _State, seen: Seen) -> list[Any]:
         """Values of `outputs`."""
@@ -381,14 +397,24 @@ def _cells(row: Row, thumbnails: dict[str, str], words: Words) -> list[Any]:
     source = html.escape(f"gradio_api/file={picture}", quote=True)
     return [
         f'<img src="{source}" alt="" loading="lazy" height="48">' if picture else "",
-        row.photo,
+        f"{row.photo} + {PurePath(row.also).name}" if row.also else row.photo,
         None if row.expected_rating is None else round(row.expected_rating, 3),
         row.rating,
         "" if row.distortion_class is None else words(_KEYS.get(row.distortion_class, row.distortion_class)),
         "" if row.severity in (None, "null") else words(str(row.severity)),
         "" if row.group is None else words("best", group=row.group) if row.best else str(row.group),
-        words.remark(row.error) if row.error else "",
+        words.remark(row.error) if row.error else _remarks(row, words),
     ]
+
+
+def _remarks(row: Row, words: Words) -> str:
+    """What was done to read the photo."""
+    return words("comma").join(words.remark(said) for said in (row.remarks or "").split(REMARKS))
+
+
+def _left_out(parts: Sequence[str], words: Words) -> str:
+    """What was chosen and is not ranked, in a line."""
+    return words("left_out", parts=words("comma").join(map(words.remark, parts))) if parts else ""
 
 
 def _chosen(lines: Sequence[Line], kind: str, least: float) -> list[list[Any]]:
@@ -402,13 +428,13 @@ def _chosen(lines: Sequence[Line], kind: str, least: float) -> list[list[Any]]:
     ]
 
 
-def _exports(rows: Sequence[Row], shoot: _Shoot) -> tuple[str, ...]:
+def _exports(rows: Sequence[Row], shoot: _Shoot, found: Found) -> tuple[str, ...]:
     """Every export of a finished run, in a folder the page may hand out from."""
     place = scratch_folder()
     write_csv(rows, place / "ranking.csv")
     write_jsonl(rows, place / "ranking.jsonl")
-    write_html(rows, place / "contact-sheet.html", shoot.folder)
-    sidecars, _ = write_sidecars(rows, shoot.folder, out=place / "xmp")
+    write_html(rows, place / "contact-sheet.html", shoot.folder, note=found.sentence())
+    sidecars, _ = write_sidecars(of_each_file(rows), shoot.folder, out=place / "xmp")
     with zipfile.ZipFile(place / "xmp-sidecars.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sidecars:
             archive.write(path, path.relative_to(place / "xmp"))

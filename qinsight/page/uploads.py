@@ -9,8 +9,9 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from itertools import chain, count
+from pathlib import Path, PurePath
 from typing import Any
 
 import gradio as gr
@@ -73,6 +74,43 @@ def inside_uploads(path: str) -> bool:
     if "\0" in path or len(path) > 4096 or not os.path.isabs(path) or os.path.islink(path):
         return False
     return Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())
+
+
+PLACE = "\u2215"  # a slash that may stand in a name: desk.js puts it between the folders a file came from
+
+
+def gathered(folder: Path, uploads: Iterable[tuple[str, str]]) -> None:
+    """Put uploads, each a name and a path, into a new folder: under their own names, but no two alike."""
+    names, paths = zip(*uploads, strict=True)
+    for name, path in zip(apart(map(_placed, names)), paths, strict=True):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(path, target)  # a symbolic link would be left out of a ranking, as any other
+        except OSError:  # on another disk
+            shutil.copyfile(path, target)
+
+
+def _placed(name: str) -> str:
+    return "/".join(part for part in name.split(PLACE) if part.strip(".")) or "photo"
+
+
+def apart(names: Iterable[str]) -> Iterator[str]:
+    """The names, numbered where one came before, also in capitals: a.jpg, a (2).jpg."""
+    taken: set[str] = set()
+    for name in names:
+        path = PurePath(name)
+        numbered = (str(path.with_stem(f"{path.stem} ({number})")) for number in count(2))
+        free = next(one for one in chain([name], numbered) if one.casefold() not in taken)
+        taken.add(free.casefold())
+        yield free
+
+
+def names_of(files: Iterable[tuple[str, str]]) -> list[str]:
+    """A name for each file, given its own and its path: numbered where another file has the same."""
+    files = [*files]
+    told = dict.fromkeys(files)
+    return [dict(zip(told, apart(name for name, _ in told), strict=True))[file] for file in files]
 
 
 class Darkroom:

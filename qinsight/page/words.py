@@ -228,6 +228,12 @@ PHRASES = {
     "head_remark": ("remark", "备注", "備考"),
     "best": ("{group} best", "{group} 最佳", "{group} ベスト"),
     "gathering": ("Looking through the photos …", "正在浏览照片……", "写真を調べています…"),
+    "left_out": ("Left out: {parts}.", "未包含：{parts}。", "対象外：{parts}。"),
+    "no_photos": (
+        "Expected photos ({kinds}); there are none.",
+        "没有照片（{kinds}）。",
+        "写真（{kinds}）がありません。",
+    ),
     "exporting": ("Writing the exports …", "正在写出结果文件……", "書き出しています…"),
     "ranked": ("{count} photos ranked.", "已排序 {count} 张照片。", "{count} 枚の写真をランク付けしました。"),
     "ranked_but": (
