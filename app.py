@@ -65,7 +65,8 @@ def _serve(options: argparse.Namespace) -> int:
     alone = options.local_folders and not (options.share or options.root_path or ON_SPACES)
     token = secrets.token_urlsafe(24) if alone else None
     visitors = Visitors(tuple(options.trust_proxy), ON_SPACES, token, lent=borrowed)
-    page = build_page(host, Sampling(options.max_new_tokens), options.max_pixels, local=alone)
+    sampling = Sampling(options.max_new_tokens, repetition_penalty=options.repetition_penalty)
+    page = build_page(host, sampling, options.max_pixels, local=alone)
     if borrowed:
         host.load()  # workers are forked with the weights in place
     else:

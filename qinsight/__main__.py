@@ -182,7 +182,7 @@ def _rank(options: argparse.Namespace) -> int:
         engine,
         options.folder,
         options.out,
-        sampling=Sampling(options.max_new_tokens),
+        sampling=Sampling(options.max_new_tokens, repetition_penalty=options.repetition_penalty),
         max_pixels=options.max_pixels,
         batch=options.batch,
     )
@@ -257,7 +257,8 @@ def _sampling(options: argparse.Namespace) -> Sampling:
     if options.samples > 1 and temperature == 0:
         _say("qinsight: expected a --temperature above 0 with --samples; greedy samples are all the same.")
         raise SystemExit(MISUSED)
-    return Sampling(options.max_new_tokens, temperature, seed=options.seed)
+    penalty = options.repetition_penalty
+    return Sampling(options.max_new_tokens, temperature, seed=options.seed, repetition_penalty=penalty)
 
 
 def _watch(states: Iterator[tuple[Asked, ...]], name: str) -> tuple[Asked, ...]:

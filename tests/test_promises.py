@@ -17,8 +17,8 @@ MAY_BE_HEAVY = {"engine", "weights"}
 ORDER = [
     ["__init__", "errors", "keeping", "prompts", "photo_child", "photo_files", "photo_raw", "photos"],
     ["requests", "views", "answers", "rows"],
-    ["odds", "checkpoint", "png", "endpoint_dialect", "endpoint_reply"],
-    ["weights"],
+    ["odds", "checkpoint", "png", "endpoint_dialect", "endpoint_events", "endpoint_turns"],
+    ["endpoint_reply", "endpoint_server", "weights"],
     ["engine", "endpoint"],
     ["assess"],
     ["folder", "report"],
