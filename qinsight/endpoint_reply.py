@@ -184,8 +184,8 @@ def _parts(content: Any) -> list[tuple[bool, str]]:
     """The pieces of a content, and whether each is thinking: a string, or parts of which some are texts."""
     if isinstance(content, str):
         return [(False, content)]
-    parts = content if isinstance(content, list) else [content] if content else []
-    return [(_is_thinking(part), _plain(part)) for part in parts if isinstance(part, str) or _is_words(part)]
+    parts = content if isinstance(content, list) else [content]
+    return [(_is_thinking(part), _plain(part)) for part in parts if _is_words(part)]
 
 
 def _is_thinking(part: Any) -> bool:
@@ -195,6 +195,8 @@ def _is_thinking(part: Any) -> bool:
 
 
 def _is_words(part: Any) -> bool:
+    if not isinstance(part, dict):
+        return isinstance(part, str)
     kind = str(part.get("type") or "text")
     return _is_thinking(part) or "text" in kind or kind == "refusal"
 
