@@ -339,7 +339,7 @@ class _Conversation:
     async def _answer(self, client: httpx2.AsyncClient, reply: Incoming) -> None:
         """One request, asked until it is answered or out of tries."""
         patience = self.engine.server.patience
-        failed = moves = 0
+        failed = 0
         while True:
             reply.begin()
             try:
@@ -348,8 +348,8 @@ class _Conversation:
             except _Learnt:
                 continue
             except _Moved:
-                moves += 1
-                if moves > MOST_MOVES:
+                reply.moves += 1
+                if reply.moves > MOST_MOVES:
                     raise self.engine.server.circle() from None
             except _Again as trouble:
                 failed += 1
@@ -377,7 +377,7 @@ class _Conversation:
                 async with turn.limit, self._post(client, body) as answer:
                     del body
                     if answer.status_code != 200:
-                        await self._refused(answer, fields)
+                        await self._refused(answer, fields, reply.moves)
                     await self._read(answer, reply, turn)
             except TimeoutError as error:
                 if not reply.finished:
@@ -432,8 +432,8 @@ class _Conversation:
             f"The server at {self.engine.server.host} broke off in the middle of a reply ({cause})."
         )
 
-    async def _refused(self, answer: httpx2.Response, fields: Mapping[str, Any]) -> NoReturn:
-        if self.engine.server.moved(CHAT, answer):
+    async def _refused(self, answer: httpx2.Response, fields: Mapping[str, Any], moves: int) -> NoReturn:
+        if self.engine.server.moved(CHAT, answer, moves):
             raise _Moved
         words = await Body(answer.aiter_bytes()).read(LONGEST_EVENT)
         self._refuse(answer.status_code, words, fields, _retry_after(answer))

@@ -28,6 +28,7 @@ class Incoming:
         self.number = number
         self.max_new_tokens = max_new_tokens
         self.given = ""  # the words handed out, in this try or those before
+        self.moves = 0  # how often the server sent the question on
         self.begin()
 
     def begin(self) -> None:

@@ -117,6 +117,10 @@ class Server:
             status, found = self._get(client, "/models", self.patience.between_tokens)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise self.nobody_there() from error
+        except Hopeless:  # a log-in page elsewhere
+            if named:
+                return []
+            raise
         except httpx2.RequestError as error:
             if named:
                 return []
@@ -147,18 +151,21 @@ class Server:
     ) -> tuple[int, bytes]:
         deadline = time.monotonic() + seconds
         timeout = httpx2.Timeout(seconds, connect=self.patience.connect)
-        for _ in range(moves + 1):
+        for move in range(moves + 1):
             with client.stream("GET", self.url(path), timeout=timeout) as answer:
-                if not (moves and self.moved(path, answer)):
+                if not (moves and self.moved(path, answer, move)):
                     return answer.status_code, _read(answer, deadline)
         raise self.circle()
 
     # --- where it sends us
 
-    def moved(self, path: str, answer: httpx2.Response) -> bool:
-        """Whether the same question is to be asked elsewhere on this host; `EngineError` if on another."""
+    def moved(self, path: str, answer: httpx2.Response, moves: int) -> bool:
+        """Whether the same question, moved so often already, is to be asked elsewhere on this host.
+
+        `EngineError` if on another host.
+        """
         where = answer.headers.get("location", "")
-        if answer.status_code in (404, 405, 410) and path in self._moved:
+        if answer.status_code in (404, 405, 410) and path in self._moved and not moves:
             del self._moved[path]  # it no longer is where we were sent
             return True
         if answer.status_code not in MOVED or not where:
