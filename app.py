@@ -21,6 +21,7 @@ from qinsight.errors import QInsightError
 from qinsight.flags import add_model_flags, open_engine
 from qinsight.keeping import Keep
 from qinsight.requests import Engine, Sampling
+from qinsight.terminal import at_a_terminal
 
 ON_SPACES = "SPACE_ID" in os.environ
 
@@ -177,7 +178,5 @@ def _say(words: str) -> None:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    code = at_a_terminal(main)
     os._exit(code)  # whatever threads are still at work

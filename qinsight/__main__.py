@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from qinsight.photos import load_photo
 from qinsight.prompts import Task
 from qinsight.report import report
 from qinsight.requests import Engine, Sampling
+from qinsight.terminal import at_a_terminal
 
 ANSWERED, FAILED, MISUSED, UNREADABLE_ANSWER, UNREADABLE_PHOTO = 0, 1, 2, 3, 4
 STARS = (1.8, 2.6, 3.4, 4.2)
@@ -35,9 +35,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("qinsight: stopped.")
         return 130
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ANSWERED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -331,4 +328,4 @@ def _say(words: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(at_a_terminal(main))

@@ -101,8 +101,9 @@ def rank_folder(
     names = photos_in(folder, out)
     stop = stop or threading.Event()
     limit = max_pixels or engine.about.max_pixels
-    model = model_signature(engine.about, limit)
-    rated = partial(_rated, engine, model, sampling or Sampling(), limit)
+    sampling = sampling or Sampling()
+    model = model_signature(engine.about, limit, sampling.repetition_penalty)
+    rated = partial(_rated, engine, model, sampling, limit)
     at_once = math.ceil(engine.about.in_flight / len(QUESTIONS))
     ahead = _Prefetch(folder, names, limit, 1 if at_once else batch or BATCH, decode, stop)
     with Ledger(out, model) as ledger, ahead.of(ledger) as coming:
@@ -152,10 +153,11 @@ def photos_in(folder: Path, out: Path | None = None) -> list[str]:
     return sorted(names)
 
 
-def model_signature(about: About, max_pixels: int) -> str:
+def model_signature(about: About, max_pixels: int, penalty: float | None) -> str:
     """What a result depends on beside the photo; a change of it means asking again."""
     weights = f", weights {about.weights}" if about.weights else ""
-    return f"{about.name} ({about.precision}, {max_pixels} px{weights})"
+    asked = f", penalty {penalty:g}" if penalty else ""
+    return f"{about.name} ({about.precision}, {max_pixels} px{weights}{asked})"
 
 
 def ranking(out: Path, names: Sequence[str] | None = None) -> list[Row]:

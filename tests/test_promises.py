@@ -15,7 +15,17 @@ MAY_BE_HEAVY = {"engine", "weights"}
 
 # The layers of the package, lowest first: a module imports only what stands before it.
 ORDER = [
-    ["__init__", "errors", "keeping", "prompts", "photo_child", "photo_files", "photo_raw", "photos"],
+    [
+        "__init__",
+        "errors",
+        "terminal",
+        "keeping",
+        "prompts",
+        "photo_child",
+        "photo_files",
+        "photo_raw",
+        "photos",
+    ],
     ["requests", "views", "answers", "rows"],
     ["odds", "checkpoint", "png", "endpoint_dialect", "endpoint_events", "endpoint_turns"],
     ["endpoint_reply", "endpoint_server", "weights"],
