@@ -34,7 +34,12 @@ class Dialect:
         r"|(not|n't) (be )?(support|permit|allow|accept|available|implement|enabled|recogni[sz]ed|a valid|known|used)",
         re.IGNORECASE,
     )
-    FIELD = re.compile(r"field|input|parameter|argument|propert|key|option", re.IGNORECASE)
+    FIELD = re.compile(
+        r"\b(fields?|inputs|param(eter)?s?|arguments?|propert(y|ies)|keys?|options?)\b", re.IGNORECASE
+    )
+    PICTURES = re.compile(
+        "image|picture|photo|vision|media|modal", re.IGNORECASE
+    )  # it takes none, whatever else
 
     def __init__(self, whole_text: bool = False) -> None:
         self.whole_text = whole_text  # a server that is known to apply a penalty to everything
@@ -68,7 +73,8 @@ class Dialect:
             named |= {"logprobs", "top_logprobs"}  # neither means anything alone
         if (about_chances or not unknown) and self._bound(named, sent, words):
             return True
-        if not named and unknown and self.FIELD.search(words):  # it does not say which
+        unnamed = self.FIELD.search(words) and not self.PICTURES.search(words)
+        if not named and unknown and unnamed:  # it does not say which
             named = set(self.EXTRA) & set(sent)
         if not about_chances and not unknown:
             named &= set(self.OURS)  # a value that is not liked is for the person to hear
