@@ -85,6 +85,8 @@ def _serve(options: argparse.Namespace) -> int:
                 mcp_server=options.mcp,
                 prevent_thread_lock=True,
             )
+        except BrokenPipeError:
+            raise
         except OSError as error:
             taken = options.port and "empty port" in str(error)
             words = f"port {options.port} is taken; choose another with --port." if taken else str(error)

@@ -364,10 +364,9 @@ class _Conversation:
         engine, request = self.engine, self.requests[reply.number]
         server, patience = engine.server, engine.server.patience
         penalty = self.sampling.repetition_penalty or engine.repetition_penalty
-        fields = engine.dialect.fields(
-            self.sampling, self.sampling.seed + reply.number, penalty, request.odds
-        )
+        seed = self.sampling.seed + reply.number
         async with self.line.turns.take() as turn:
+            fields = engine.dialect.fields(self.sampling, seed, penalty, request.odds)
             body = await self._body(request, {"stream": streamed, **fields})
             if streamed:
                 turn.owes(patience.first_token, "begin its reply")
@@ -419,8 +418,10 @@ class _Conversation:
         async for event in events(body.pieces()):
             if reply.finished:
                 continue  # read to the end, so that the connection can be used again
+            before = reply.tokens
             if deltas := reply.take(event):
                 self.deltas.put(deltas)
+            if deltas or reply.tokens > before:  # or words that were given out in a try before
                 turn.heard()
             if reply.tokens > self.sampling.max_new_tokens:
                 break  # hang up on a server that does not stop

@@ -1,25 +1,28 @@
 """Whose turn it is at a server, and how long it may leave a question unanswered.
 
 A server with few slots answers one question after the other, and each may take minutes: as many are sent as it has
-slots. Where it does not tell how many it has, a question waits behind ours that were sent before it, and its time
-begins anew whenever the server is heard on one of those. A server that is not heard at all keeps nobody waiting.
+slots. Where it does not tell how many it has, a question waits behind ours that were sent before it or about when
+it was, and its time begins anew whenever the server is heard on one of those. Of what was sent long after it, none
+is to come first; a server that is not heard at all keeps nobody waiting.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+ABOUT = 0.25  # the share of its time within which questions are sent at about the same moment
+
 
 class Turn:
     """One question on its way: what the server owes it, and since when."""
 
-    def __init__(self, before: "list[Turn]") -> None:
+    def __init__(self, others: "list[Turn]") -> None:
         self.limit = asyncio.timeout(None)
         self.wait = 0.0
         self.what = ""
-        self._before = before
+        self._others = others  # that the server may answer first
         self._loop = asyncio.get_running_loop()
-        self.last = self._loop.time()  # when the server was heard, or asked
+        self.asked = self.last = self._loop.time()  # last: when the server was heard, or asked
         self.begun = False
         self._look: asyncio.TimerHandle | None = None
 
@@ -34,8 +37,13 @@ class Turn:
         self.last = self._loop.time()
         self.begun = True
 
+    def may_come_after(self, other: "Turn") -> None:
+        """Packets pass one another: what is sent soon after this may be answered before it."""
+        if not self.begun and (not self.wait or other.asked - self.asked <= self.wait * ABOUT):
+            self._others.append(other)
+
     def end(self) -> None:
-        self._before = []
+        self._others = []
         self._forget()
 
     def _forget(self) -> None:
@@ -49,7 +57,7 @@ class Turn:
     def _is_late(self) -> None:
         last = self.last
         if not self.begun:
-            last = max([last, *(turn.last for turn in self._before)])
+            last = max([last, *(turn.last for turn in self._others)])
         if last + self.wait > self._loop.time():
             self._look_at(last + self.wait)
         else:
@@ -70,6 +78,8 @@ class Turns:
         """A turn, as soon as there is a slot for it."""
         async with self._slots:
             turn = Turn(list(self._sent))
+            for sent in self._sent:
+                sent.may_come_after(turn)
             self._sent.append(turn)
             try:
                 yield turn

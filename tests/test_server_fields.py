@@ -14,6 +14,7 @@ from chat_server import (
     Answering,
     Server,
     connect,
+    cut_after,
     hangs_after,
     refuses,
     running,
@@ -227,6 +228,27 @@ def test_a_server_that_refuses_one_field_after_the_other_is_asked_without_them_a
         assert texts(connect(server).stream(score(6), SAMPLED)) == dict.fromkeys(range(6), WORDS)
 
 
+def test_what_one_question_learnt_those_waiting_for_a_slot_know() -> None:
+    choose = refusing("repeat_last_n", "unknown field repeat_last_n")
+    with running(choose=choose) as server:
+        server.props = props(1)
+        texts(connect(server).stream(score(5)))
+    assert len(server.bodies) == 6
+
+
+def test_words_that_are_said_again_after_a_cut_are_a_sign_of_life() -> None:
+    async def act(answering: Answering) -> None:
+        await answering.begin()
+        for word in SCORED:
+            await asyncio.sleep(0.15)
+            await answering.word(word, finish="stop" if word == SCORED[-1] else None)
+        await answering.end()
+
+    patience = Patience(first_token=5, between_tokens=0.6, tries=2, pause=0.01)
+    with running(cut_after(*SCORED[:-1]), act) as server:
+        assert texts(connect(server, patience=patience).stream(score())) == {0: WORDS}
+
+
 # --- slots and time -----------------------------------------------------------------------------------------------
 
 
@@ -272,21 +294,42 @@ def test_a_server_without_slots_is_asked_as_before(found: Act) -> None:
 @pytest.mark.parametrize("watched", [True, False])
 @pytest.mark.parametrize("tells", [True, False])
 def test_the_time_of_a_question_begins_when_the_server_can_begin_with_it(watched: bool, tells: bool) -> None:
-    """One after the other takes six times 0.3 seconds; each may take one."""
+    """One after the other takes six times 0.5 seconds; each may take two."""
     busy = asyncio.Lock()
 
     async def act(answering: Answering) -> None:
         async with busy:
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.5)
             await says(*SCORED)(answering)
 
-    patience = Patience(first_token=1.0, whole_reply=1.0, tries=1)
+    patience = Patience(first_token=2.0, whole_reply=2.0, tries=1)
     with running(act) as server:
         if tells:
             server.props = props(1)
         engine = connect(server, patience=patience)
         assert texts(engine.stream(score(6), watched=watched)) == dict.fromkeys(range(6), WORDS)
     assert server.most_open == (1 if tells else 6)
+
+
+def test_it_is_of_no_account_which_of_several_a_server_takes_first() -> None:
+    """The one that was sent first is answered last."""
+    waiting: list[asyncio.Event] = []
+
+    async def act(answering: Answering) -> None:
+        mine = asyncio.Event()
+        waiting.append(mine)
+        if len(waiting) == 5:
+            waiting[-1].set()
+        await mine.wait()
+        await asyncio.sleep(0.5)
+        await says(*SCORED)(answering)
+        waiting.remove(mine)
+        if waiting:
+            waiting[-1].set()
+
+    with running(act) as server:
+        engine = connect(server, patience=Patience(first_token=2.0, tries=1))
+        assert texts(engine.stream(score(5))) == dict.fromkeys(range(5), WORDS)
 
 
 def test_words_for_an_earlier_question_are_a_sign_of_life_for_those_behind_it() -> None:
