@@ -21,6 +21,7 @@ from qinsight.errors import QInsightError
 from qinsight.flags import add_model_flags, open_engine
 from qinsight.keeping import Keep
 from qinsight.requests import Engine, Sampling
+from qinsight.terminal import at_a_terminal
 
 ON_SPACES = "SPACE_ID" in os.environ
 
@@ -65,7 +66,8 @@ def _serve(options: argparse.Namespace) -> int:
     alone = options.local_folders and not (options.share or options.root_path or ON_SPACES)
     token = secrets.token_urlsafe(24) if alone else None
     visitors = Visitors(tuple(options.trust_proxy), ON_SPACES, token, lent=borrowed)
-    page = build_page(host, Sampling(options.max_new_tokens), options.max_pixels, local=alone)
+    sampling = Sampling(options.max_new_tokens, repetition_penalty=options.repetition_penalty)
+    page = build_page(host, sampling, options.max_pixels, local=alone)
     if borrowed:
         host.load()  # workers are forked with the weights in place
     else:
@@ -83,6 +85,8 @@ def _serve(options: argparse.Namespace) -> int:
                 mcp_server=options.mcp,
                 prevent_thread_lock=True,
             )
+        except BrokenPipeError:
+            raise
         except OSError as error:
             taken = options.port and "empty port" in str(error)
             words = f"port {options.port} is taken; choose another with --port." if taken else str(error)
@@ -176,7 +180,5 @@ def _say(words: str) -> None:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    code = at_a_terminal(main)
     os._exit(code)  # whatever threads are still at work

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from qinsight.prompts import Task
 from qinsight.report import report
 from qinsight.requests import Engine, Sampling
 from qinsight.rows import of_each_file
+from qinsight.terminal import at_a_terminal
 
 ANSWERED, FAILED, MISUSED, UNREADABLE_ANSWER, UNREADABLE_PHOTO = 0, 1, 2, 3, 4
 STARS = (1.8, 2.6, 3.4, 4.2)
@@ -39,9 +39,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("qinsight: stopped.")
         return 130
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ANSWERED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -195,7 +192,7 @@ def _rank(options: argparse.Namespace) -> int:
         engine,
         options.folder,
         options.out,
-        sampling=Sampling(options.max_new_tokens),
+        sampling=Sampling(options.max_new_tokens, repetition_penalty=options.repetition_penalty),
         max_pixels=options.max_pixels,
         batch=options.batch,
         found=found,
@@ -271,7 +268,8 @@ def _sampling(options: argparse.Namespace) -> Sampling:
     if options.samples > 1 and temperature == 0:
         _say("qinsight: expected a --temperature above 0 with --samples; greedy samples are all the same.")
         raise SystemExit(MISUSED)
-    return Sampling(options.max_new_tokens, temperature, seed=options.seed)
+    penalty = options.repetition_penalty
+    return Sampling(options.max_new_tokens, temperature, seed=options.seed, repetition_penalty=penalty)
 
 
 def _watch(states: Iterator[tuple[Asked, ...]], name: str) -> tuple[Asked, ...]:
@@ -344,4 +342,4 @@ def _say(words: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(at_a_terminal(main))

@@ -9,29 +9,39 @@ there, a wrong key, no such model) ends the stream at once.
 
 import asyncio
 import contextlib
-import ipaddress
 import json
-import math
 import os
 import queue
 import random
 import re
-import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from functools import cache
+from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import httpx2
 from PIL import Image
 
+from qinsight.checkpoint import read_json
 from qinsight.endpoint_dialect import Dialect
-from qinsight.endpoint_reply import LONGEST_EVENT, LONGEST_REPLY, Garbage, Incoming, Told, events
+from qinsight.endpoint_events import LONGEST_EVENT, Body, Garbage, GaveUp, Kind, Told, events
+from qinsight.endpoint_reply import LONGEST_REPLY, Incoming
+from qinsight.endpoint_server import (
+    BUSY,
+    MOST_MOVES,
+    WHOLE_TEXT,
+    Hopeless,
+    Patience,
+    Served,
+    Server,
+    choose,
+    said_in,
+)
+from qinsight.endpoint_turns import Turn, Turns
 from qinsight.errors import EngineError, RequestFailed, Stopped
 from qinsight.png import encode
 from qinsight.prompts import Order, Task, build_messages
@@ -39,27 +49,12 @@ from qinsight.requests import MAX_PIXELS, About, Delta, Request, Sampling
 from qinsight.views import view_size
 
 GREEDY = Sampling()
-KEY_VARIABLES = ("QINSIGHT_API_KEY", "OPENAI_API_KEY")
-BUSY = {408, 409, 425, 429, 500, 502, 503, 504, 529}  # worth another try
+PATIENCE = Patience()
+CHAT = "/chat/completions"
 LONGEST_WAIT = 60.0  # seconds; more than that is a refusal
 AFTER_THE_END = 1.0  # seconds a server may take to close a finished reply
 PIECE = 2**20  # bytes handed to a connection at a time; what it cannot send at once it copies
 PHOTO = "@@photo@@"  # where the bytes of a photo go in a request already written as JSON
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait for a server, in seconds, and how often to ask it.
-
-    `pause` is the wait before the second try; it doubles with each, and a server's own Retry-After goes first.
-    """
-
-    connect: float = 10.0
-    first_token: float = 300.0  # a busy server reads other people's photos first
-    between_tokens: float = 60.0
-    whole_reply: float = 900.0  # where it comes in one piece
-    tries: int = 5
-    pause: float = 0.5
 
 
 class RequestsFailed(RequestFailed):
@@ -76,22 +71,17 @@ class EndpointEngine:
 
     def __init__(
         self,
-        address: httpx2.URL,
-        model: str,
-        api_key: str | None,
+        server: Server,
         concurrency: int,
-        patience: Patience,
         order: Order,
         max_pixels: int,
         repetition_penalty: float | None,
     ) -> None:
-        self.address = address
-        self.model = model
-        self.headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self.server = server
         self.concurrency = concurrency
-        self.patience = patience
         self.order = order
         self.repetition_penalty = repetition_penalty
+        self.slots = 0  # questions the server answers at a time, 0 where it does not say
         self.dialect = Dialect()
         self._max_pixels = max_pixels
         self._line: _Line | None = None
@@ -106,39 +96,46 @@ class EndpointEngine:
         *,
         api_key: str | None = None,
         concurrency: int = 64,
-        patience: Patience = Patience(),
+        patience: Patience = PATIENCE,
         order: Order = Order.QUESTION_FIRST,
         max_pixels: int = MAX_PIXELS,
         repetition_penalty: float | None = None,
     ) -> "EndpointEngine":
-        """Ask the server what it serves; `EngineError` if it is not there, wants another key or has no such model.
+        """Ask the server what it serves; `EngineError` if it is not there or wants another key.
 
         `model` may be left out where there is only one. `api_key` comes from QINSIGHT_API_KEY, else
         OPENAI_API_KEY. `order` cannot be read from a server: checkpoints trained here want PHOTO_FIRST.
-        `repetition_penalty` None leaves it to the server: vLLM and SGLang take the checkpoint's own.
+        `repetition_penalty` None is the checkpoint's own where we see its folder, and else left to the server.
         """
         if concurrency < 1:
             raise ValueError(f"expected at least 1 request at a time, got {concurrency}")
-        engine = cls(
-            _address(url), "", _key(api_key), concurrency, patience, order, max_pixels, repetition_penalty
-        )
-        engine.model = _choose(engine._served(model is not None), model, engine.host)
+        server = Server(url, api_key, patience)
+        with server.client() as client:
+            models = server.served(client, model is not None)
+            server.model = choose(models, model, server.host)
+            chosen = next((served for served in models if server.model in served.names), Served(("",)))
+            slots = 0 if chosen.owner in WHOLE_TEXT else server.slots(client)
+        if repetition_penalty is None:
+            repetition_penalty = _penalty_of(model, chosen.root if server.is_here else None)
+        engine = cls(server, concurrency, order, max_pixels, repetition_penalty)
+        engine.dialect = Dialect(whole_text=chosen.owner in WHOLE_TEXT)
+        engine.slots = slots
         return engine
 
     @property
-    def host(self) -> str:
-        return self.address.netloc.decode("ascii")  # without a name or password in the address
+    def address(self) -> httpx2.URL:
+        return self.server.address
 
     @property
     def about(self) -> About:
         refused = ", ".join(sorted(self.dialect.refused))
         return About(
-            name=self.model,
+            name=self.server.model,
             tasks=frozenset(Task),
             precision="server",
-            device=self.host,
+            device=self.server.host,
             max_pixels=self._max_pixels,
-            in_flight=self.concurrency,
+            in_flight=min(self.concurrency, self.slots or self.concurrency),
             details={"refused by the server": refused} if refused else {},
         )
 
@@ -180,7 +177,7 @@ class EndpointEngine:
     def _open_line(self) -> Iterator["_Line"]:
         """The line that all streams of this moment share."""
         with self._lock:
-            line = self._line = self._line or _Line(self.connection())
+            line = self._line = self._line or _Line(self.server.connection(), self.slots)
             self._streams += 1
         try:
             yield line
@@ -192,81 +189,6 @@ class EndpointEngine:
                     self._line = None
             if last:
                 line.close()
-
-    def connection(self) -> dict[str, Any]:
-        """What every HTTP client of this engine is made with. A proxy is not asked for this very machine."""
-        return {
-            "headers": self.headers,
-            "verify": _certificates(),
-            "timeout": httpx2.Timeout(None, connect=self.patience.connect),
-            "trust_env": not _is_here(self.address.host),
-        }
-
-    def _served(self, named: bool) -> list[str]:
-        """The names of the models the server tells of, which may be none where we have a name already."""
-        patience = self.patience
-        deadline = time.monotonic() + patience.between_tokens
-        connection = self.connection() | {
-            "timeout": httpx2.Timeout(patience.between_tokens, connect=patience.connect)
-        }
-        found = b""
-        try:
-            with (
-                httpx2.Client(**connection) as client,
-                client.stream("GET", f"{self.address}/models") as answer,
-            ):
-                for piece in answer.iter_bytes():
-                    found += piece
-                    if len(found) > LONGEST_EVENT or time.monotonic() > deadline:
-                        break
-        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-            raise self.nobody_there() from error
-        except httpx2.RequestError as error:
-            raise EngineError(
-                f"The server at {self.host} did not say which models it has ({_cause(error)})."
-            ) from error
-        if named and answer.status_code >= 500:
-            return []  # `transformers serve` lists what was ever downloaded, and breaks where nothing was
-        if answer.status_code != 200:
-            raise self.refusal(answer.status_code, found)
-        try:
-            return [str(entry["id"]) for entry in json.loads(found)["data"]]
-        except (ValueError, KeyError, TypeError) as error:
-            raise self.not_a_server() from error
-
-    def nobody_there(self) -> EngineError:
-        return _Hopeless(f"Nobody answers at {self.host}; is the server running, and is the address right?")
-
-    def not_a_server(self) -> EngineError:
-        return _Hopeless(
-            f"What answers at {self.address} is no OpenAI-compatible server; "
-            "expected an address like http://host:8000/v1."
-        )
-
-    def refusal(self, status: int, body: bytes) -> EngineError:
-        """The sentence for a status that is no success."""
-        words = _words(body)
-        said = f": {words}" if words else "."
-        if status in (401, 403):
-            return _Hopeless(
-                f"The server at {self.host} wants another API key (status {status}); "
-                f"set {KEY_VARIABLES[0]} to one it knows."
-            )
-        if status == 404 and words and self.model and self.model in words:
-            return _Hopeless(f"The server at {self.host} has no model {self.model}: {words}")
-        if status in (404, 405):
-            return self.not_a_server()
-        if status == 413:
-            return EngineError(
-                f"The photo is too large for the server at {self.host}; try a smaller --max-pixels."
-            )
-        if status in BUSY:
-            return EngineError(f"The server at {self.host} is busy or broken (status {status}){said}")
-        return EngineError(f"The server at {self.host} refused the request (status {status}){said}")
-
-
-class _Hopeless(EngineError):
-    """A failure that would meet every other request too."""
 
 
 class _Again(Exception):
@@ -282,10 +204,15 @@ class _Learnt(Exception):
     """The server does not take a field; the next try goes without it."""
 
 
+class _Moved(Exception):
+    """The server wants to be asked elsewhere."""
+
+
 class _Line:
     """An event loop in a thread of its own and connections to one server, while any stream needs them."""
 
-    def __init__(self, connection: dict[str, Any]) -> None:
+    def __init__(self, connection: dict[str, Any], slots: int) -> None:
+        self.turns = Turns(slots)
         self.loop = asyncio.new_event_loop()
         self.encoders = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
         self.conversations: set[_Conversation] = set()
@@ -403,7 +330,7 @@ class _Conversation:
             for number in numbers:
                 try:
                     await self._answer(client, Incoming(number, self.sampling.max_new_tokens))
-                except _Hopeless:
+                except Hopeless:
                     raise
                 except EngineError as error:
                     self.failures[number] = error
@@ -411,7 +338,7 @@ class _Conversation:
 
     async def _answer(self, client: httpx2.AsyncClient, reply: Incoming) -> None:
         """One request, asked until it is answered or out of tries."""
-        patience = self.engine.patience
+        patience = self.engine.server.patience
         failed = 0
         while True:
             reply.begin()
@@ -420,6 +347,10 @@ class _Conversation:
                 return await self._try(client, reply, streamed=self.watched or failed > 0)
             except _Learnt:
                 continue
+            except _Moved:
+                reply.moves += 1
+                if reply.moves > MOST_MOVES:
+                    raise self.engine.server.circle() from None
             except _Again as trouble:
                 failed += 1
                 if failed >= patience.tries:
@@ -430,71 +361,93 @@ class _Conversation:
                 await asyncio.sleep(min(wait, LONGEST_WAIT))
 
     async def _try(self, client: httpx2.AsyncClient, reply: Incoming, streamed: bool) -> None:
-        engine, patience, request = self.engine, self.engine.patience, self.requests[reply.number]
+        engine, request = self.engine, self.requests[reply.number]
+        server, patience = engine.server, engine.server.patience
         penalty = self.sampling.repetition_penalty or engine.repetition_penalty
         seed = self.sampling.seed + reply.number
-        fields = engine.dialect.fields(self.sampling, seed, penalty, request.odds)
-        body = await self._body(request, {"stream": streamed, **fields})
-        headers = {"Content-Type": "application/json", "Content-Length": str(sum(map(len, body)))}
-        url = f"{engine.address}/chat/completions"
-        wait, what = patience.whole_reply, "answer"
-        if streamed:
-            wait, what = patience.first_token, "begin its reply"
-        try:
-            async with (
-                asyncio.timeout(wait) as clock,
-                client.stream("POST", url, content=_pieces(body), headers=headers) as answer,
-            ):
-                del body
-                kind = answer.headers.get("content-type", "")
-                if answer.status_code != 200:
-                    words = await _read(answer, LONGEST_EVENT)
-                    self._refuse(answer.status_code, words, fields, _retry_after(answer))
-                if "text/html" in kind:
-                    raise engine.not_a_server()
-                if "application/json" in kind:  # in one piece, whatever we asked for
-                    self.deltas.put(reply.take_whole(await _read(answer, LONGEST_REPLY)))
-                    return
-                async for event in events(answer.aiter_bytes()):
-                    if reply.finished:
-                        continue  # read to the end, so that the connection can be used again
-                    if deltas := reply.take(event):
-                        self.deltas.put(deltas)
-                    if reply.tokens > self.sampling.max_new_tokens:
-                        break  # hang up on a server that does not stop
-                    if reply.begun:
-                        wait, what = patience.between_tokens, "go on with its reply"
-                        clock.reschedule(self.line.loop.time() + (AFTER_THE_END if reply.finished else wait))
-        except TimeoutError as error:
-            if not reply.finished:
-                raise EngineError(
-                    f"The server at {engine.host} took longer than {wait:g} seconds to {what}."
-                ) from error
-        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-            raise _Again(engine.nobody_there()) from error
-        except httpx2.RequestError as error:
-            if not reply.finished:
-                raise _Again(self._cut(_cause(error))) from error
-        except Told as told:
-            self._refuse(_status(told.said["error"]), json.dumps(told.said).encode(), fields)
-        except Garbage as error:
-            if not reply.finished:
-                raise _Again(self._cut(str(error))) from error
+        async with self.line.turns.take() as turn:
+            fields = engine.dialect.fields(self.sampling, seed, penalty, request.odds)
+            body = await self._body(request, {"stream": streamed, **fields})
+            if streamed:
+                turn.owes(patience.first_token, "begin its reply")
+            else:
+                turn.owes(patience.whole_reply, "answer")
+            try:
+                async with turn.limit, self._post(client, body) as answer:
+                    del body
+                    if answer.status_code != 200:
+                        await self._refused(answer, fields, reply.moves)
+                    await self._read(answer, reply, turn)
+            except TimeoutError as error:
+                if not reply.finished:
+                    raise EngineError(
+                        f"The server at {server.host} took longer than {turn.wait:g} seconds to {turn.what}."
+                    ) from error
+            except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+                raise _Again(server.nobody_there()) from error
+            except httpx2.RequestError as error:
+                if not reply.finished:
+                    raise _Again(self._cut(server.cause(error))) from error
+            except Told as told:
+                self._refuse(_status(told.said), json.dumps(told.said).encode(), fields)
+            except GaveUp as reason:
+                raise EngineError(f"The server at {server.host} gave the reply up ({reason}).") from reason
+            except Garbage as error:
+                if not reply.finished:
+                    raise _Again(self._cut(str(error))) from error
         if not reply.finished:
-            raise _Again(self._cut("the reply has no end"))
+            raise _Again(self._cut(server.words(reply.remark.encode(), 100) or "the reply has no end"))
+
+    def _post(
+        self, client: httpx2.AsyncClient, body: list[bytes]
+    ) -> contextlib.AbstractAsyncContextManager[httpx2.Response]:
+        headers = {"Content-Type": "application/json", "Content-Length": str(sum(map(len, body)))}
+        return client.stream("POST", self.engine.server.url(CHAT), content=_pieces(body), headers=headers)
+
+    async def _read(self, answer: httpx2.Response, reply: Incoming, turn: Turn) -> None:
+        """The reply as it comes, in a stream or in one piece, whatever we asked for."""
+        body = Body(answer.aiter_bytes())
+        kind = await body.kind()
+        if kind is Kind.PAGE:
+            raise self.engine.server.not_a_server()
+        if kind is Kind.WHOLE:
+            self.deltas.put(reply.take_whole(await body.read(LONGEST_REPLY)))
+            turn.heard()
+            return
+        between = self.engine.server.patience.between_tokens
+        async for event in events(body.pieces()):
+            if reply.finished:
+                continue  # read to the end, so that the connection can be used again
+            before = reply.tokens
+            if deltas := reply.take(event):
+                self.deltas.put(deltas)
+            if deltas or reply.tokens > before:  # or words that were given out in a try before
+                turn.heard()
+            if reply.tokens > self.sampling.max_new_tokens:
+                break  # hang up on a server that does not stop
+            if reply.begun:
+                turn.owes(AFTER_THE_END if reply.finished else between, "go on with its reply")
 
     def _cut(self, cause: str) -> EngineError:
-        return EngineError(f"The server at {self.engine.host} broke off in the middle of a reply ({cause}).")
+        return EngineError(
+            f"The server at {self.engine.server.host} broke off in the middle of a reply ({cause})."
+        )
+
+    async def _refused(self, answer: httpx2.Response, fields: Mapping[str, Any], moves: int) -> NoReturn:
+        if self.engine.server.moved(CHAT, answer, moves):
+            raise _Moved
+        words = await Body(answer.aiter_bytes()).read(LONGEST_EVENT)
+        self._refuse(answer.status_code, words, fields, _retry_after(answer))
 
     def _refuse(
         self, status: int, body: bytes, fields: Mapping[str, Any], wait: float | None = None
     ) -> NoReturn:
         """Raise what a refusal means: another try, now or later, or the end of the request."""
-        refusal = self.engine.refusal(status, body)
+        refusal = self.engine.server.refusal(status, body)
+        if status in (400, 422, 500, 501) and self.engine.dialect.learn(fields, said_in(body)):
+            raise _Learnt
         if status in BUSY:
             raise _Again(refusal, wait)
-        if status in (400, 422) and self.engine.dialect.learn(fields, _words(body, math.inf)):
-            raise _Learnt
         raise refusal
 
     async def _body(self, request: Request, fields: Mapping[str, Any]) -> list[bytes]:
@@ -508,7 +461,7 @@ class _Conversation:
             for part in user["content"]
         ]
         asked = {
-            "model": self.engine.model,
+            "model": self.engine.server.model,
             "messages": [
                 {"role": "system", "content": system["content"][0]["text"]},
                 {"role": "user", "content": parts},
@@ -523,7 +476,7 @@ class _Conversation:
 
     async def _photo(self, photo: Image.Image) -> bytes:
         if id(photo) not in self.photos:
-            near = _is_near(self.engine.address.host)
+            near = self.engine.server.is_near
             self.photos[id(photo)] = self.line.loop.run_in_executor(
                 self.line.encoders, encode, photo, self.max_pixels, near
             )
@@ -542,40 +495,28 @@ async def _pieces(body: list[bytes]) -> AsyncIterator[bytes]:
             yield cast(bytes, memoryview(part)[start : start + PIECE])  # not copied
 
 
-async def _read(answer: httpx2.Response, longest: int) -> bytes:
-    """The body of a reply or a refusal that comes in one piece, no more than a little beyond `longest` bytes."""
-    pieces, size = [], 0
-    async for piece in answer.aiter_bytes():
-        pieces.append(piece)
-        size += len(piece)
-        if size > longest:
-            break
-    return b"".join(pieces)
+def _status(said: dict[str, Any]) -> int:
+    """The status of an error told inside a reply, where vLLM 0.32 tells all it finds after it said 200."""
+    places = [place for place in (said["error"], said) if isinstance(place, dict)]
+    codes = [place.get(name) for place in places for name in ("code", "status", "status_code", "error_code")]
+    told = next((str(code) for code in codes if re.fullmatch("[45][0-9]{2}", str(code))), None)
+    if told:
+        return int(told)
+    return 400 if any(_WRONG.search(f"{place.get('code')} {place.get('type')}") for place in places) else 500
 
 
-def _words(body: bytes, longest: float = 300) -> str:
-    """What a server says about a failure, in one line; the ways of OpenAI, FastAPI and plain text."""
-    try:
-        found = json.loads(body)
-    except ValueError:
-        found = body.decode("utf-8", "replace")
-        if "<html" in found.lower():
-            return ""
-    for name in ("error", "message", "detail"):
-        if isinstance(found, dict):
-            found = found.get(name) or found
-    words = " ".join((found if isinstance(found, str) else json.dumps(found)).split())
-    return words if len(words) <= longest else words[: int(longest) - 1] + "…"
+_WRONG = re.compile(
+    "invalid|bad_?request|not_?found|unsupported|context_length|content_|polic", re.IGNORECASE
+)
 
 
-def _status(error: Any) -> int:
-    """The status of an error told inside a stream, where vLLM 0.32 tells all it finds after it said 200."""
-    code = str(error.get("code")) if isinstance(error, dict) else ""
-    return int(code) if re.fullmatch("[45][0-9]{2}", code) else 500
-
-
-def _cause(error: httpx2.RequestError) -> str:
-    return str(error) or type(error).__name__
+def _penalty_of(*folders: str | None) -> float | None:
+    """The repetition penalty of a checkpoint, where its folder is on this disk."""
+    for folder in folders:
+        if folder and (file := Path(folder) / "generation_config.json").is_file():
+            penalty = read_json(file).get("repetition_penalty") or 1.0
+            return float(penalty) if isinstance(penalty, int | float) else None
+    return None
 
 
 def _retry_after(answer: httpx2.Response) -> float | None:
@@ -588,56 +529,3 @@ def _retry_after(answer: httpx2.Response) -> float | None:
         return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
     except ValueError:
         return None
-
-
-def _address(url: str) -> httpx2.URL:
-    """The address as given, with /v1 where it ends at the host."""
-    try:
-        address = httpx2.URL(url.strip().rstrip("/"))
-    except httpx2.InvalidURL as error:
-        raise EngineError(f"Expected an address like http://host:8000/v1, got {url!r}.") from error
-    if address.scheme not in ("http", "https") or not address.host:
-        raise EngineError(f"Expected an address like http://host:8000/v1, got {url!r}.")
-    return address.copy_with(path="/v1") if address.path in ("", "/") else address
-
-
-def _key(api_key: str | None) -> str | None:
-    found = [key for key in (api_key, *map(os.environ.get, KEY_VARIABLES)) if key and key.strip()]
-    if not found:
-        return None
-    key = found[0].strip()
-    if not key.isascii() or not key.isprintable():
-        raise EngineError("Expected an API key of plain letters, digits and signs; this one has others.")
-    return key
-
-
-def _choose(served: list[str], model: str | None, host: str) -> str:
-    """The one model to ask. A server that lists none, as `transformers serve` may, is asked for it by name."""
-    names = ", ".join(served[:10]) + (f" and {len(served) - 10} more" if len(served) > 10 else "")
-    if model is None and not served:
-        raise EngineError(f"The server at {host} lists no model; say which one to ask with --model.")
-    if model is None and len(served) > 1:
-        raise EngineError(f"The server at {host} has several models, say which with --model: {names}.")
-    if model is not None and served and model not in served:
-        raise EngineError(f"The server at {host} has no model {model}; it has {names}.")
-    return model or served[0]
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _is_near(host: str) -> bool:
-    """This machine or its network, where megabytes cost less than the time to compress them."""
-    try:
-        return ipaddress.ip_address(host).is_private
-    except ValueError:
-        return "." not in host
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    return httpx2.create_ssl_context()  # 20 ms; once is enough

@@ -391,7 +391,7 @@ class _Conversation:
             inputs_embeds=embeddings,
             position_ids=positions,
             attention_mask=mask,
-            past_key_values=self.cache,
+            cache=self.cache,
             use_cache=True,
         ).last_hidden_state
         return model.lm_head(hidden[:, -1]).float()

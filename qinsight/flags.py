@@ -20,6 +20,8 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     words = "rate at most this many pixels; default: the model's own, about 1 megapixel"
     add("--max-pixels", type=pixel_count, metavar="N", help=words)
     add("--max-new-tokens", type=positive, default=1024, metavar="N", help="default: 1024")
+    words = "over the whole text; default: the checkpoint's own, of an endpoint what it takes by itself"
+    add("--repetition-penalty", type=_penalty, metavar="P", help=words)
 
 
 def open_engine(options: argparse.Namespace, progress: Progress) -> Engine:
@@ -39,6 +41,16 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
     return int(text)
+
+
+def _penalty(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 10:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, at most 10, got {text!r}")
+    return value
 
 
 def pixel_count(text: str) -> int:

@@ -101,8 +101,9 @@ def rank_folder(
     frames = (found or look(folder, out)).frames
     stop = stop or threading.Event()
     limit = max_pixels or engine.about.max_pixels
-    model = model_signature(engine.about, limit)
-    rated = partial(_rated, engine, model, sampling or Sampling(), limit)
+    sampling = sampling or Sampling()
+    model = model_signature(engine.about, limit, sampling.repetition_penalty)
+    rated = partial(_rated, engine, model, sampling, limit)
     at_once = math.ceil(engine.about.in_flight / len(QUESTIONS))
     ahead = _Prefetch(folder, frames, limit, 1 if at_once else batch or BATCH, decode, stop)
     with Ledger(out, model) as ledger, ahead.of(ledger) as coming:
@@ -136,10 +137,11 @@ def _written(ledger: "Ledger", outcomes: "_Outcomes", frames: Sequence[Frame]) -
         yield replace(state, row=None if outcome.kept else told, kept=told if outcome.kept else None)
 
 
-def model_signature(about: About, max_pixels: int) -> str:
+def model_signature(about: About, max_pixels: int, penalty: float | None) -> str:
     """What a result depends on beside the photo; a change of it means asking again."""
     weights = f", weights {about.weights}" if about.weights else ""
-    return f"{about.name} ({about.precision}, {max_pixels} px{weights})"
+    asked = f", penalty {penalty:g}" if penalty else ""
+    return f"{about.name} ({about.precision}, {max_pixels} px{weights}{asked})"
 
 
 def ranking(out: Path, names: Iterable[str | Frame] | None = None) -> list[Row]:

@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 from PIL import Image
 
+from qinsight.endpoint_server import KEY_VARIABLES
 from qinsight.prompts import Task
 from qinsight.requests import About, Delta, Finish, Request, Sampling
 
@@ -113,3 +114,13 @@ def engine() -> Any:
 def part(tmp_path: Path) -> Path:
     """A copy of one fixture checkpoint, to be broken."""
     return Path(shutil.copytree(OFFICIAL / "score_degradation", tmp_path / "checkpoint"))
+
+
+@pytest.fixture
+def no_key_and_no_thread_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in KEY_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    before = set(threading.enumerate())
+    yield
+    left = [thread for thread in threading.enumerate() if thread not in before and thread.is_alive()]
+    assert left == []

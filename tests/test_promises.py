@@ -18,6 +18,7 @@ ORDER = [
     [
         "__init__",
         "errors",
+        "terminal",
         "keeping",
         "prompts",
         "photo_child",
@@ -27,8 +28,8 @@ ORDER = [
         "photos",
     ],
     ["requests", "views", "answers", "rows", "listing"],
-    ["odds", "checkpoint", "png", "endpoint_dialect", "endpoint_reply"],
-    ["weights"],
+    ["odds", "checkpoint", "png", "endpoint_dialect", "endpoint_events", "endpoint_turns"],
+    ["endpoint_reply", "endpoint_server", "weights"],
     ["engine", "endpoint"],
     ["assess"],
     ["folder", "report"],

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from qinsight.errors import QInsightError
 from qinsight.prompts import Task
+from qinsight.terminal import at_a_terminal
 from training import label_lists, label_metas, own_ratings
 from training.data_flags import parser_of
 from training.degraded_set import Settings, make_set
@@ -284,4 +285,4 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(at_a_terminal(main))

@@ -12,7 +12,6 @@ that of `training/predictions.py`, which RUN/predictions.jsonl has too.
 
 import argparse
 import json
-import os
 import shlex
 import sys
 import time
@@ -27,6 +26,7 @@ from qinsight.errors import QInsightError
 from qinsight.export import replacing
 from qinsight.flags import add_model_flags, open_engine, positive
 from qinsight.requests import About, Engine, Sampling
+from qinsight.terminal import at_a_terminal
 from training.asking import Questions, ask_all, target_value
 from training.labels import Example, LabelError, as_json, raise_all, read_examples
 from training.measures import Measures, measure, paired
@@ -59,9 +59,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         _say(f"\nevaluate: stopped.{kept}")
         return STOPPED
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -101,7 +98,12 @@ def _check_usage(parser: argparse.ArgumentParser, options: argparse.Namespace) -
     if options.samples > 1 and options.temperature == 0:
         parser.error("expected a --temperature above 0 with --samples; greedy samples are all the same")
     try:
-        options.sampling = Sampling(options.max_new_tokens, options.temperature, seed=options.seed)
+        options.sampling = Sampling(
+            options.max_new_tokens,
+            options.temperature,
+            seed=options.seed,
+            repetition_penalty=options.repetition_penalty,
+        )
     except ValueError as error:
         parser.error(str(error))
 
@@ -269,4 +271,4 @@ def _say(words: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(at_a_terminal(main))

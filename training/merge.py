@@ -17,6 +17,7 @@ import torch
 
 from qinsight.checkpoint import Device, Precision, locate, read_json
 from qinsight.errors import EngineError, QInsightError
+from qinsight.terminal import at_a_terminal
 from qinsight.weights import load, stored_precision
 
 DTYPES = ("float32", "bfloat16")
@@ -83,4 +84,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(at_a_terminal(main))

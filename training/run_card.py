@@ -55,6 +55,7 @@ def check_run(options: argparse.Namespace, about: About, *, begun: bool) -> None
         "samples": options.samples,
         "temperature": options.temperature,
         "seed": options.seed if options.temperature else None,
+        "repetition_penalty": options.repetition_penalty,
         "both_orders": options.both_orders,
     }
     if begun:
