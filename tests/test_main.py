@@ -141,7 +141,7 @@ def test_a_score_is_a_line_of_json_or_of_words(scripted: Any, capsys: pytest.Cap
     ("answer", "kind", "severity", "words"),
     [
         ('{"distortion_class": "blur", "severity": "slight"}', "blur", "slight", "slight blur"),
-        ('{"distortion_class": "null", "severity": "null"}', "null", "null", "clean"),
+        ('{"distortion_class": "null", "severity": "null"}', None, None, "clean"),
     ],
 )
 def test_a_diagnosis_is_a_line_of_json_or_of_words(

@@ -15,14 +15,14 @@ MAY_BE_HEAVY = {"engine", "weights"}
 
 # The layers of the package, lowest first: a module imports only what stands before it.
 ORDER = [
-    ["__init__", "errors", "keeping", "prompts", "photo_child", "photo_files", "photo_raw", "photos"],
+    ["__init__", "errors", "keeping", "prompts", "photo_child", "photo_files", "jpeg", "photo_raw", "photos"],
     ["requests", "views", "answers", "rows"],
     ["odds", "checkpoint", "png", "endpoint_dialect", "endpoint_reply"],
     ["weights"],
     ["engine", "endpoint"],
     ["assess"],
     ["folder", "report"],
-    ["export", "contact_sheet", "sidecars", "flags"],
+    ["export", "contact_sheet", "xmp", "sidecars", "embedding", "picks", "flags"],
     ["__main__"],
 ]
 
