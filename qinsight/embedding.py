@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from PIL import ExifTags, Image
+
 from qinsight.errors import PhotoError, QInsightError
 from qinsight.export import in_its_place, inside, sweep
 from qinsight.jpeg import (
@@ -18,6 +20,7 @@ from qinsight.jpeg import (
     EXTENSION,
     MORE_PICTURES,
     MOST_PACKET,
+    PHOTOSHOP,
     SUFFIXES,
     XMP,
     Jpeg,
@@ -25,6 +28,7 @@ from qinsight.jpeg import (
     points_behind,
 )
 from qinsight.photo_files import open_regular, read_bytes
+from qinsight.photos import BROKEN
 from qinsight.rows import Row
 from qinsight.xmp import NEW_PACKET, STARS, check_stars, holds_ours, merged, rewritten, stars_of
 
@@ -91,8 +95,8 @@ def with_row(
     jpeg = Jpeg.read(photo)
     _refuse_broken(jpeg)
     old = _packet(jpeg)
-    wanted = old or NEW_PACKET
-    new = merged(wanted, row, stars=stars, keep_ratings=keep_ratings, caption=caption, what=WHAT)
+    wanted = caption and not _has_caption(jpeg)
+    new = merged(old or NEW_PACKET, row, stars=stars, keep_ratings=keep_ratings, caption=wanted, what=WHAT)
     if old is not None and new == rewritten(old, WHAT):
         return photo
     return _with_packet(jpeg, new)
@@ -101,6 +105,19 @@ def with_row(
 def packet_of(photo: bytes) -> bytes | None:
     """The XMP packet of a JPEG, or None."""
     return _packet(Jpeg.read(photo))
+
+
+def _has_caption(jpeg: Jpeg) -> bool:
+    """Whether a person, or a camera, left one in EXIF or IPTC, which XMP would overrule."""
+    exif = Image.Exif()
+    try:
+        for segment in jpeg.holding(EXIF)[:1]:
+            exif.load(jpeg.content(segment))
+        in_exif = str(exif.get(ExifTags.Base.ImageDescription, "")).strip("\0 ")
+    except BROKEN as error:
+        raise PhotoError(f"expected EXIF that can be read, got {error}") from error
+    in_iptc = any(re.search(rb"\x1c\x02\x78(?!\0\0)", jpeg.content(one)) for one in jpeg.holding(PHOTOSHOP))
+    return bool(in_exif) or in_iptc
 
 
 # --- what is refused ----------------------------------------------------------------------------------
@@ -178,6 +195,8 @@ def _refuse_pointed_at(jpeg: Jpeg, place: int, old: Segment | None) -> None:
     if any(one.start < place for one in jpeg.holding(MORE_PICTURES)):
         raise PhotoError("expected the XMP packet before the list of the file's pictures, got it behind")
     trailer = jpeg.data[jpeg.end :]
+    if trailer[-12:-8] in (b"AXS!", b"AXS*"):  # AFCP, of press agencies, counts from the file's beginning
+        raise PhotoError("expected notes behind the picture that may move, got AFCP")
     pictures = {found.start() for found in re.finditer(rb"\xff\xd8\xff", trailer)} | (
         {0} if trailer else set()
     )
@@ -222,7 +241,9 @@ def _write(path: Path, data: bytes, before: os.stat_result, finished: int) -> No
         told = f"expected to write {path}, got '{error.strerror or error}'"
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise PhotoError(told) from error
-        raise _Full(f"{told}; it is unchanged, and {finished} photos were finished before it") from error
+        raise _Full(
+            f"{told}; it is unchanged, the {finished} photos before it are done; free some space"
+        ) from error
 
 
 def _changed(before: os.stat_result, now: os.stat_result) -> bool:

@@ -148,10 +148,10 @@ def sweep(folder: Path) -> None:
 
 
 def _made_like(path: Path, source: Path, like: os.stat_result) -> None:
-    if hasattr(os, "chown"):
-        with contextlib.suppress(OSError):  # only root may give a file away
-            os.chown(path, like.st_uid, like.st_gid)
-    shutil.copystat(source, path)
+    with contextlib.suppress(OSError, AttributeError):  # only root may give a file away, on Windows nobody
+        os.chown(path, like.st_uid, like.st_gid)
+    with contextlib.suppress(OSError):  # a memory card knows no permissions
+        shutil.copystat(source, path)
     os.utime(path, ns=(like.st_atime_ns, like.st_mtime_ns))
 
 

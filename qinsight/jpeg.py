@@ -15,7 +15,8 @@ XMP = b"http://ns.adobe.com/xap/1.0/\0"
 EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 EXIF = b"Exif\0"
 MORE_PICTURES = b"MPF\0"
-_APP0, _APP1, _APP2, _SCAN, _END = 0xE0, 0xE1, 0xE2, 0xDA, 0xD9
+PHOTOSHOP = b"Photoshop 3.0\0"
+_APP0, _APP1, _APP2, _APP13, _SCAN, _END = 0xE0, 0xE1, 0xE2, 0xED, 0xDA, 0xD9
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Jpeg:
 
     def holding(self, head: bytes) -> list[Segment]:
         """The application segments that begin with `head`."""
-        marker = _APP2 if head == MORE_PICTURES else _APP1
+        marker = {MORE_PICTURES: _APP2, PHOTOSHOP: _APP13}.get(head, _APP1)
         return [one for one in self.segments if one.marker == marker and self.data.startswith(head, one.body)]
 
     def content(self, segment: Segment) -> bytes:

@@ -90,7 +90,7 @@ def _picked(rows: Iterable[Row], shoot: "_Shoot", reject_below: float | None) ->
             continue
         frame = shoot.frame(row.photo)
         person = shoot.stars_by_hand(frame)
-        if person == -1 or (person is None and stars_of(row, (), reject_below) == -1):
+        if (stars_of(row, (), reject_below) or 0 if person is None else person) < 0:
             continue
         if row.group is not None:
             seen.add(row.group)

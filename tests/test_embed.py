@@ -176,6 +176,21 @@ def test_a_caption_is_written_into_a_jpeg_only_when_asked():
         assert (b"dc:description>" in found) == caption
 
 
+def test_a_caption_in_exif_or_iptc_is_a_caption_too():
+    words = Image.Exif()
+    words[270] = "The Matterhorn at dawn"
+    blank = Image.Exif()
+    blank[270] = "   "
+    iptc = b"Photoshop 3.0\x008BIM\x04\x04\0\0\0\0\0\x0a\x1c\x02\x78\0\x05words"
+    for segments, written in (
+        (segment(0xE1, words.tobytes()), False),
+        (exif() + segment(0xED, iptc), False),
+        (segment(0xE1, blank.tobytes()), True),
+    ):
+        found = packet_of(with_row(photo(segments), row(), stars=4, caption=True))
+        assert (b"dc:description>" in found) == written
+
+
 @pytest.mark.parametrize(
     ("given", "after"), [("2", b">2<"), ("-1.0", b">-1.0<"), ("0.0", b">4<"), ("", b">4<")]
 )
@@ -246,6 +261,7 @@ BROKEN = {
         photo(exif(), behind=packet(LIGHTROOM.encode()), second=SECOND),
         "before the list",
     ),
+    "notes that count from the beginning": (camera(trailer=b"AXS!notes" + b"AXS!" + bytes(8)), "got AFCP"),
     "a growing packet between list and second picture": (
         photo(exif(), behind=packet(sidecar("")), second=SECOND),
         "before the list",
@@ -356,7 +372,7 @@ def test_a_full_disk_is_one_sentence_and_every_photo_is_whole(tmp_path):
         cwd=REPOSITORY, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert re.fullmatch(
-        r"expected to write .*b.jpg, got 'File too large'; it is unchanged, and 1 .*\n", done.stdout
+        r"expected to write .*b.jpg, got 'File too large'; it is unchanged, the 1 .*\n", done.stdout
     )
     assert sorted(os.listdir(tmp_path)) == ["a.jpg", "b.jpg", "c.jpg"]
     assert packet_of((tmp_path / "a.jpg").read_bytes())

@@ -155,6 +155,16 @@ def test_a_diagnosis_is_a_line_of_json_or_of_words(
     assert capsys.readouterr().out == f"{words}  {PHOTOS['dist']}\n"
 
 
+def test_samples_of_a_clean_photo_have_no_class(scripted: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    scripted(replying('{"distortion_class": null, "severity": "null"}'))
+    assert main(["diagnose", PHOTOS["dist"], "--json", "--samples", "2"]) == 0
+    (line,) = lines(capsys)
+    for told in (line, *line["samples"]):
+        assert (told["distortion_class"], told["severity"], told["error"]) == (None, None, None)
+    assert main(["diagnose", PHOTOS["dist"], "--samples", "2"]) == 0
+    assert capsys.readouterr().out == f"clean  {PHOTOS['dist']}\n"
+
+
 def test_a_repaired_answer_says_so(scripted: Any, capsys: pytest.CaptureFixture[str]) -> None:
     scripted(replying("Rating: 3.95/5"))
     assert main(["score", PHOTOS["score"], "--json"]) == 0
