@@ -124,7 +124,7 @@ def _has_caption(jpeg: Jpeg) -> bool:
 
 
 def _refuse_broken(jpeg: Jpeg) -> None:
-    assert jpeg.end
+    jpeg.end()
     for exif in jpeg.holding(EXIF)[:1]:  # more than 64 KB go on in a second one
         _check_exif(jpeg.content(exif))
     _check_extension(jpeg)
@@ -194,7 +194,8 @@ def _refuse_pointed_at(jpeg: Jpeg, place: int, old: Segment | None) -> None:
     """What lies behind the picture moves; where something names it by its distance, that must not change."""
     if any(one.start < place for one in jpeg.holding(MORE_PICTURES)):
         raise PhotoError("expected the XMP packet before the list of the file's pictures, got it behind")
-    trailer = jpeg.data[jpeg.end :]
+    end = jpeg.end()
+    trailer = jpeg.data[end:]
     if trailer[-12:-8] in (b"AXS!", b"AXS*"):  # AFCP, of press agencies, counts from the file's beginning
         raise PhotoError("expected notes behind the picture that may move, got AFCP")
     pictures = {found.start() for found in re.finditer(rb"\xff\xd8\xff", trailer)} | (
@@ -202,9 +203,7 @@ def _refuse_pointed_at(jpeg: Jpeg, place: int, old: Segment | None) -> None:
     )
     for exif in jpeg.holding(EXIF):
         head = exif.body + 6
-        if exif.start < place and points_behind(
-            jpeg.content(exif), {jpeg.end + at - head for at in pictures}
-        ):
+        if exif.start < place and points_behind(jpeg.content(exif), {end + at - head for at in pictures}):
             raise PhotoError("expected all that EXIF tells of in it, got a preview behind the picture")
 
 

@@ -5,9 +5,9 @@ import itertools
 import re
 import struct
 from dataclasses import dataclass
-from functools import cached_property
 
 from qinsight.errors import PhotoError
+from qinsight.photo_files import MOST_SEGMENTS
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".mpo")
 MOST_PACKET = 65_502  # bytes of XMP in one segment (XMP specification, part 3)
@@ -16,6 +16,8 @@ EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 EXIF = b"Exif\0"
 MORE_PICTURES = b"MPF\0"
 PHOTOSHOP = b"Photoshop 3.0\0"
+_FILL = re.compile(rb"\xff+")
+_MARKER = re.compile(rb"\xff[^\0\xff\x01\xd0-\xd7]")  # the others belong to the coded picture
 _APP0, _APP1, _APP2, _APP13, _SCAN, _END = 0xE0, 0xE1, 0xE2, 0xED, 0xDA, 0xD9
 
 
@@ -41,13 +43,14 @@ class Jpeg:
         """Its segments up to the first scan; `PhotoError` where they do not follow one another."""
         if not data.startswith(b"\xff\xd8\xff"):
             raise PhotoError("expected a JPEG, got a file of another kind under its name")
-        segments, at = [], 2
-        while True:
+        segments, at = list[Segment](), 2
+        while len(segments) < MOST_SEGMENTS:
             segment = _segment(data, at)
             segments.append(segment)
             if segment.marker == _SCAN:
                 return cls(data, tuple(segments))
             at = segment.end
+        raise PhotoError(f"expected a JPEG of at most {MOST_SEGMENTS} parts, got one with more")
 
     def holding(self, head: bytes) -> list[Segment]:
         """The application segments that begin with `head`."""
@@ -57,11 +60,10 @@ class Jpeg:
     def content(self, segment: Segment) -> bytes:
         return self.data[segment.body : segment.end]
 
-    @cached_property
     def end(self) -> int:
         """Where the picture ends; second pictures, films and notes may follow. `PhotoError` where it has no end."""
         at = self.segments[-1].end
-        while found := re.compile(rb"\xff[^\0\xff\x01\xd0-\xd7]").search(self.data, at):
+        while found := _MARKER.search(self.data, at):
             if self.data[found.start() + 1] == _END:
                 return found.end()
             at = _segment(self.data, found.start()).end
@@ -88,9 +90,9 @@ class Jpeg:
 def _segment(data: bytes, at: int) -> Segment:
     """The segment whose marker is at `at`; any number of FF may stand before a marker."""
     start = at
-    while data[at : at + 2] == b"\xff\xff":
-        at += 1
-    if data[at : at + 1] != b"\xff" or at + 4 > len(data):
+    if fill := _FILL.match(data, at):
+        at = fill.end() - 1
+    if fill is None or at + 4 > len(data):
         raise PhotoError(f"expected the next part of a JPEG at byte {at}, got something else")
     marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4])
     if marker in (0, 1, _END, *range(0xD0, 0xD9)):
