@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -21,11 +22,11 @@ from qinsight.photos import read_photo
 from qinsight.prompts import Task
 from qinsight.report import report
 from qinsight.requests import Engine, Sampling
-from qinsight.rows import of_each_file
+from qinsight.rows import Row, of_each_file
 from qinsight.terminal import at_a_terminal
+from qinsight.xmp import STARS
 
 ANSWERED, FAILED, MISUSED, UNREADABLE_ANSWER, UNREADABLE_PHOTO = 0, 1, 2, 3, 4
-STARS = (1.8, 2.6, 3.4, 4.2)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,7 +89,10 @@ def _rank_command(commands: Any) -> None:
     add("--out", type=Path, required=True, metavar="DIR", help="results, ranking and contact sheet go here")
     words = f"photos asked together; default: {BATCH}, of a server as many as it is to have at a time"
     add("--batch", type=positive, metavar="N", help=words)
-    add("--xmp", metavar="beside|DIR", help="write XMP sidecars beside the photos, or mirrored below DIR")
+    words = (
+        "XMP sidecars beside the photos (default), or mirrored below DIR; embed: inside JPEGs, beside others"
+    )
+    add("--xmp", type=_named, nargs="?", const="beside", metavar="beside|embed|DIR", help=words)
     add("--xmp-names", choices=["full", "stem"], default="full", help="IMG.CR2.xmp (default) or IMG.xmp")
     add(
         "--stars",
@@ -97,8 +101,12 @@ def _rank_command(commands: Any) -> None:
         metavar="A,B,C,D",
         help="ratings from which 2, 3, 4, 5 stars are given",
     )
-    add("--keep-ratings", action="store_true", help="leave the stars that an existing sidecar has")
-    add("--reject-below", type=float, metavar="R", help="rating below which a photo is marked as rejected")
+    words = "leave the stars that a person gave (default), or replace and remember them"
+    add("--keep-ratings", action=argparse.BooleanOptionalAction, default=True, help=words)
+    add("--xmp-caption", action="store_true", help="the reasoning as caption of photos that have none")
+    add("--reject-below", type=_finite, metavar="R", help="rating below which a photo is marked as rejected")
+    words = "copy the best of each burst and what stands alone, RAW and sidecars too, but nothing rejected"
+    add("--copy-picks", type=_named, metavar="DIR", help=words)
     command.set_defaults(run=_rank)
 
 
@@ -114,11 +122,27 @@ def _stars(text: str) -> tuple[float, ...]:
         found = tuple(float(part) for part in text.split(","))
     except ValueError:
         found = ()
-    if len(found) != 4 or list(found) != sorted(found):
+    if len(found) != 4 or list(found) != sorted(found) or not all(map(math.isfinite, found)):
         raise argparse.ArgumentTypeError(
             f"expected four rising ratings such as 1.8,2.6,3.4,4.2; got {text!r}"
         )
     return found
+
+
+def _named(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected the name of a folder, got nothing")
+    return text
+
+
+def _finite(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"expected a number such as 2.5, got {text!r}")
+    return value
 
 
 def _temperature(text: str) -> float:
@@ -182,7 +206,7 @@ def _read(path: str) -> Image.Image:
 
 
 def _rank(options: argparse.Namespace) -> int:
-    found = look(options.folder, options.out)  # an empty folder is told before a model is loaded
+    found = _check_rank(options)  # an empty folder, too, is told before a model is loaded
     if found.left_out:
         _say(found.sentence())
     engine = _engine(options)
@@ -204,12 +228,30 @@ def _rank(options: argparse.Namespace) -> int:
             code = max(code, UNREADABLE_PHOTO if unreadable else UNREADABLE_ANSWER)
             _say(f"{row.photo}: {row.error}")
         if row is not None and options.json:
-            print(json.dumps(row.as_json(), ensure_ascii=False), flush=True)  # noqa: T201
+            line = row.as_json()
+            _print(json.dumps(line, ensure_ascii=False), json.dumps(line))
         if sys.stderr.isatty() and (time.monotonic() - last_words > 0.5 or state.done == state.total):
             last_words = time.monotonic()
             _show_progress(_pace(state), state.done / state.total)
     _export(options, found)
     return code
+
+
+def _check_rank(options: argparse.Namespace) -> Found:
+    from qinsight.export import check_folder
+    from qinsight.picks import check_place
+
+    if options.xmp_caption and not options.xmp:
+        _say("qinsight: expected --xmp with --xmp-caption, got none.")
+        raise SystemExit(MISUSED)
+    found = look(options.folder, options.out)
+    check_folder(options.out, "results")
+    if options.xmp not in (None, "beside", "embed"):
+        check_folder(Path(options.xmp), "sidecars")
+    if options.copy_picks:
+        names = [name for frame in found.frames for name in frame]
+        check_place(Path(options.copy_picks), options.folder, names)
+    return found
 
 
 def _pace(state: Progress) -> str:
@@ -222,7 +264,6 @@ def _pace(state: Progress) -> str:
 def _export(options: argparse.Namespace, found: Found) -> None:
     from qinsight.contact_sheet import write_html
     from qinsight.export import write_csv, write_jsonl
-    from qinsight.sidecars import write_sidecars
 
     rows = ranking(options.out, found.frames)
     write_jsonl(rows, options.out / "ranking.jsonl")
@@ -230,19 +271,44 @@ def _export(options: argparse.Namespace, found: Found) -> None:
     write_html(rows, options.out / "contact-sheet.html", options.folder, note=found.sentence())
     _say(f"Written: ranking.csv, ranking.jsonl and contact-sheet.html in {options.out}")
     if options.xmp:
-        out = None if options.xmp == "beside" else Path(options.xmp)
-        written, failures = write_sidecars(
-            of_each_file(rows, raw_only=options.xmp_names == "stem"),
-            options.folder,
-            out=out,
-            stars=options.stars,
-            reject_below=options.reject_below,
-            naming=options.xmp_names,
-            keep_ratings=options.keep_ratings,
-        )
-        _say(f"Written: {len(written)} XMP sidecars")
-        for failure in failures:
-            _say(str(failure))
+        _write_xmp(options, rows)
+    if options.copy_picks:
+        _copy_picks(options, rows)
+
+
+def _write_xmp(options: argparse.Namespace, rows: Sequence[Row]) -> None:
+    from qinsight.embedding import embed, is_jpeg
+    from qinsight.sidecars import has_sidecar, write_sidecars
+
+    how = {
+        "stars": options.stars,
+        "reject_below": options.reject_below,
+        "keep_ratings": options.keep_ratings,
+        "caption": options.xmp_caption,
+    }
+    files = list(of_each_file(rows, raw_only=options.xmp_names == "stem"))
+    if options.xmp == "embed":
+        inside, failures = embed(of_each_file(rows), options.folder, **how)
+        _say_written(f"{len(inside)} XMP packets in JPEGs", failures)
+        # A JPEG that has a sidecar keeps it: darktable and digiKam believe it more than the file.
+        files = [row for row in files if not is_jpeg(row.photo) or has_sidecar(row, options.folder)]
+    out = None if options.xmp in ("beside", "embed") else Path(options.xmp)
+    written, failures = write_sidecars(files, options.folder, out=out, naming=options.xmp_names, **how)
+    _say_written(f"{len(written)} XMP sidecars", failures)
+
+
+def _copy_picks(options: argparse.Namespace, rows: Sequence[Row]) -> None:
+    from qinsight.picks import copy_picks
+
+    place = Path(options.copy_picks)
+    picks = copy_picks(rows, options.folder, place, reject_below=options.reject_below)
+    _say_written(f"{picks.frames} picked frames, {len(picks.copied)} files in {place}", picks.failures)
+
+
+def _say_written(what: str, failures: Sequence[str]) -> None:
+    _say(f"Written: {what}")
+    for failure in failures:
+        _say(failure)
 
 
 def _quantize(options: argparse.Namespace) -> int:
@@ -313,7 +379,7 @@ def _print_words(task: Task, names: dict[str, str], result: dict[str, Any]) -> N
         words = f"{result['rating']:.2f}"
     elif task is Task.COMPARISON:
         words = result.get("verdict", result["winner"])
-    elif result["distortion_class"] == "null":
+    elif result["distortion_class"] is None:
         words = "clean"
     else:
         words = f"{result['severity']} {result['distortion_class']}"

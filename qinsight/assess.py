@@ -201,7 +201,7 @@ def _without_repairs(answer: Answer) -> Answer:
 
 
 def described(answer: Answer | None) -> dict[str, float | str | None]:
-    """The answer's fields as the command line and the page's API give them; a clean photo has "null" for both."""
+    """The answer's fields in the words of the question, which has "null" twice for a clean photo."""
     match answer:
         case Score(rating):
             return {"rating": rating}

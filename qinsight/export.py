@@ -2,7 +2,7 @@
 
 Every file is written beside its target, flushed to the disk, and then takes the target's place: a full disk
 leaves what was there before. What goes wrong is a `QInsightError` of one sentence. The photos are only ever
-looked at.
+looked at, except by `qinsight.embedding`.
 """
 
 import contextlib
@@ -16,9 +16,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path, PurePosixPath
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from qinsight.errors import PhotoError, QInsightError
+from qinsight.keeping import hold
 from qinsight.photo_files import recognise
 from qinsight.rows import Row
 
@@ -33,7 +34,8 @@ def write_csv(rows: Iterable[Row], path: Path) -> None:
         table = csv.writer(file)
         table.writerow(["rank", *names])
         for rank, row in ranked(rows):
-            table.writerow([rank, *(_cell(getattr(row, name)) for name in names)])
+            told = row.as_json()
+            table.writerow([rank, *(_cell(told[name]) for name in names)])
 
 
 def write_jsonl(rows: Iterable[Row], path: Path) -> None:
@@ -64,6 +66,13 @@ def inside(folder: Path, name: str) -> Path:
     if not parts or name.startswith("/") or ".." in parts or "\0" in name:
         raise PhotoError(f"expected a photo below the folder, got {name!r}")
     return Path(folder, *parts)
+
+
+def check_folder(path: Path, what: str) -> None:
+    """Refuse a place for a folder of `what` where a file is."""
+    for place in (path, *path.parents):
+        if os.path.lexists(place) and not place.is_dir():
+            raise QInsightError(f"Expected a folder for {what}; {place} is none.")
 
 
 def reasoning(row: Row) -> str:
@@ -101,6 +110,49 @@ def replacing(path: Path, *, encoding: str = "utf-8", finished: str = "") -> Ite
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def in_its_place(
+    path: Path, *, like: os.stat_result | None = None, source: Path | None = None
+) -> Iterator[BinaryIO]:
+    """A new file that takes the place of `path` once it is whole and on the disk, and is gone otherwise.
+
+    It has the owner, permissions, attributes and times of `source`, which is `path` itself if not said; `like` is how
+    that stood before it was read. `OSError` flies. `sweep` deletes what a killed process left.
+    """
+    temporary = path.with_name(f"{_LEFT}{secrets.token_hex(8)}.part")
+    try:
+        with temporary.open("xb") as file:
+            hold(file)
+            yield file
+            file.flush()
+            if like is not None:
+                _made_like(temporary, source or path, like)
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+_LEFT = ".q-insight-"
+
+
+def sweep(folder: Path) -> None:
+    """Delete the unfinished files of killed processes; those that are being written stay."""
+    for path in folder.glob(f"{_LEFT}*.part"):
+        with contextlib.suppress(OSError), path.open("r+b") as file:
+            if hold(file):
+                path.unlink()
+
+
+def _made_like(path: Path, source: Path, like: os.stat_result) -> None:
+    with contextlib.suppress(OSError, AttributeError):  # only root may give a file away, on Windows nobody
+        os.chown(path, like.st_uid, like.st_gid)
+    with contextlib.suppress(OSError):  # a memory card knows no permissions
+        shutil.copystat(source, path)
+    os.utime(path, ns=(like.st_atime_ns, like.st_mtime_ns))
 
 
 def _refuse_photo(path: Path) -> None:

@@ -1,13 +1,13 @@
 """A folder of photos, rated one batch after the other, resumable at any moment, ranked at the end.
 
 `results.jsonl` in the output folder is the memory of a run: a line per photo, on disk before the next batch
-begins. Killed and started again, a run keeps every line that is whole and whose photo has not changed.
+begins. Killed and started again, a run keeps every line that is whole and whose photo has not changed. The XMP
+packet of a JPEG does not count: what programs write into it, ours too, changes no pixel.
 
 A server has no batches: it is asked about many photos side by side, and about the next as soon as one is done.
 """
 
 import contextlib
-import hashlib
 import itertools
 import json
 import math
@@ -27,6 +27,7 @@ from PIL import Image
 from qinsight.answers import Score
 from qinsight.assess import Asked, ask, assessment, described
 from qinsight.errors import PhotoError, QInsightError, RequestFailed, Stopped
+from qinsight.jpeg import fingerprints
 from qinsight.listing import Found, Frame, look
 from qinsight.photos import Photo, read_photo
 from qinsight.prompts import Task
@@ -282,7 +283,7 @@ def _lines(path: Path) -> Iterator[Row]:
 
 
 def _row(line: bytes) -> Row:
-    return Row(**json.loads(line))
+    return Row.from_json(json.loads(line))
 
 
 def _line(row: Row) -> bytes:
@@ -414,10 +415,13 @@ class _Prefetch:
         sha256 = ""
         try:
             content = (self._folder / name).read_bytes()
-            sha256 = hashlib.sha256(content).hexdigest()
+            sha256, *before = fingerprints(content)
             known = self._ledger.kept(sha256)
             if known is not None:
                 return _Outcome(self._ledger.copy(sha256, name), kept=known == name)
+            for whole in before:  # as earlier versions counted, before the packet was left out
+                if self._ledger.kept(whole) is not None:
+                    return _Outcome(replace(self._ledger.copy(whole, name), sha256=sha256))
             photo = self._decode(self._folder / name, content)
             shown = view(photo.image, self._limit)
         except PhotoError as error:

@@ -33,7 +33,7 @@ class Keep:
                 f"Expected a folder for uploads that this user may write to; {self.base} is not one "
                 f"({error.strerror or error}). Name another with the variable GRADIO_TEMP_DIR."
             ) from error
-        _hold(self._lock)
+        hold(self._lock)
         self._before = os.environ.get("GRADIO_TEMP_DIR"), tempfile.tempdir
         os.environ["GRADIO_TEMP_DIR"] = str(self.folder / "uploads")
         tempfile.tempdir = str(self.folder)
@@ -66,12 +66,12 @@ def _is_ours(folder: Path) -> bool:
 def _is_left(folder: Path) -> bool:
     try:
         with (folder / LOCK).open("r+b") as file:
-            return _hold(file)
+            return hold(file)
     except FileNotFoundError:
         return time.time() - folder.stat().st_mtime > YOUNG
 
 
-def _hold(file: BinaryIO) -> bool:
+def hold(file: BinaryIO) -> bool:
     """Lock the file for this process, or say that another has it; closing it lets go."""
     try:
         import fcntl

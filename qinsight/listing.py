@@ -29,6 +29,7 @@ SUFFIXES = (
     *(*HEIC_SUFFIXES, *RAW_SUFFIXES),
 )
 HEIC, RAW = 1, 2  # the order in which the files of a frame are asked; a JPEG is 0
+PICKS = ".q-insight-picks"  # marks a folder of copies, which are not ranked again
 READ = "jpg, png, tif, webp, avif, gif, bmp, heic and camera RAW"  # for people
 
 # What lies beside photos and is none, told by its name: copies and thumbnails that would be taken for photos by
@@ -107,7 +108,7 @@ def photos_in(folder: Path, out: Path | None = None) -> list[str]:
 
 
 def look(folder: Path, out: Path | None = None) -> Found:
-    """The frames below a folder, told by suffix, else by content; what is in `out` is no part of it.
+    """The frames below a folder, told by suffix, else by content; what is in `out`, or was copied as a pick, is no part of it.
 
     Left out are hidden files and folders, those of the system, links, and files of other kinds. Raises
     `NoPhotos` where nothing remains.
@@ -126,7 +127,7 @@ def look(folder: Path, out: Path | None = None) -> Found:
             continue
         for entry in entries:
             path = place / entry.name
-            if entry.is_dir(follow_symlinks=False) and path.resolve() == own:
+            if entry.is_dir(follow_symlinks=False) and (path.resolve() == own or (path / PICKS).exists()):
                 continue
             reason = left.of(entry)
             if reason is not None:

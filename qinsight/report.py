@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from qinsight.answers import Answer, Clean
 from qinsight.assess import Asked, described, summary, verdict
 from qinsight.prompts import Task
 
@@ -23,7 +24,8 @@ def report(
 ) -> dict[str, Any]:
     """The line of one photo, or of the two that were compared, by their names.
 
-    Where there is an `error` (given, or found in the replies) the answer's fields are None.
+    Where there is an `error` (given, or found in the replies) the answer's fields are None. Without one, None is
+    the class and the severity of a clean photo.
     """
     result = _result(task, asked)
     error = error or result.pop("error", None)
@@ -55,19 +57,24 @@ def _result(task: Task, asked: Sequence[Asked]) -> dict[str, Any]:
         fields["severity_odds"] = {level: round(odds, 4) for level, odds in first.severity_odds.items()}
     if first.answer is not None and first.answer.repairs:
         fields["repairs"] = list(first.answer.repairs)
-    return fields | described(first.answer) | {"error": error}
+    return fields | _told(first.answer) | {"error": error}
+
+
+def _told(answer: Answer | None) -> dict[str, float | str | None]:
+    """The answer's fields; nothing is wrong with a clean photo, so its class and severity are None."""
+    return dict.fromkeys(FIELDS[Task.DEGRADATION]) if isinstance(answer, Clean) else described(answer)
 
 
 def _sampled(asked: Sequence[Asked]) -> dict[str, Any]:
     found = summary(asked)
     fields: dict[str, Any] = {
-        "samples": [{"reply": one.text, **described(one.answer), "error": one.error} for one in asked],
+        "samples": [{"reply": one.text, **_told(one.answer), "error": one.error} for one in asked],
         "readable": found.readable,
         "error": None if found.readable else asked[0].error,
     }
     if found.rating is not None:
         return fields | {"rating": round(found.rating, 4), "spread": round(found.spread or 0.0, 4)}
-    return fields | described(found.answer) | {"agreement": found.agreement}
+    return fields | _told(found.answer) | {"agreement": found.agreement}
 
 
 def _compared(asked: Sequence[Asked], error: str | None) -> dict[str, Any]:

@@ -12,11 +12,13 @@ REMARKS = "; "  # between remarks
 class Row:
     """A photo of a folder as it was rated, or why it was not.
 
-    `photo` is its path below the folder, with forward slashes. `rating` is the one the model wrote (1 to 5),
+    `photo` is its path below the folder, with forward slashes, `sha256` of its file, of a JPEG without its XMP
+    packet, which programs rewrite as they like. `rating` is the one the model wrote (1 to 5),
     `expected_rating` the mean over those it might have written, by which photos are ranked. A clean photo has
-    "null" as `distortion_class` and `severity`. `error` says in a sentence why answers are None. `group` numbers
-    near-identical frames (None: alone), `best` marks the highest expected rating of a group. `also` names the
-    other files of the same shutter, such as the RAW beside a JPEG. `remarks` says what was done to read the photo.
+    "null" as `distortion_class` and `severity` here, and nothing in JSON and CSV. `error` says in a sentence why
+    answers are None. `group` numbers near-identical frames (None: alone), `best` marks the highest expected rating of a
+    group. `also` names the other files of the same shutter, such as the RAW beside a JPEG. `remarks` says what was done
+    to read the photo.
     """
 
     photo: str
@@ -39,7 +41,16 @@ class Row:
     remarks: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """As other programs read it: a clean photo has no class and no severity."""
+        told = asdict(self)
+        return told | {name: None for name in ("distortion_class", "severity") if told[name] == "null"}
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> "Row":
+        """The row again; earlier versions wrote "null" as a word."""
+        row = cls(**told)
+        clean = row.error is None and row.diagnosis is not None and row.distortion_class is None
+        return replace(row, distortion_class="null", severity="null") if clean else row
 
 
 def of_each_file(rows: Iterable[Row], *, raw_only: bool = False) -> Iterator[Row]:

@@ -1,26 +1,16 @@
 """XMP sidecars: a ranking beside the photos, for Lightroom, darktable and digiKam; foreign content stays."""
 
-import math
 import os
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
-from xml.dom import XMLNS_NAMESPACE, minidom
-from xml.parsers import expat
+from typing import Literal, NamedTuple
 
 from qinsight.errors import PhotoError, QInsightError
-from qinsight.export import clean, inside, reasoning, replacing
+from qinsight.export import inside, replacing
 from qinsight.listing import RAW_SUFFIXES
 from qinsight.rows import Row
+from qinsight.xmp import STARS, check_stars, merged, stars_of
 
-STARS = (
-    1.8,
-    2.6,
-    3.4,
-    4.2,
-)  # the rating from which a photo has 2, 3, 4 and 5 stars: five equal parts of 1 to 5
-KEYWORD = "q-insight:"  # keywords that begin so are ours to replace
 Naming = Literal["full", "stem"]
 
 
@@ -39,23 +29,25 @@ def write_sidecars(
     stars: Sequence[float] = STARS,
     reject_below: float | None = None,
     naming: Naming = "full",
-    keep_ratings: bool = False,
+    keep_ratings: bool = True,
+    caption: bool = False,
 ) -> Sidecars:
-    """An XMP sidecar per rated photo: stars, keywords, the reasoning as description, and our own properties.
+    """An XMP sidecar per rated photo: stars, keywords, and our own properties, the reasoning among them.
 
     It lies beside its photo, or at the same place below `out`. `naming` 'full' gives IMG_1.CR2.xmp, which
     darktable and digiKam read; 'stem' gives IMG_1.xmp, which Lightroom and Bridge read, for RAW photos only:
-    they look for the XMP of a JPEG inside it, where we do not write. A RAW goes before a JPEG of the same stem.
+    they look for the XMP of a JPEG inside it (see `qinsight.embedding`). A RAW goes before a JPEG of the same stem.
 
     Stars are counted from the expected rating: one, and one more for each of `stars` that it reaches; -1, a
     rejected photo, below `reject_below`. An existing sidecar keeps all it had, and below `out` one beside the
-    photo is copied first. A description is written where there is none, or where it is still our own. Stars
-    a person gave are replaced and remembered as `qinsight:formerRating`; they stay with `keep_ratings`.
+    photo is copied first. Stars a person gave stay; without `keep_ratings` they are replaced and remembered as
+    `qinsight:formerRating`. A photo without a description gets the reasoning as one only where a `caption` is
+    asked for.
 
     A sidecar that cannot be read or understood is left alone and named in `failures`; the others go on.
     Where writing fails, a `QInsightError` ends the export, and the sidecars written until then stay.
     """
-    _check_stars(stars)
+    check_stars(stars)
     if naming not in ("full", "stem"):
         raise QInsightError(f"expected the naming 'full' or 'stem', got '{naming}'")
     result = Sidecars([], [])
@@ -67,8 +59,8 @@ def write_sidecars(
             if out is None and not path.parent.is_dir():
                 raise QInsightError(f"expected the folder {path.parent} beside the photo, got none")
             old = _read_sidecar(source)
-            given = _stars(row, stars, reject_below)
-            new = merged(old, row, stars=given, keep_ratings=keep_ratings)
+            given = stars_of(row, stars, reject_below)
+            new = merged(old, row, stars=given, keep_ratings=keep_ratings, caption=caption)
         except QInsightError as error:
             result.failures.append(f"{row.photo}: {error}")
             continue
@@ -79,39 +71,17 @@ def write_sidecars(
     return result
 
 
-def merged(sidecar: bytes | None, row: Row, *, stars: int | None, keep_ratings: bool = False) -> bytes:
-    """A sidecar with the row in it and all else as it was; a new one from None. The same again changes nothing."""
-    document = _parsed(sidecar or _NEW_SIDECAR)
-    properties = _descriptions(document)
-    if stars is not None:
-        _put_rating(properties, stars, keep_ratings)
-    _put_description(properties, reasoning(row))
-    _put_keywords(properties, _keywords(row))
-    for name, field in _OUR_FIELDS.items():
-        value = getattr(row, field)
-        _put(properties, _OURS, name, None if value is None else clean(str(value)))
-    return "".join(_document_text(document)).encode()
+def has_sidecar(row: Row, folder: Path) -> bool:
+    """Whether a photo has a sidecar of its full name already."""
+    try:
+        return os.path.exists(_existing(inside(folder, f"{row.photo}.xmp")))
+    except PhotoError:
+        return False
 
 
 # --- sidecars: their names and files ------------------------------------------------------------------
 
 _MOST_BYTES = 64 << 20  # Lightroom's masks make sidecars of several MB
-_MOST_DEPTH = 100  # XMP nests about ten deep
-
-
-def _check_stars(stars: Sequence[float]) -> None:
-    if len(stars) != 4 or not all(map(math.isfinite, stars)) or list(stars) != sorted(stars):
-        told = ", ".join(map(str, stars))
-        raise QInsightError(f"expected four rising ratings at which 2, 3, 4 and 5 stars begin, got {told}")
-
-
-def _stars(row: Row, stars: Sequence[float], reject_below: float | None) -> int | None:
-    rating = row.rating if row.expected_rating is None else row.expected_rating
-    if rating is None or math.isnan(rating):
-        return None
-    if reject_below is not None and rating < reject_below:
-        return -1
-    return 1 + bisect_right(stars, rating)
 
 
 def _one_photo_each(rows: Iterable[Row], naming: Naming, failures: list[str]) -> list[tuple[str, Row]]:
@@ -172,331 +142,3 @@ def _write_sidecar(path: Path, data: bytes, *, made_below: Path | None, finished
             ) from error
     with replacing(path, finished=told) as file:
         file.write(data.decode())
-
-
-# --- sidecars: what we say in them --------------------------------------------------------------------
-
-_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-_XMP = "http://ns.adobe.com/xap/1.0/"
-_DC = "http://purl.org/dc/elements/1.1/"
-_LIGHTROOM = "http://ns.adobe.com/lightroom/1.0/"
-_DIGIKAM = "http://www.digikam.org/ns/1.0/"
-_MICROSOFT = "http://ns.microsoft.com/photo/1.0/"
-_XML = "http://www.w3.org/XML/1998/namespace"
-_OURS = "urn:q-insight:xmp:1.0/"  # XMP wants / or # at the end; exiv2 adds one otherwise
-_PREFIXES = {_RDF: "rdf", _XMP: "xmp", _DC: "dc", _OURS: "qinsight"}
-
-# No name that another namespace has: `exiftool -Rating` answers with any Rating, `-Model` is the camera.
-_OUR_FIELDS = {
-    "expectedRating": "expected_rating",
-    "writtenRating": "rating",
-    "distortionClass": "distortion_class",
-    "distortionSeverity": "severity",
-    "ratedBy": "model",
-    "photoSha256": "sha256",
-}
-
-# darktable and digiKam read the first list of keywords they find and dc:subject last, so each that is
-# there gets ours (darktable src/common/exif.cc; digiKam dmetadatasettingscontainer.cpp).
-_KEYWORD_LISTS = (
-    (_DC, "subject"),
-    (_LIGHTROOM, "hierarchicalSubject"),
-    (_DIGIKAM, "TagsList"),
-    (_MICROSOFT, "LastKeywordXMP"),
-)
-
-_NEW_SIDECAR = f"""<?xml version="1.0" encoding="UTF-8"?>
-<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="Q-Insight">
- <rdf:RDF xmlns:rdf="{_RDF}">
-  <rdf:Description rdf:about="" xmlns:xmp="{_XMP}" xmlns:dc="{_DC}" xmlns:qinsight="{_OURS}">
-  </rdf:Description>
- </rdf:RDF>
-</x:xmpmeta>
-""".encode()
-
-
-def _keywords(row: Row) -> list[str]:
-    """q-insight:blur and q-insight:serious, or q-insight:clean; q-insight:best in a group."""
-    found = ["clean"] if row.distortion_class == "null" else [row.distortion_class, row.severity]
-    best = "best" if row.best and row.group is not None else None
-    return [KEYWORD + clean(word) for word in (*found, best) if word not in (None, "null")]
-
-
-def _put_rating(properties: list[minidom.Element], stars: int, keep_ratings: bool) -> None:
-    """Stars that are not those we gave last are a person's."""
-    current = (_value(properties, _XMP, "Rating") or "").strip()
-    by_hand = current not in ("", "0", _value(properties, _OURS, "stars"))
-    if by_hand and keep_ratings:
-        _put(properties, _OURS, "stars", None)
-        return
-    if by_hand:
-        _put(properties, _OURS, "formerRating", current)
-    _put(properties, _XMP, "Rating", str(stars))
-    _put(properties, _OURS, "stars", str(stars))
-
-
-def _put_description(properties: list[minidom.Element], reasoning: str) -> None:
-    """The reasoning is always in our own property; it is the photo's caption where no person wrote one."""
-    ours = (_value(properties, _OURS, "reasoning") or "").split()
-    text = f"Q-Insight: {reasoning}" if reasoning else None
-    _put(properties, _OURS, "reasoning", text)
-    captions = [caption for caption in _texts(properties, _DC, "description") if caption.strip()]
-    if any(caption.split() != ours for caption in captions):
-        return
-    if captions and text:
-        _refill(properties, _DC, "description", text)
-    elif text:
-        _put(properties, _DC, "description", None)
-        item = _append(_append(_append(properties[0], _DC, "description"), _RDF, "Alt"), _RDF, "li")
-        item.setAttributeNS(_XML, "xml:lang", "x-default")
-        _fill(item, text)
-    elif captions:
-        _put(properties, _DC, "description", None)
-
-
-def _put_keywords(properties: list[minidom.Element], words: list[str]) -> None:
-    for uri, name in _KEYWORD_LISTS:
-        _list_from_attribute(properties, uri, name)
-        lists = [_array(element) for element in _found(properties, uri, name)]
-        for item in [item for array in lists for item in _elements(array) if _text(item).startswith(KEYWORD)]:
-            _drop(item)
-        if words and not lists and uri == _DC:
-            lists = [_append(_append(properties[0], uri, name), _RDF, "Bag")]
-        for word in words if lists else ():
-            _fill(_append(lists[0], _RDF, "li"), word)
-
-
-def _list_from_attribute(properties: list[minidom.Element], uri: str, name: str) -> None:
-    """Some programs write a single keyword as plain text, where XMP asks for a list."""
-    for described in properties:
-        if described.hasAttributeNS(uri, name):
-            keyword = described.getAttributeNS(uri, name)
-            described.removeAttributeNS(uri, name)
-            _fill(_append(described, uri, name), keyword)
-
-
-def _array(element: minidom.Element) -> minidom.Element:
-    for child in _elements(element):
-        if child.namespaceURI == _RDF and child.localName in ("Bag", "Seq", "Alt"):
-            return child
-    keyword = _text(element).strip()
-    _fill(element, "")
-    array = _append(element, _RDF, "Bag")
-    if keyword:
-        _fill(_append(array, _RDF, "li"), keyword)
-    return array
-
-
-# --- sidecars: XML ------------------------------------------------------------------------------------
-
-
-def _parsed(data: bytes) -> minidom.Document:
-    """Its tree, once we know that there are no entities to unfold and no depth to fall into."""
-    scan = expat.ParserCreate()
-    depth = 0
-
-    def refuse_doctype(*_: object) -> None:
-        raise QInsightError("expected a sidecar without a DOCTYPE, got one with it; it is unchanged")
-
-    def enter(*_: object) -> None:
-        nonlocal depth
-        depth += 1
-        if depth > _MOST_DEPTH:
-            raise QInsightError(
-                f"expected a sidecar at most {_MOST_DEPTH} elements deep, got more; it is unchanged"
-            )
-
-    def leave(_: str) -> None:
-        nonlocal depth
-        depth -= 1
-
-    scan.StartDoctypeDeclHandler = refuse_doctype
-    scan.StartElementHandler = enter
-    scan.EndElementHandler = leave
-    try:
-        scan.Parse(data, True)
-        return minidom.parseString(data)
-    except (expat.ExpatError, ValueError, LookupError) as error:  # the latter two: its encoding
-        raise QInsightError(f"expected a sidecar in XML, got {error}; it is unchanged") from error
-
-
-def _descriptions(document: minidom.Document) -> list[minidom.Element]:
-    """Where the properties of the photo are: XMP may spread them over several rdf:Description."""
-    found = document.getElementsByTagNameNS(_RDF, "RDF")
-    if not found:
-        raise QInsightError("expected XMP in the sidecar, got XML without rdf:RDF; it is unchanged")
-    described = [child for child in _elements(found[0]) if _is(child, _RDF, "Description")]
-    if not described:
-        described = [_append(found[0], _RDF, "Description")]
-        described[0].setAttributeNS(_RDF, f"{_prefix(described[0], _RDF)}:about", "")
-    return described
-
-
-def _value(properties: list[minidom.Element], uri: str, name: str) -> str | None:
-    return next(iter(_texts(properties, uri, name)), None)
-
-
-def _texts(properties: list[minidom.Element], uri: str, name: str) -> list[str]:
-    """A property's values: of an attribute, an element or the items of a list."""
-    texts = [each.getAttributeNS(uri, name) for each in properties if each.hasAttributeNS(uri, name)]
-    return texts + [_text(holder) for holder in _holders(properties, uri, name)]
-
-
-def _put(properties: list[minidom.Element], uri: str, name: str, value: str | None) -> None:
-    """Set a simple property in the form it has, add it, or with None remove it."""
-    if value is None:
-        _drop_attribute(properties, uri, name)
-        for element in _found(properties, uri, name):
-            _drop(element)
-        return
-    if not _texts(properties, uri, name):
-        _append(properties[0], uri, name)
-    _refill(properties, uri, name, value)
-
-
-def _refill(properties: list[minidom.Element], uri: str, name: str, value: str) -> None:
-    for each in properties:
-        if node := each.getAttributeNodeNS(uri, name):
-            node.value = value
-    for holder in _holders(properties, uri, name):
-        _fill(holder, value)
-
-
-def _drop_attribute(properties: list[minidom.Element], uri: str, name: str) -> None:
-    for each in properties:
-        if each.hasAttributeNS(uri, name):
-            each.removeAttributeNS(uri, name)
-
-
-def _found(properties: list[minidom.Element], uri: str, name: str) -> list[minidom.Element]:
-    return [child for each in properties for child in _elements(each) if _is(child, uri, name)]
-
-
-def _holders(properties: list[minidom.Element], uri: str, name: str) -> list[minidom.Element]:
-    """The elements in which a property's text is: the items of its list, or itself."""
-    found = _found(properties, uri, name)
-    return [holder for each in found for holder in each.getElementsByTagNameNS(_RDF, "li") or [each]]
-
-
-def _elements(parent: minidom.Element) -> list[minidom.Element]:
-    return [child for child in parent.childNodes if isinstance(child, minidom.Element)]
-
-
-def _is(element: minidom.Element, uri: str, name: str) -> bool:
-    return (element.namespaceURI, element.localName) == (uri, name)
-
-
-def _text(element: minidom.Element) -> str:
-    pieces = (
-        _text(node) if isinstance(node, minidom.Element) else node.data
-        for node in element.childNodes
-        if isinstance(node, minidom.Element | minidom.Text)
-    )
-    return "".join(pieces)
-
-
-def _fill(element: minidom.Element, text: str) -> None:
-    for child in list(element.childNodes):
-        if not isinstance(child, minidom.Comment):
-            element.removeChild(child)
-    element.appendChild(_document(element).createTextNode(text))
-
-
-def _append(parent: minidom.Element, uri: str, name: str) -> minidom.Element:
-    """A new last element, indented as deep as it lies."""
-    document = _document(parent)
-    child = document.createElementNS(uri, f"{_prefix(parent, uri)}:{name}")
-    depth, above = 0, parent.parentNode
-    while isinstance(above, minidom.Element):
-        depth, above = depth + 1, above.parentNode
-    if not _is_blank(parent.lastChild):
-        parent.appendChild(document.createTextNode("\n" + " " * depth))
-    parent.insertBefore(document.createTextNode("\n" + " " * (depth + 1)), parent.lastChild)
-    parent.insertBefore(child, parent.lastChild)
-    return child
-
-
-def _drop(element: minidom.Element) -> None:
-    """Remove an element with its indentation, so that a second run leaves no blank lines."""
-    parent, before = element.parentNode, element.previousSibling
-    assert isinstance(parent, minidom.Element)
-    if isinstance(before, minidom.Text) and _is_blank(before):
-        parent.removeChild(before)
-    parent.removeChild(element)
-
-
-def _is_blank(node: object) -> bool:
-    return isinstance(node, minidom.Text) and not node.data.strip()
-
-
-def _prefix(element: minidom.Element, uri: str) -> str:
-    """The prefix that means `uri` at this element; declared there, under a name not yet in use, if none does."""
-    meanings: dict[str, str] = {}
-    above: Any = element
-    while isinstance(above, minidom.Element):
-        for name, value in above.attributes.items():
-            if name.startswith("xmlns:"):
-                meanings.setdefault(name.removeprefix("xmlns:"), value)
-        above = above.parentNode
-    for prefix, meaning in meanings.items():
-        if meaning == uri:
-            return prefix
-    # Where one namespace has two prefixes, the XMP toolkit in exiv2 (darktable, digiKam) reads nothing at all.
-    wanted = prefix = next(_prefixes_of(uri, _document(element)), _PREFIXES[uri])
-    while prefix in meanings:
-        prefix = f"{wanted}{len(prefix)}"
-    element.setAttributeNS(XMLNS_NAMESPACE, f"xmlns:{prefix}", uri)
-    return prefix
-
-
-def _prefixes_of(uri: str, document: minidom.Document) -> Iterator[str]:
-    for element in document.getElementsByTagName("*"):
-        for name, value in element.attributes.items():
-            if value == uri and name.startswith("xmlns:"):
-                yield name.removeprefix("xmlns:")
-
-
-def _document(element: minidom.Element) -> minidom.Document:
-    document = element.ownerDocument
-    assert document is not None
-    return document
-
-
-def _document_text(document: minidom.Document) -> Iterator[str]:
-    if document.version:
-        yield f'<?xml version="{document.version}" encoding="UTF-8"?>\n'
-    for node in document.childNodes:
-        yield from _node_text(node)
-        yield "\n"
-
-
-def _node_text(node: object) -> Iterator[str]:
-    """As minidom's own `toxml`, which loses line breaks in attributes and carriage returns (Python 3.11)."""
-    match node:
-        case minidom.Element():
-            named = sorted(node.attributes.items(), key=lambda item: not item[0].startswith("xmlns"))
-            attributes = (f' {name}="{_attribute_text(value)}"' for name, value in named)
-            yield f"<{node.tagName}{''.join(attributes)}"
-            yield ">" if node.childNodes else "/>"
-            for child in node.childNodes:
-                yield from _node_text(child)
-            yield f"</{node.tagName}>" if node.childNodes else ""
-        case minidom.CDATASection():
-            yield f"<![CDATA[{node.data}]]>"
-        case minidom.Text():
-            yield _escaped(node.data)
-        case minidom.Comment():
-            yield f"<!--{node.data}-->"
-        case minidom.ProcessingInstruction():
-            yield f"<?{f'{node.target} {node.data}'.rstrip()}?>"
-        case _:
-            raise AssertionError(f"expected no {type(node).__name__} in XML without a DOCTYPE")
-
-
-def _attribute_text(text: str) -> str:
-    return _escaped(text).replace('"', "&quot;").replace("\n", "&#10;").replace("\t", "&#9;")
-
-
-def _escaped(text: str) -> str:
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return text.replace("\r", "&#13;")

@@ -141,7 +141,7 @@ def test_a_score_is_a_line_of_json_or_of_words(scripted: Any, capsys: pytest.Cap
     ("answer", "kind", "severity", "words"),
     [
         ('{"distortion_class": "blur", "severity": "slight"}', "blur", "slight", "slight blur"),
-        ('{"distortion_class": "null", "severity": "null"}', "null", "null", "clean"),
+        ('{"distortion_class": "null", "severity": "null"}', None, None, "clean"),
     ],
 )
 def test_a_diagnosis_is_a_line_of_json_or_of_words(
@@ -153,6 +153,16 @@ def test_a_diagnosis_is_a_line_of_json_or_of_words(
     assert (line["distortion_class"], line["severity"], line["error"]) == (kind, severity, None)
     assert main(["diagnose", PHOTOS["dist"]]) == 0
     assert capsys.readouterr().out == f"{words}  {PHOTOS['dist']}\n"
+
+
+def test_samples_of_a_clean_photo_have_no_class(scripted: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    scripted(replying('{"distortion_class": null, "severity": "null"}'))
+    assert main(["diagnose", PHOTOS["dist"], "--json", "--samples", "2"]) == 0
+    (line,) = lines(capsys)
+    for told in (line, *line["samples"]):
+        assert (told["distortion_class"], told["severity"], told["error"]) == (None, None, None)
+    assert main(["diagnose", PHOTOS["dist"], "--samples", "2"]) == 0
+    assert capsys.readouterr().out == f"clean  {PHOTOS['dist']}\n"
 
 
 def test_a_repaired_answer_says_so(scripted: Any, capsys: pytest.CaptureFixture[str]) -> None:

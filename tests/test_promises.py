@@ -24,6 +24,7 @@ ORDER = [
         "photo_child",
         "photo_colour",
         "photo_files",
+        "jpeg",
         "photo_raw",
         "photos",
     ],
@@ -33,7 +34,7 @@ ORDER = [
     ["engine", "endpoint"],
     ["assess"],
     ["folder", "report"],
-    ["export", "contact_sheet", "sidecars", "flags"],
+    ["export", "contact_sheet", "xmp", "sidecars", "embedding", "picks", "flags"],
     ["__main__"],
 ]
 

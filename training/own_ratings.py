@@ -19,7 +19,7 @@ from qinsight.answers import Comparison, Winner
 from qinsight.prompts import Task
 from training.label_lists import Scale
 from training.label_rows import Row, json_lines, read_each, refuse_doubles, text_of_file
-from training.labels import Example, LabelError, Rated, Target, read_target, refuse_twice, text_of
+from training.labels import NULL, Example, LabelError, Rated, Target, read_target, refuse_twice, text_of
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", *"＝＋－＠")  # noqa: RUF001 (what the export leads by an apostrophe)
 WINNERS = {
@@ -31,6 +31,7 @@ ONE_TO_FIVE = Scale(1, 5)
 TABLES = (".csv", ".tsv", ".tab", ".txt")
 NUMBER = re.compile(r"[-+]?(\d+[.,]?\d*|[.,]\d+)(e[-+]?\d+)?", re.IGNORECASE)
 SEPARATOR = re.compile(r"\s*\"?sep=(.*?)\"?[ \r\n]*", re.IGNORECASE)  # Excel's own first line, which it hides
+DIAGNOSIS = {"distortion_class", "severity"}
 ANSWERS = ("mos", "rating", "distortion_class", "winner")
 
 
@@ -89,7 +90,7 @@ def read_ratings(file: Path, table: Table) -> tuple[list[Example], Counter[str]]
 
 
 def _examples(row: Row, table: Table) -> Iterator[Example]:
-    row = {name: value for name, value in row.items() if value not in (None, "")}
+    row = _filled(row)
     if "winner" in row:
         yield _comparison(row, table)
         return
@@ -101,10 +102,19 @@ def _examples(row: Row, table: Table) -> Iterator[Example]:
         # The model answers on 1 to 5, whatever scale a person uses.
         scale = ONE_TO_FIVE if exported and opinion == "rating" else table.scale
         yield _about_one(row, Task.SCORE, _rated(_number(row, opinion), opinion, scale), table)
-    if not exported or table.trust.model or table.trust.diagnoses:
-        told = {"distortion_class", "severity"} & set(row)
-        if told:
-            yield _about_one(row, Task.DEGRADATION, read_target(Task.DEGRADATION, row), table)
+    if DIAGNOSIS & set(row) and (not exported or table.trust.model or table.trust.diagnoses):
+        yield _about_one(row, Task.DEGRADATION, read_target(Task.DEGRADATION, row), table)
+
+
+def _filled(row: Row) -> Row:
+    """What a row says. The app leaves class and severity of a clean photo empty."""
+    told = {name: value for name, value in row.items() if value not in (None, "")}
+    clean = (
+        {"model", "rating"} <= told.keys()
+        and not {"error", *DIAGNOSIS} & told.keys()
+        and row.keys() >= DIAGNOSIS
+    )
+    return told | dict.fromkeys(DIAGNOSIS, NULL) if clean else told
 
 
 def _about_one(row: Row, task: Task, target: Target, table: Table) -> Example:
