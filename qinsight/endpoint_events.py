@@ -92,7 +92,9 @@ async def events(pieces: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any] |
         if len(rest) > LONGEST_EVENT:
             raise Garbage("an event without an end")
         for line in lines:
-            if line.startswith(b"data:") or reader.unfinished or line.startswith(b"event:"):
+            if (event := reader.quick(line)) is not None:
+                yield event
+            elif line.startswith((b"data:", b"event:")) or reader.unfinished:
                 for event in reader.read(line):
                     yield event
     for line in (rest, b""):
@@ -109,6 +111,16 @@ class _Reader:
         self.unfinished = b""  # lines of data that are no JSON yet
         self.aside = b""  # the last word that is no event: "ping", or why there will be no reply
         self._name = b""
+
+    def quick(self, line: bytes) -> dict[str, Any] | None:
+        """The event that one line is, as nearly all are; for any other, see `read`."""
+        if self.unfinished or self._name or not line.startswith(b"data: {"):
+            return None
+        try:
+            found: dict[str, Any] = json.loads(line[6:].decode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            return None
+        return found
 
     def read(self, line: bytes) -> Iterator[dict[str, Any] | None]:
         if line.startswith(b"event:"):

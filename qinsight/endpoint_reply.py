@@ -106,6 +106,8 @@ class Incoming:
 
     def _finish(self, choice: dict[str, Any], text: str) -> Finish | None:
         """Why the reply ended, None where it did not or nobody says so; `GaveUp` where that is no end."""
+        if choice.get("finish_reason") is None and "finish_details" not in choice:
+            return None
         reason = _reason(choice.get("finish_reason")) or _reason(choice.get("finish_details"))
         if reason in _GOES_ON:
             return None
@@ -125,8 +127,11 @@ class Incoming:
         """The new words; some servers cut the thinking out of the reply, and we put it back."""
         if isinstance(said, str):
             said = {"content": said}
+        content = said.get("content")
+        if content and isinstance(content, str) and not self.thinking and said.keys() <= _PLAIN_MESSAGE:
+            return content
         thought = next((found for name in _THOUGHT if (found := _plain(said.get(name)))), "")
-        pieces = [(True, thought), *_parts(said.get("content"))]
+        pieces = [(True, thought), *_parts(content)]
         if not any(text for _, text in pieces):
             pieces = [(False, _plain(said.get("refusal")))]
         words = ""
@@ -174,6 +179,7 @@ def _count(found: dict[str, Any]) -> int:
 # --- the words ----------------------------------------------------------------------------------------------------
 
 _THOUGHT = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
+_PLAIN_MESSAGE = {"role", "content"}  # nearly every one
 _TEXT = ("text", "content", "thinking", "reasoning", "summary", "value", "refusal")
 
 
