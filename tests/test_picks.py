@@ -62,8 +62,8 @@ def test_raw_jpeg_and_sidecars_of_a_frame_travel_together_and_no_other_file(tmp_
         place = tmp_path / f"picks of {name}"
         assert copy_picks([row(name, also=also)], folder, place).failures == []
         assert found(place) == frame
-    both = [row("IMG_1.JPG", group=1, best=True), row("IMG_1.CR2", group=1)]
-    assert copy_picks(both, folder, tmp_path / "both").frames == 1
+    best = [row("IMG_1.JPG", group=1, best=True, also="IMG_1.CR2")]
+    assert copy_picks(best, folder, tmp_path / "both").frames == 1
     assert found(tmp_path / "both") == frame
 
 
