@@ -1,7 +1,7 @@
 """Train the preview checkpoint from nothing: the eyes first, then the words.
 
     python -m training.photos --out PHOTOS
-    python -m training.warmup --photos PHOTOS --out RUN --minutes 115
+    python -m training.warmup --photos PHOTOS --out RUN --minutes 140
     python -m training.warmup --photos PHOTOS --evaluate RUN/checkpoint
 
 1) Eyes: the vision tower alone, with throw-away heads that name class, severity, opinion and cues of
@@ -39,10 +39,10 @@ FEWEST_PHOTOS = 3  # of fewer, the degradation cannot be told from the subject
 class Recipe:
     """Everything that decides what comes out, but for the clock."""
 
-    minutes: float = 115
+    minutes: float = 140
     seed: int = 1
     workers: int = 2
-    eyes_share: float = 0.58  # of the minutes
+    eyes_share: float = 0.65  # of the minutes
     eyes_tokens: tuple[int, int] = (4, 36)
     words_tokens: tuple[int, int] = (lessons.MIN_TOKENS, lessons.MAX_TOKENS)
     eyes_rate: float = 2e-3
