@@ -154,9 +154,8 @@ def build(recipe: Recipe, settings: Settings, train: list[Example], test: list[E
             processing_class=processor,
             peft_config=lora(recipe) if recipe.adapt is not Adapt.FULL else None,
             greedy=Greedy(test, checkpoint, plain, recipe) if test else None,
+            train_vision=bool(recipe.train_vision),
         )
-    if recipe.adapt is Adapt.FULL and not recipe.train_vision:
-        trainer.model.model.visual.requires_grad_(False)
     return trainer
 
 

@@ -133,6 +133,12 @@ class Settings(GRPOConfig):
     eval_steps: float | None = field(
         default=None, metadata={"help": "updates between two evaluations on --test"}
     )
+    rollouts_at_once: int = field(
+        default=0, metadata={"help": "replies generated side by side on a device; 0: all of a batch"}
+    )
+    looks_memory: float = field(
+        default=2.0, metadata={"help": "GiB on a device for what the vision tower saw in this update"}
+    )
     log_multimodal: bool = field(default=False, metadata={"help": "photos in the tables of completions"})
     num_completions_to_print: int | None = field(default=2, metadata={"help": "samples in the terminal"})
     bf16: bool | None = field(default=None, metadata={"help": "compute in bfloat16; by default on a GPU"})

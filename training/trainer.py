@@ -14,15 +14,22 @@ from typing import Any
 import torch
 from peft import PeftModel
 from PIL import Image
-from torch import Tensor
 from transformers import BatchFeature, Qwen2VLImageProcessorPil
-from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionTransformerPretrainedModel
+from transformers.integrations import is_deepspeed_zero3_enabled
 from trl import GRPOTrainer
-from trl.trainer.grpo_trainer import RepeatSampler
+from trl.trainer.grpo_trainer import (
+    RepeatSampler,
+    split_pixel_values_by_grid,
+    split_tensor_dict,
+    unsplit_pixel_values_by_grid,
+)
 
 from qinsight.photos import load_photo
 from qinsight.views import MIN_PIXELS, view
 from qinsight.weights import ImageOnlyProcessor
+from training.looks import GIB, Looks, SharedEyes, distinct, look_once
+
+__all__ = ["PhotoReader", "QInsightTrainer", "SharedEyes", "TrainingProcessor", "distinct", "look_once"]
 
 REMEMBERED = 64  # photos whose patches are kept: those of a batch, not those of an epoch
 
@@ -50,13 +57,18 @@ class QInsightTrainer(GRPOTrainer):
     control: Any
 
     def __init__(
-        self, *args: Any, greedy: Callable[["QInsightTrainer"], dict[str, float]] | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        greedy: Callable[["QInsightTrainer"], dict[str, float]] | None = None,
+        train_vision: bool = True,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.greedy = greedy
-        for model in (self.model, self.ref_model):
-            if model is not None:
-                look_once(model)
+        if not train_vision:
+            for weight in _visual(self.model).parameters():
+                weight.requires_grad_(False)
+        self._share_the_looks(train_vision)
         # TRL casts the adapters of a quantised model to bf16, in which steps of 1e-5 round to nothing.
         for weight in self.model.parameters():
             if weight.requires_grad and self.is_peft and not self.is_deepspeed_enabled:
@@ -65,6 +77,74 @@ class QInsightTrainer(GRPOTrainer):
     @property
     def is_peft(self) -> bool:
         return isinstance(self.model, PeftModel)
+
+    def _share_the_looks(self, train_vision: bool) -> None:
+        """One memory of looks for a tower that does not learn and its equal in the reference, two otherwise."""
+        most = round(getattr(self.args, "looks_memory", 2.0) * GIB)
+        sharded = self.is_fsdp_enabled or (self.is_deepspeed_enabled and is_deepspeed_zero3_enabled())
+        anywhere = self._anywhere if sharded else None
+        self.looks = Looks(most, anywhere)
+        self.reference_looks = Looks(most, anywhere) if train_vision else self.looks
+        look_once(self.model, self.looks)
+        if self.ref_model is not None:
+            look_once(self.ref_model, self.reference_looks)
+
+    def _anywhere(self, here: bool) -> bool:
+        """Whether it is so on any process; every process asks."""
+        asked = torch.tensor([float(here)], device=self.accelerator.device)
+        return bool(self.accelerator.reduce(asked, reduction="sum").item())
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        """The part of the rollouts that the next pass learns from: whole groups, in the order of the data.
+
+        TRL shuffles the rollouts first, so that the 8 of a photo stand in up to 8 passes, each of which looks at it.
+        """
+        if not self.model.training:
+            return super()._prepare_inputs(generation_batch)
+        parts = self.args.steps_per_generation
+        if self._step % (parts * self.num_iterations) == 0 or self._buffered_inputs is None:
+            batch = split_pixel_values_by_grid(self._generate_and_score_completions(generation_batch))
+            self._buffered_inputs = [
+                unsplit_pixel_values_by_grid(part) for part in split_tensor_dict(batch, parts)
+            ]
+        return self._buffered_inputs[self._step % parts]
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        self.looks.forget()
+        self.reference_looks.forget()
+        return super()._generate_and_score_completions(inputs)
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Any:
+        """TRL's, and at the end of an update how many looks it took."""
+        loss = super().training_step(*args, **kwargs)
+        if self._step % self.current_gradient_accumulation_steps == 0:
+            self._count_the_looks()
+        return loss
+
+    def _count_the_looks(self) -> None:
+        taken = [self.looks.taken(), self.reference_looks.taken()]
+        mine = torch.tensor([taken], dtype=torch.float32, device=self.accelerator.device)
+        policy, reference = self.accelerator.gather(mine).sum(0).tolist()
+        self._metrics["train"]["looks"].append(policy)
+        if self.reference_looks is not self.looks and self.ref_model is not None:
+            self._metrics["train"]["looks/reference"].append(reference)
+
+    def _generate_single_turn(
+        self, prompt_ids: Any, images: Any, multimodal_fields: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Replies to at most `rollouts_at_once` prompts side by side: keys and values of so many are held at once."""
+        most = getattr(self.args, "rollouts_at_once", 0)
+        if self.use_vllm or not most or len(prompt_ids) <= most:
+            return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *args, **kwargs)
+        said: list[Any] = []
+        for start in range(0, len(prompt_ids), most):
+            rows = slice(start, start + most)
+            fields = rows_of(multimodal_fields, images, rows)
+            replies, _ = super()._generate_single_turn(
+                prompt_ids[rows], images[rows] if images else None, fields, *args, **kwargs
+            )
+            said += replies
+        return said, None
 
     def _get_train_sampler(self, dataset: Any = None) -> EpochSampler:
         args = self.args
@@ -103,56 +183,25 @@ class QInsightTrainer(GRPOTrainer):
         return found
 
 
-class SharedEyes(Qwen2_5_VisionTransformerPretrainedModel):
-    """The vision tower, which looks once at photos that stand several times in a batch.
-
-    The features of each photo are handed to all its rollouts; on the way back their gradients add up, as they
-    would have over the copies.
-    """
-
-    def forward(self, hidden_states: Tensor, grid_thw: Tensor, **kwargs: Any) -> Any:
-        first, copies = distinct(hidden_states, grid_thw)
-        if len(first) == len(grid_thw):
-            return super().forward(hidden_states, grid_thw, **kwargs)
-        sizes = grid_thw.prod(-1).tolist()
-        patches = hidden_states.split(sizes)
-        seen = super().forward(torch.cat([patches[one] for one in first]), grid_thw[first], **kwargs)
-        merge = self.spatial_merge_size**2
-        for name, share in (("last_hidden_state", 1), ("pooler_output", merge)):
-            parts = seen[name].split([sizes[one] // share for one in first])
-            seen[name] = torch.cat([parts[one] for one in copies])
-        return seen
+def rows_of(fields: dict[str, Any], images: list[Any] | None, rows: slice) -> dict[str, Any]:
+    """What the processor made of some rows of a batch: their patches, grids, and lists of a value for each token."""
+    if images is None:
+        return {name: value[rows] for name, value in fields.items()}
+    counts = [len(one or ()) for one in images]
+    first, last = sum(counts[: rows.start]), sum(counts[: rows.stop])
+    sizes = fields["image_grid_thw"].prod(-1).tolist()
+    cut = {
+        "image_grid_thw": fields["image_grid_thw"][first:last],
+        "pixel_values": fields["pixel_values"][sum(sizes[:first]) : sum(sizes[:last])],
+    }
+    return {name: cut[name] if name in cut else value[rows] for name, value in fields.items()}
 
 
-def distinct(patches: Tensor, grids: Tensor) -> tuple[list[int], list[int]]:
-    """Which photos of a batch come first of their kind, and for each photo which of those it equals.
-
-    `patches` is (all patches, 1176), `grids` (photos, 3). Equal means equal in every bit.
-    """
-    sizes = grids.prod(-1)
-    ends = sizes.cumsum(0)
-    running = patches.sum(-1, dtype=torch.float64).cumsum(0)[ends - 1]
-    marks = torch.cat([grids, running.diff(prepend=running.new_zeros(1)).round(decimals=3)[:, None]], 1)
-    pieces = patches.split(sizes.tolist())
-    known: dict[tuple[float, ...], list[int]] = {}
-    first: list[int] = []
-    copies: list[int] = []
-    for place, mark in enumerate(marks.tolist()):
-        alike = known.setdefault(tuple(mark), [])
-        same = next((one for one in alike if torch.equal(pieces[first[one]], pieces[place])), None)
-        if same is None:
-            same = len(first)
-            first.append(place)
-            alike.append(same)
-        copies.append(same)
-    return first, copies
-
-
-def look_once(model: Any) -> None:
-    """Let a model's vision tower share its work between the rollouts of a photo."""
-    for module in model.modules():
-        if type(module) is Qwen2_5_VisionTransformerPretrainedModel:
-            module.__class__ = SharedEyes
+def _visual(model: Any) -> Any:
+    """The vision tower, wherever adapters or wrappers put it."""
+    return next(
+        module for name, module in model.named_modules() if name == "visual" or name.endswith(".visual")
+    )
 
 
 class TrainingProcessor(ImageOnlyProcessor):
