@@ -4,7 +4,9 @@ What is changed, and why: a full fine-tune resumes from its own weights, the ord
 stood in any epoch, each photo is decoded once and looked at once for all its rollouts, and the evaluation is greedy.
 """
 
+import hashlib
 import json
+import operator
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,15 +16,11 @@ from typing import Any
 import torch
 from peft import PeftModel
 from PIL import Image
+from torch import Tensor
 from transformers import BatchFeature, Qwen2VLImageProcessorPil
 from transformers.integrations import is_deepspeed_zero3_enabled
 from trl import GRPOTrainer
-from trl.trainer.grpo_trainer import (
-    RepeatSampler,
-    split_pixel_values_by_grid,
-    split_tensor_dict,
-    unsplit_pixel_values_by_grid,
-)
+from trl.trainer.grpo_trainer import RepeatSampler
 
 from qinsight.photos import load_photo
 from qinsight.views import MIN_PIXELS, view
@@ -103,10 +101,8 @@ class QInsightTrainer(GRPOTrainer):
             return super()._prepare_inputs(generation_batch)
         parts = self.args.steps_per_generation
         if self._step % (parts * self.num_iterations) == 0 or self._buffered_inputs is None:
-            batch = split_pixel_values_by_grid(self._generate_and_score_completions(generation_batch))
-            self._buffered_inputs = [
-                unsplit_pixel_values_by_grid(part) for part in split_tensor_dict(batch, parts)
-            ]
+            batch = self._generate_and_score_completions(generation_batch)
+            self._buffered_inputs = in_parts(batch, parts)
         return self._buffered_inputs[self._step % parts]
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -139,9 +135,9 @@ class QInsightTrainer(GRPOTrainer):
         said: list[Any] = []
         for start in range(0, len(prompt_ids), most):
             rows = slice(start, start + most)
-            fields = rows_of(multimodal_fields, images, rows)
+            fields = rows_of(multimodal_fields, [len(one) for one in images], rows)
             replies, _ = super()._generate_single_turn(
-                prompt_ids[rows], images[rows] if images else None, fields, *args, **kwargs
+                prompt_ids[rows], images[rows], fields, *args, **kwargs
             )
             said += replies
         return said, None
@@ -183,11 +179,17 @@ class QInsightTrainer(GRPOTrainer):
         return found
 
 
-def rows_of(fields: dict[str, Any], images: list[Any] | None, rows: slice) -> dict[str, Any]:
-    """What the processor made of some rows of a batch: their patches, grids, and lists of a value for each token."""
-    if images is None:
-        return {name: value[rows] for name, value in fields.items()}
-    counts = [len(one or ()) for one in images]
+def in_parts(batch: dict[str, Any], parts: int) -> list[dict[str, Any]]:
+    """A batch of rollouts cut into as many of equal size, without a copy of anything."""
+    size = len(batch["completion_ids"]) // parts
+    whole = {name: value for name, value in batch.items() if isinstance(value, Tensor) and value.ndim == 0}
+    rows = {name: value for name, value in batch.items() if name not in whole and value is not None}
+    cut = [rows_of(rows, batch["num_images"], slice(part * size, (part + 1) * size)) for part in range(parts)]
+    return [{**whole, **one} for one in cut]
+
+
+def rows_of(fields: dict[str, Any], counts: list[int], rows: slice) -> dict[str, Any]:
+    """Some rows of a batch, of which row i asks about `counts[i]` photos, each cut into patches as its grid says."""
     first, last = sum(counts[: rows.start]), sum(counts[: rows.stop])
     sizes = fields["image_grid_thw"].prod(-1).tolist()
     cut = {
@@ -236,6 +238,8 @@ class PhotoReader(Qwen2VLImageProcessorPil):
     view sees the same pixels.
     """
 
+    batch: tuple[list[BatchFeature], dict[str, Tensor]] | None
+
     @classmethod
     def around(cls, processor: Qwen2VLImageProcessorPil, max_pixels: int) -> "PhotoReader":
         """The same settings, with the memory of this class."""
@@ -243,6 +247,7 @@ class PhotoReader(Qwen2VLImageProcessorPil):
         reader = cls(**{**processor.to_dict(), "size": limits})
         reader.views = Memory(lambda path: view(load_photo(path), max_pixels))
         reader.patches = Memory(reader._cut)
+        reader.batch = None
         return reader
 
     def fetch_images(self, source: Any) -> Any:
@@ -254,10 +259,19 @@ class PhotoReader(Qwen2VLImageProcessorPil):
     def preprocess(self, images: Any, **kwargs: Any) -> BatchFeature:
         """`pixel_values` (patches of all photos in order, 1176) and `image_grid_thw` (photos, 3)."""
         photos = _flat(images)
-        self.patches.size = max(self.patches.size, len({id(one) for one in photos}))
-        cut = [self.patches(id(one), one) for one in photos]
-        data = {name: torch.cat([one[name] for one in cut]) for name in ("pixel_values", "image_grid_thw")}
-        return BatchFeature(data, tensor_type=kwargs.get("return_tensors"))
+        alike = {id(one): one for one in photos}
+        self.patches.size = max(self.patches.size, len(alike))
+        marks = {place: _mark(one) for place, one in alike.items()}
+        cut = [self.patches(marks[id(one)], one) for one in photos]
+        before, self.batch = self.batch, None
+        if before and len(before[0]) == len(cut) and all(map(operator.is_, before[0], cut)):
+            data = before[1]  # TRL asks twice for the patches of a batch
+        else:
+            data = {
+                name: torch.cat([one[name] for one in cut]) for name in ("pixel_values", "image_grid_thw")
+            }
+            self.batch = (cut, data)
+        return BatchFeature(dict(data), tensor_type=kwargs.get("return_tensors"))
 
     def _cut(self, photo: Image.Image) -> BatchFeature:
         return super().preprocess([photo], return_tensors="pt")
@@ -292,6 +306,11 @@ class Memory:
             with ThreadPoolExecutor() as pool:
                 for thing, made in zip(new, pool.map(self.make, new), strict=True):
                     self.kept[thing] = (thing, made)
+
+
+def _mark(photo: Image.Image) -> Any:
+    """What equal pictures share: TRL copies those that it hands to vLLM."""
+    return (photo.size, photo.mode, hashlib.sha256(photo.tobytes()).digest())
 
 
 def _flat(source: Any) -> list[Any]:
