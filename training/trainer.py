@@ -17,7 +17,7 @@ import torch
 from peft import PeftModel
 from PIL import Image
 from torch import Tensor
-from transformers import BatchFeature, Qwen2VLImageProcessorPil
+from transformers import BatchFeature, PrinterCallback, ProgressCallback, Qwen2VLImageProcessorPil, Trainer
 from transformers.integrations import is_deepspeed_zero3_enabled
 from trl import GRPOTrainer
 from trl.trainer.grpo_trainer import RepeatSampler
@@ -53,6 +53,8 @@ class QInsightTrainer(GRPOTrainer):
     """GRPO on questions about photos. `greedy` measures the model in place, `(trainer) -> metrics`."""
 
     control: Any
+    story: Any = None
+    _buffered_inputs: list[dict[str, Any]] | None
 
     def __init__(
         self,
@@ -63,6 +65,8 @@ class QInsightTrainer(GRPOTrainer):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.greedy = greedy
+        for shown in (ProgressCallback, PrinterCallback):  # a dictionary of forty numbers an update
+            self.remove_callback(shown)
         if not train_vision:
             for weight in _visual(self.model).parameters():
                 weight.requires_grad_(False)
@@ -167,6 +171,19 @@ class QInsightTrainer(GRPOTrainer):
         source = type(model).from_pretrained(resume_from_checkpoint, dtype=model.dtype)
         model.load_state_dict(source.state_dict())
 
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Our own README, in place of TRL's, in the folder of the run."""
+        self._tell(Path(str(self.args.output_dir)))
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict)
+        self._tell(Path(str(output_dir or self.args.output_dir)))
+
+    def _tell(self, folder: Path) -> None:
+        if self.story is not None and self.is_world_process_zero():
+            folder.mkdir(parents=True, exist_ok=True)
+            self.story.write(folder, self.state.log_history, self.state.global_step)
+
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
@@ -174,7 +191,7 @@ class QInsightTrainer(GRPOTrainer):
         if self.greedy is None:
             return {}
         found = {f"{metric_key_prefix}_{name}": value for name, value in self.greedy(self).items()}
-        self.log(found)
+        Trainer.log(self, found)  # TRL's would write down, and forget, what the update has gathered so far
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
         return found
 
