@@ -85,7 +85,8 @@ def run(recipe: Recipe, settings: Settings) -> QInsightTrainer:
         note(out, now)
         if last:
             print(f"Going on from {last.name}.", flush=True)
-    with stop.listening():
+    with stop.listening(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # what transformers will rename under TRL's hands
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     if stop.asked:
         raise Stopped(trainer.state.global_step)

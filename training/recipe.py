@@ -38,6 +38,14 @@ class RecipeError(QInsightError):
     """A run that cannot be started as it is described: where it says so, what was expected, what came."""
 
 
+class NoSignal(StrEnum):
+    """What becomes of a group whose rollouts all earn the same for being right."""
+
+    KEEP = "keep"  # it is learnt from as the loss has it, which may be a pull of the format alone
+    FILTER = "filter"  # left out of the update, which is the mean of the others
+    RESAMPLE = "resample"  # another question is asked in its place, twice at most
+
+
 class Adapt(StrEnum):
     """Which weights learn."""
 
@@ -138,6 +146,10 @@ class Settings(GRPOConfig):
     eval_steps: float | None = field(
         default=None, metadata={"help": "updates between two evaluations on --test"}
     )
+    no_signal: NoSignal = field(
+        default=NoSignal.KEEP,
+        metadata={"help": "groups whose rollouts are all as right: keep, filter or resample"},
+    )
     rollouts_at_once: int = field(
         default=0, metadata={"help": "replies generated side by side on a device; 0: all of a batch"}
     )
@@ -173,6 +185,7 @@ class Settings(GRPOConfig):
             self.top_k = 0  # a truncated distribution biases the correction for vLLM's own probabilities
         if self.eval_steps is not None:
             self.eval_strategy = "steps"
+        self.no_signal = NoSignal(self.no_signal)
         if self.disable_tqdm is None:
             self.disable_tqdm = False  # transformers hides bars with its warnings
         self._share_the_batch()
@@ -280,6 +293,17 @@ def _check_generation(settings: Settings) -> None:
         raise RecipeError(
             f"Expected rollouts_at_once as a multiple of num_generations = {rollouts}, so that a photo is looked at "
             f"once to speak about it; got {settings.rollouts_at_once}."
+        )
+    whole = settings.per_device_train_batch_size * (settings.steps_per_generation or 1) % rollouts == 0
+    if settings.no_signal is not NoSignal.KEEP and not whole:
+        raise RecipeError(
+            f"Expected whole groups of {rollouts} rollouts on each process for --no_signal {settings.no_signal}; got "
+            f"{settings.per_device_train_batch_size} per device x {settings.steps_per_generation} passes."
+        )
+    if settings.no_signal is not NoSignal.KEEP and settings.loss_type == "bnpo":
+        raise RecipeError(
+            f"Expected another loss_type than bnpo for --no_signal {settings.no_signal}: it divides by the tokens of "
+            "each pass, of which there may be none."
         )
     if settings.enable_jit_checkpoint:
         raise RecipeError("Expected enable_jit_checkpoint false: SIGTERM saves and stops a run anyway.")

@@ -24,6 +24,12 @@ PANELS = {
 }
 
 
+DERIVED = {  # of other settings, and of the machine
+    *("gradient_accumulation_steps", "steps_per_generation", "generation_batch_size", "accelerator_config"),
+    *("bf16", "use_cpu", "pad_to_multiple_of", "optim"),
+}
+
+
 @dataclass(frozen=True)
 class Story:
     """What is known of a run before it begins. `made` is what `recipe.json` notes of it."""
@@ -101,7 +107,7 @@ class Story:
 
     def _chosen(self) -> str:
         plainly = {**_defaults(Recipe), **_defaults(Settings)}
-        hidden = {"model", "data", "weights", *MAY_CHANGE}
+        hidden = {"model", "data", "weights", *MAY_CHANGE, *DERIVED}
         chosen = {
             name: value
             for name, value in self.made.items()

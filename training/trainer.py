@@ -25,7 +25,9 @@ from trl.trainer.grpo_trainer import RepeatSampler
 from qinsight.photos import load_photo
 from qinsight.views import MIN_PIXELS, view
 from qinsight.weights import ImageOnlyProcessor
+from training.groups import ROUNDS, draw, leave_out, put_in_place, share_left, without_signal
 from training.looks import GIB, Looks, SharedEyes, distinct, look_once
+from training.recipe import NoSignal
 
 __all__ = ["PhotoReader", "QInsightTrainer", "SharedEyes", "TrainingProcessor", "distinct", "look_once"]
 
@@ -54,6 +56,7 @@ class QInsightTrainer(GRPOTrainer):
 
     control: Any
     story: Any = None
+    weight = 1.0
     _buffered_inputs: list[dict[str, Any]] | None
 
     def __init__(
@@ -110,9 +113,65 @@ class QInsightTrainer(GRPOTrainer):
         return self._buffered_inputs[self._step % parts]
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        """TRL's, and what becomes of groups without signal; the photos of the batch before are forgotten."""
         self.looks.forget()
         self.reference_looks.forget()
-        return super()._generate_and_score_completions(inputs)
+        batch = super()._generate_and_score_completions(inputs)
+        if not self.model.training:
+            return batch
+        empty = without_signal(self.earned, self.reward_func_names, self.num_generations)
+        self._metrics["train"]["no_signal"].append(empty.float().mean().item())
+        self.weight = 1.0
+        choice = getattr(self.args, "no_signal", NoSignal.KEEP)
+        if choice is NoSignal.RESAMPLE:
+            batch, empty = self._asked_anew(batch, empty)
+        if choice is not NoSignal.KEEP:
+            self._leave_out(batch, empty)
+        return batch
+
+    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
+        """TRL's, remembered: (rows of all processes, functions)."""
+        self.earned: Tensor = super()._calculate_rewards(*args, **kwargs)
+        return self.earned
+
+    def _mine(self, groups: Tensor) -> Tensor:
+        """Those of the groups of all processes that are this one's."""
+        size = len(groups) // self.accelerator.num_processes
+        return groups[self.accelerator.process_index * size :][:size]
+
+    def _asked_anew(self, batch: dict[str, Any], empty: Tensor) -> tuple[dict[str, Any], Tensor]:
+        """Groups with signal in place of those without, as far as `ROUNDS` of other questions go."""
+        anew = 0
+        for turn in range(ROUNDS):
+            needed = max(part.sum().item() for part in empty.chunk(self.accelerator.num_processes))
+            if not needed:
+                break
+            seed = (self.args.seed, self.state.global_step, turn, self.accelerator.process_index)
+            chosen = draw(int(needed), len(self.train_dataset), seed)
+            rows = [row for place in chosen for row in [self.train_dataset[place]] * self.num_generations]
+            other = super()._generate_and_score_completions(rows)
+            found = ~self._mine(without_signal(self.earned, self.reward_func_names, self.num_generations))
+            mine = self._mine(empty)
+            pairs = list(
+                zip(mine.nonzero().flatten().tolist(), found.nonzero().flatten().tolist(), strict=False)
+            )
+            batch = put_in_place(batch, other, pairs, self.num_generations, self._tokenizer.pad_token_id)
+            mine = mine.clone()
+            mine[[place for place, _ in pairs]] = False
+            empty = self.accelerator.gather(mine)
+            anew += int(self.accelerator.gather(torch.tensor([len(pairs)], device=mine.device)).sum().item())
+        self._metrics["train"]["groups/asked_anew"].append(anew)
+        return batch, empty
+
+    def _leave_out(self, batch: dict[str, Any], empty: Tensor) -> None:
+        leave_out(batch, self._mine(empty), self.num_generations)
+        left = batch["completion_mask"].sum()
+        batch["num_items_in_batch"] = self.accelerator.gather(left).sum()
+        self.weight = share_left(int((~empty).sum()), len(empty), self.args)
+        self._metrics["train"]["groups/left_out"].append(int(empty.sum()))
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        return super().compute_loss(*args, **kwargs) * self.weight
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
         """TRL's, and at the end of an update how many looks it took."""
