@@ -1,6 +1,7 @@
 """What a run shows while it goes on: a bar, one line an update, the rest in a file; and how it is stopped."""
 
 import json
+import os
 import signal
 import sys
 import time
@@ -72,8 +73,8 @@ class Progress(TrainerCallback):
             initial=state.global_step,
             desc="Training",
             disable=hidden,
-            dynamic_ncols=True,
             bar_format=shown,
+            **_size(),
         )
         self.times = [self.clock()]
 
@@ -157,6 +158,15 @@ def shares(logs: dict[str, Any], chosen: tuple[tuple[str, str, str], ...]) -> li
     ]
 
 
+def _size() -> dict[str, Any]:
+    """Of the terminal, as it is drawn wider and narrower; one that tells no size would show nothing."""
+    try:
+        told = all(os.get_terminal_size(sys.stderr.fileno()))
+    except (OSError, ValueError):
+        told = False
+    return {"dynamic_ncols": True} if told else {"ncols": 100, "nrows": 20}
+
+
 def _number(line: str) -> int | None:
     try:
         return int(json.loads(line)["update"])
@@ -201,7 +211,8 @@ class Stop(TrainerCallback):
     def _hear(self, number: int, frame: Any) -> None:
         self.heard = True
         if self.args.process_index == 0:
-            tqdm.write("SIGTERM: this update is finished and saved, then the run stops.", file=sys.stderr)
+            words = "\nSIGTERM: this update is finished and saved, then the run stops."
+            tqdm.write(words, file=sys.stderr)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         together = max(1, args.steps_per_generation * args.num_iterations // args.gradient_accumulation_steps)
