@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -202,6 +203,9 @@ class Stop(TrainerCallback):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():  # where nobody may listen
+            yield
+            return
         before = signal.signal(signal.SIGTERM, self._hear)
         try:
             yield
