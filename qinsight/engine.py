@@ -6,6 +6,7 @@ layers. Greedy, it gives token for token what `generate` gives in the published 
 tests/test_engine.py).
 """
 
+import inspect
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from transformers.generation import (
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLTextModel
 
 from qinsight.checkpoint import Device, Model, Part, Precision, Progress, locate, silent
 from qinsight.errors import EngineError, RequestFailed, Stopped
@@ -30,6 +32,10 @@ from qinsight.prompts import Order, Task, build_messages
 from qinsight.requests import NUM_ALTERNATIVES, About, Delta, Finish, Request, Sampling
 from qinsight.views import view
 from qinsight.weights import DoesNotFit, Weights, choose_model, free_cached_memory, idle_gpu, load
+
+# What a forward pass calls its cache: transformers 5.24 warns of the old word, 5.40 no longer knows it.
+_PARAMETERS = inspect.signature(Qwen2_5_VLTextModel.forward).parameters
+CACHE_WORD = "cache" if "cache" in _PARAMETERS else "past_key_values"
 
 WORTH_SHARING = 64  # prompt tokens below which a shared prefix costs more than it saves
 GREEDY = Sampling()
@@ -391,8 +397,8 @@ class _Conversation:
             inputs_embeds=embeddings,
             position_ids=positions,
             attention_mask=mask,
-            cache=self.cache,
             use_cache=True,
+            **{CACHE_WORD: self.cache},
         ).last_hidden_state
         return model.lm_head(hidden[:, -1]).float()
 

@@ -1,10 +1,7 @@
 """The training command from its first check to a checkpoint that the app serves, on a tiny random model."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -303,71 +300,6 @@ def test_a_checkpoint_that_was_being_written_when_the_run_was_killed_is_passed_o
     assert grpo.main(arguments) == 0
     assert "Going on from checkpoint-1." in capsys.readouterr().out
     assert all(torch.equal(expected[name], value) for name, value in weights_of(run).items())
-
-
-TWO = """
-import json, sys
-from pathlib import Path
-from training import grpo
-from training.recipe import parse
-from training.trainer import QInsightTrainer
-
-def variety(completions, **_):
-    return [len(set(one[0]["content"])) / 10 for one in completions]
-
-grpo.reward_functions = lambda *_: ([variety], [1.0])
-seen, real = [], QInsightTrainer._generate_and_score_completions
-def noted(self, inputs):
-    seen.append((self.state.global_step, [row["id"] for row in inputs]))
-    return real(self, inputs)
-QInsightTrainer._generate_and_score_completions = noted
-kill, arguments = int(sys.argv[1]), sys.argv[2:]
-recipe, settings = parse(arguments)
-trainer = grpo.build(recipe, settings, *grpo.read_data(recipe))
-last = grpo.where_it_stood(Path(settings.output_dir), {}, resume=True)
-from transformers import TrainerCallback
-class Kill(TrainerCallback):
-    def on_step_end(self, args, state, control, **kwargs):
-        control.should_training_stop = control.should_training_stop or state.global_step == kill
-trainer.add_callback(Kill())
-trainer.train(resume_from_checkpoint=str(last) if last else None)
-out = Path(settings.output_dir) / f"seen-{settings.process_index}-{last.name if last else 'new'}.json"
-out.write_text(json.dumps(seen))
-trainer.accelerator.wait_for_everyone()
-"""
-
-
-def test_two_processes_go_on_with_the_data_they_would_have_had(
-    command: Any, photos: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "two.py").write_text(TWO)
-    train = write(photos, "train.jsonl", *(score(n % 4, id=f"{n}") for n in range(8)))
-    environment = {**os.environ, "PYTHONPATH": str(RECIPES.parents[1]), "OMP_NUM_THREADS": "1"}
-
-    def launched(out: str, kill: int) -> dict[str, list[Any]]:
-        arguments = command("--max_steps 7 --save_steps 5 --ddp_backend gloo", train=train, out=out)
-        where = arguments.index("--per_device_train_batch_size")
-        arguments[where + 1] = "4"
-        start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-        done = subprocess.run(
-            [*start, str(tmp_path / "two.py"), str(kill), *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        found = (tmp_path / out).glob("seen-*.json")
-        return {file.stem: json.loads(file.read_text()) for file in found}
-
-    whole = launched("whole", 7)
-    launched("broken", 5)
-    broken = launched("broken", 7)
-    for process in (0, 1):
-        expected = [batch for batch in whole[f"seen-{process}-new"] if batch[0] >= 5]
-        assert len(expected) == 2
-        assert broken[f"seen-{process}-checkpoint-5"] == expected
-    first_epoch = [ids for _, ids in whole["seen-0-new"][:4]]
-    assert first_epoch != [ids for _, ids in whole["seen-0-new"][4:]], "each epoch has an order of its own"
 
 
 def test_the_smoke_recipe_raises_a_dense_reward(official: Path, tmp_path: Path, monkeypatch: Any) -> None:

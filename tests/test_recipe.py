@@ -9,7 +9,7 @@ import pytest
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 
-from training.recipe import RecipeError, parse, told
+from training.recipe import RecipeError, check, parse, told, zero_stage
 from training.rewards import Layout
 
 TRAINING = Path(__file__).parents[1] / "training"
@@ -67,6 +67,7 @@ def test_every_recipe_is_read_by_the_real_parser_and_says_what_to_expect(file: P
 
 def test_the_promised_recipes_are_there() -> None:
     promised = {"score_degradation", "comparison", "score_only", "lora", "qlora", "preview", "smoke"}
+    promised |= {"dapo", "dr_grpo"}
     assert promised <= {file.stem for file in RECIPES}
 
 
@@ -136,6 +137,47 @@ def test_bfloat16_weights_are_fine_under_deepspeed_which_keeps_masters(
 
     monkeypatch.setattr(module, "under_deepspeed", lambda settings: True)
     assert parse([*PATHS, "--dtype", "bfloat16"])[0].dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("sharing", "words", "part"),
+    [
+        ({"ACCELERATE_USE_FSDP": "true"}, (), "Expected --use_vllm true under FSDP"),
+        (
+            {"ACCELERATE_USE_FSDP": "true"},
+            ("--use_vllm", "true", "--test", "x", "--eval_steps", "5"),
+            "Expected no --eval_steps and no --eval_on_start under FSDP",
+        ),
+        ({"ACCELERATE_USE_FSDP": "true"}, ("--adapt", "qlora", "--use_vllm", "true"), "4-bit weights whole"),
+        (
+            {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"},
+            ("--adapt", "qlora"),
+            "4-bit weights whole on every device",
+        ),
+        (
+            {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"},
+            ("--ds3_gather_for_generation", "false", "--test", "x", "--eval_steps", "5"),
+            "Expected ds3_gather_for_generation true",
+        ),
+    ],
+)
+def test_what_cannot_work_where_weights_are_shared_out_is_refused(
+    sharing: dict[str, str], words: tuple[str, ...], part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, settings = parse([*PATHS, *words])
+    for name, value in sharing.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RecipeError) as caught:
+        check(recipe, settings)
+    assert part in str(caught.value)
+
+
+def test_zero_2_takes_4_bit_weights_and_an_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, settings = parse([*PATHS, "--adapt", "qlora", "--test", "x", "--eval_steps", "5"])
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")
+    assert zero_stage(settings) == 2
+    check(recipe, settings)
 
 
 def test_a_run_without_data_or_folder_says_what_is_missing() -> None:

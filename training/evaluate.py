@@ -1,6 +1,7 @@
 """A model on labelled photos, beside the numbers of the paper; or the numbers of predictions made elsewhere.
 
     python -m training.evaluate --data koniq_test.jsonl spaq.jsonl --out RUN --model ByteDance/Q-Insight
+    python -m training.evaluate --data koniq_test.jsonl spaq.jsonl --out RUN --checkpoints runs/first
     python -m training.evaluate --out RUN --report-only
     python -m training.evaluate --predictions predictions.jsonl --json
     python -m training.evaluate --out RUN --report-only --paired OTHER/predictions.jsonl
@@ -17,7 +18,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ from qinsight.requests import About, Engine, Sampling
 from qinsight.terminal import at_a_terminal
 from training.asking import Questions, ask_all, target_value
 from training.labels import Example, LabelError, as_json, raise_all, read_examples
+from training.many import CURVE, TABLE, curve, places, read_report, table
 from training.measures import Measures, measure, paired
 from training.predictions import Fault, Ledger, Prediction, read_prediction, read_predictions, whole_lines
 from training.run_card import check_run, head_of, read_run
@@ -49,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if options.predictions:
             return _predictions(options)
+        if options.checkpoints:
+            return _evaluate_all(options)
         return _report(options) if options.report_only else _evaluate(options)
     except QInsightError as error:
         _say(f"evaluate: {error}")
@@ -77,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--report-only", action="store_true", help="ask nothing, compute the report of --out again")
     add("--paired", type=Path, metavar="FILE", help="compare with another model's predictions.jsonl")
     add("--json", action="store_true", help="print one JSON object per set instead of Markdown")
+    words = "a folder for each checkpoint, or for a run with several: a table and curves of all of them"
+    add("--checkpoints", type=Path, nargs="+", metavar="DIR", help=words)
     add("--limit", type=positive, metavar="N", help="only the first N examples of each set and task")
     add("--both-orders", action="store_true", help="ask comparisons with a reference in both orders too")
     add("--batch", type=positive, default=16, metavar="N", help="examples asked together; default: 16")
@@ -91,6 +99,10 @@ def _check_usage(parser: argparse.ArgumentParser, options: argparse.Namespace) -
     chosen = [bool(options.predictions), bool(options.data), options.report_only]
     if sum(chosen) != 1:
         parser.error("expected one of --predictions FILE, --data FILE, --report-only")
+    if options.checkpoints and not options.data:
+        parser.error("expected --data FILE with --checkpoints")
+    if options.checkpoints and (options.model != "auto" or options.endpoint or options.paired):
+        parser.error("expected either --checkpoints, or one of --model, --endpoint and --paired")
     if not options.predictions and options.out is None:
         parser.error("expected --out DIR")
     if options.temperature is None:
@@ -160,6 +172,26 @@ def _evaluate(options: argparse.Namespace) -> int:
     if others:
         _say(f"evaluate: {others} lines of {ledger.path} are of other data, and left out of this report.")
     return _write_report(options, rows)
+
+
+def _evaluate_all(options: argparse.Namespace) -> int:
+    """Each checkpoint into a folder of its own below --out; then one table and one picture of all of them."""
+    found, codes = [], set()
+    for place in places(options.checkpoints):
+        _say(f"evaluate: {place.name}")
+        one = argparse.Namespace(
+            **{**vars(options), "model": str(place.folder), "out": options.out / place.name}
+        )
+        with redirect_stdout(StringIO()):
+            codes.add(_evaluate(one))
+        found.append((place, read_report(one.out)))
+    text = table(found)
+    with replacing(options.out / TABLE) as file:
+        file.write(text)
+    drawn = f" and {CURVE}" if curve(found, options.out / CURVE) else ""
+    print(text, end="")
+    _say(f"Written: {TABLE}{drawn} in {options.out}, and a report in a folder for each checkpoint")
+    return INCOMPLETE if INCOMPLETE in codes else DONE
 
 
 def _examples(options: argparse.Namespace) -> list[tuple[Example, Path]]:

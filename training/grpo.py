@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +23,35 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from qinsight.checkpoint import Checkpoint, locate
 from qinsight.errors import QInsightError
+from qinsight.export import replacing
 from qinsight.prompts import Task
 from qinsight.weights import load_processor, nf4_config
+from training.best import KeepBest
 from training.greedy import Greedy
+from training.hub import check_access
 from training.labels import Example, raise_all, read_examples, refuse_leaks
 from training.photo_check import read_photos, record_of, refuse_copies
-from training.questions import Asking, as_dataset, prompt_lengths
+from training.plan import plan
+from training.progress import Progress, Stop, Stopped, counted
+from training.questions import Asking, as_dataset
 from training.recipe import Adapt, Recipe, RecipeError, Settings, parse, told, under_deepspeed
+from training.resume import data_digests, differences, not_noted
 from training.rewards import reward_functions
+from training.room import LORA_EYES, LORA_WORDS
+from training.story import Story
 from training.trainer import QInsightTrainer, TrainingProcessor
 
-# A plain list of names would match the vision tower's layers too, whose names are the same.
-LORA_WORDS = r"model\.language_model\.layers\.\d+\.(self_attn|mlp)\..*_proj"
-LORA_EYES = r"model\.visual\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\..*_proj)"
+STOPPED = 143  # what a shell says of a command that SIGTERM ended
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0, or 2 with a sentence where the run cannot be started as described."""
+    """Exit code 0; 2 with a sentence where the run cannot be started as described; 143 where SIGTERM ended it, saved."""
     try:
         recipe, settings = parse(sys.argv[1:] if arguments is None else arguments)
         run(recipe, settings)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return STOPPED
     except QInsightError as error:
         print(f"training.grpo: {error}", file=sys.stderr)
         return 2
@@ -54,25 +64,55 @@ def main(arguments: list[str] | None = None) -> int:
 def run(recipe: Recipe, settings: Settings) -> QInsightTrainer:
     """Check everything, train, and leave the checkpoint in `settings.output_dir`."""
     first = settings.process_index == 0
-    train, test = read_data(recipe)
+    data = checked_data(recipe)
     out = Path(str(settings.output_dir))
-    last = where_it_stood(out, told(recipe, settings), resume=settings.resume)
-    trainer = build(recipe, settings, train, test)
+    now = {**told(recipe, settings), "weights": locate(recipe.model, _progress()).fingerprint}
+    if data.digests is not None:
+        now["data"] = data.digests
+    last = where_it_stood(out, now, resume=settings.resume)
+    if settings.push_to_hub and first:
+        check_access(settings)
     if first:
-        print(overview(recipe, settings, trainer, train, test), flush=True)
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "recipe.json").write_text(json.dumps(told(recipe, settings), indent=1) + "\n")
+        print(plan(recipe, settings, find(recipe), data.train, data.test), flush=True)
+    trainer = build(recipe, settings, data.train, data.test)
+    trainer.story = Story(recipe, settings, find(recipe), now)
+    trainer.add_callback(Progress(out, quiet=bool(settings.disable_tqdm)))
+    stop = Stop(trainer)
+    trainer.add_callback(stop)
+    if settings.keep_best:
+        trainer.add_callback(KeepBest(settings.keep_best, out, trainer.save_model))
+    if first:
+        note(out, now)
         if last:
             print(f"Going on from {last.name}.", flush=True)
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    with stop.listening(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # what transformers will rename under TRL's hands
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    if stop.asked:
+        raise Stopped(trainer.state.global_step)
     trainer.save_model(str(out))
     if first:
         print(f"\nDone. Look at it with: python app.py --model {out}", flush=True)
     return trainer
 
 
+@dataclass(frozen=True)
+class Data:
+    """What is trained and measured on; `digests` of the former, where this process looked at its photos."""
+
+    train: list[Example]
+    test: list[Example]
+    digests: list[dict[str, Any]] | None = None
+
+
 def read_data(recipe: Recipe) -> tuple[list[Example], list[Example]]:
-    """The examples to train and to measure on: every line right, every photo there, no photo in both."""
+    """The examples to train and to measure on; see `checked_data`."""
+    data = checked_data(recipe)
+    return data.train, data.test
+
+
+def checked_data(recipe: Recipe) -> Data:
+    """Every line right, every photo there, no photo in both. The first process of each node looks at the photos."""
     root = Path(recipe.photos) if recipe.photos else None
     files = [(Path(file), read_examples(Path(file), root)) for file in (*recipe.train, *recipe.test)]
     train = [one for _, examples in files[: len(recipe.train)] for one in examples]
@@ -88,12 +128,14 @@ def read_data(recipe: Recipe) -> tuple[list[Example], list[Example]]:
         ]
     )
     refuse_leaks(train, test)
-    if int(os.environ.get("RANK", "0")) == 0:
-        digests: dict[Path, str] = {}
-        for file, examples in files:
-            digests |= read_photos(examples, record_of(file))
-        refuse_copies(train, test, digests)
-    return train, test
+    if int(os.environ.get("LOCAL_RANK", "0")) != 0:
+        return Data(train, test)
+    digests: dict[Path, str] = {}
+    for file, examples in files:
+        with counted(f"photos of {file.name}", "photo") as progress:
+            digests |= read_photos(examples, record_of(file), progress)
+    refuse_copies(train, test, digests)
+    return Data(train, test, data_digests(files[: len(recipe.train)], digests))
 
 
 def where_it_stood(out: Path, now: dict[str, Any], *, resume: bool) -> Path | None:
@@ -112,18 +154,22 @@ def where_it_stood(out: Path, now: dict[str, Any], *, resume: bool) -> Path | No
             f"Expected an --output_dir without a run (--resume false); {out} holds {whole[-1].name}."
         )
     before = json.loads((out / "recipe.json").read_text()) if _is_json(out / "recipe.json") else {}
-    now = json.loads(json.dumps(now))
-    changed = [
-        f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
-        for name in sorted(before.keys() | now.keys())
-        if before and before.get(name) != now.get(name)
-    ]
+    changed = differences(before, now)
     if changed:
         raise RecipeError(
             f"Expected the recipe that the run in {out} was begun with; {'; '.join(changed)}. "
-            "Give it back, or take another --output_dir."
+            "Give it back, or take another --output_dir; training/resume.py lists what may change."
         )
+    if before and (unknown := not_noted(before, now)):
+        print(f"The run was begun by an older version, which noted less; not compared: {', '.join(unknown)}.")
     return whole[-1]
+
+
+def note(out: Path, now: dict[str, Any]) -> None:
+    """What the run is made of, in its folder: whole, or as it was before."""
+    out.mkdir(parents=True, exist_ok=True)
+    with replacing(out / "recipe.json") as text:
+        json.dump(now, text, indent=1)
 
 
 def build(recipe: Recipe, settings: Settings, train: list[Example], test: list[Example]) -> QInsightTrainer:
@@ -154,9 +200,8 @@ def build(recipe: Recipe, settings: Settings, train: list[Example], test: list[E
             processing_class=processor,
             peft_config=lora(recipe) if recipe.adapt is not Adapt.FULL else None,
             greedy=Greedy(test, checkpoint, plain, recipe) if test else None,
+            train_vision=bool(recipe.train_vision),
         )
-    if recipe.adapt is Adapt.FULL and not recipe.train_vision:
-        trainer.model.model.visual.requires_grad_(False)
     return trainer
 
 
@@ -228,42 +273,6 @@ def qinsight_card(recipe: Recipe, checkpoint: Checkpoint, train: list[Example]) 
 def _is_q_insight(checkpoint: Checkpoint) -> bool:
     """Whether it was trained for our tasks already, so that it keeps what it is not trained on again."""
     return (checkpoint.folder / "qinsight.json").exists() or checkpoint.folder.name == "score_degradation"
-
-
-def overview(
-    recipe: Recipe, settings: Settings, trainer: QInsightTrainer, train: list[Example], test: list[Example]
-) -> str:
-    """What is about to happen, in numbers that tell a wrong batch or a cut prompt before the first step."""
-    rollouts = settings.num_generations or 1
-    prompts = settings.total_batch // rollouts
-    learn = sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad)
-    whole = sum(weight.numel() for weight in trainer.model.parameters())
-    epoch = len(train) // prompts
-    steps = settings.max_steps if settings.max_steps > 0 else int(epoch * settings.num_train_epochs)
-    lines = [
-        f"Model      {recipe.model}, {recipe.adapt}, {learn:,} of {whole:,} weights learn"
-        + ("" if recipe.train_vision else ", vision tower frozen"),
-        f"Update     {settings.total_batch} completions = {prompts} prompts x {rollouts} rollouts "
-        f"({settings.per_device_train_batch_size} per device x {settings.world_size} processes x "
-        f"{settings.gradient_accumulation_steps} accumulation)",
-        f"Length     {steps:,} updates, {epoch:,} in an epoch of {len(train):,} examples",
-    ]
-    lengths = prompt_lengths(train, trainer.processing_class.plain, recipe.max_pixels, recipe.order)
-    lines += [
-        f"Prompts    {one.kind}: {one.number:,}, {one.shortest} to {one.longest} tokens (median {one.median})"
-        for one in lengths
-    ]
-    lines.append(f"Held out   {len(test):,} examples" if test else "Held out   nothing (--test)")
-    longest = max(lengths, key=lambda one: one.longest)
-    room = trainer.model.config.get_text_config().max_position_embeddings
-    if longest.longest + (settings.max_completion_length or 0) > room:
-        raise RecipeError(
-            f'The prompt of "{longest.longest_id}" takes {longest.longest} tokens and a reply '
-            f"{settings.max_completion_length}; the model has room for {room}. Lower max_pixels."
-        )
-    if epoch < 1:
-        raise RecipeError(f"Expected at least {prompts} examples for one update; got {len(train)}.")
-    return "\n".join(lines)
 
 
 def _is_json(file: Path) -> bool:

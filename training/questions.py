@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -42,8 +43,14 @@ class Asking:
             for part in message["content"]:
                 if part["type"] == "image":
                     path = next(paths)
-                    part["image"] = view(load_photo(Path(path)), self.max_pixels) if self.opened else path
+                    part["image"] = opened_view(path, self.max_pixels) if self.opened else path
         return messages
+
+
+@lru_cache(maxsize=64)
+def opened_view(path: str, max_pixels: int) -> Image.Image:
+    """A photo as the model sees it, the same object for each of its rollouts: nobody may draw into it."""
+    return view(load_photo(Path(path)), max_pixels)
 
 
 def as_dataset(examples: list[Example], asking: Asking) -> Dataset:

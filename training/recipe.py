@@ -7,11 +7,12 @@ Beside the names below, every setting of TRL's `GRPOConfig` can be set.
 
 import difflib
 import importlib.util
+import json
 import os
 import warnings
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,11 @@ from trl import GRPOConfig, TrlParser
 from qinsight.errors import QInsightError
 from qinsight.prompts import Order
 from qinsight.views import MIN_PIXELS
+from training.best import FALLING, RISING
+from training.resume import told
 from training.rewards import Layout, ScoreReward
+
+__all__ = ["Adapt", "Recipe", "RecipeError", "Settings", "parse", "told", "under_deepspeed"]
 
 BASE = "Qwen/Qwen2.5-VL-7B-Instruct"
 KONIQ_PIXELS = 504 * 392  # what 512 x 384, the smaller size of KonIQ-10k, becomes in multiples of 28
@@ -31,6 +36,14 @@ KONIQ_PIXELS = 504 * 392  # what 512 x 384, the smaller size of KonIQ-10k, becom
 
 class RecipeError(QInsightError):
     """A run that cannot be started as it is described: where it says so, what was expected, what came."""
+
+
+class NoSignal(StrEnum):
+    """What becomes of a group whose rollouts all earn the same for being right."""
+
+    KEEP = "keep"  # it is learnt from as the loss has it, which may be a pull of the format alone
+    FILTER = "filter"  # left out of the update, which is the mean of the others
+    RESAMPLE = "resample"  # another question is asked in its place, twice at most
 
 
 class Adapt(StrEnum):
@@ -133,8 +146,25 @@ class Settings(GRPOConfig):
     eval_steps: float | None = field(
         default=None, metadata={"help": "updates between two evaluations on --test"}
     )
+    no_signal: NoSignal = field(
+        default=NoSignal.KEEP,
+        metadata={"help": "groups whose rollouts are all as right: keep, filter or resample"},
+    )
+    rollouts_at_once: int = field(
+        default=0, metadata={"help": "replies generated side by side on a device; 0: all of a batch"}
+    )
+    keep_best: str | None = field(
+        default=None,
+        metadata={
+            "help": "a number of the evaluation, such as score/srcc: its best weights are kept in best/"
+        },
+    )
+    looks_memory: float = field(
+        default=2.0, metadata={"help": "GiB on a device for what the vision tower saw in this update"}
+    )
     log_multimodal: bool = field(default=False, metadata={"help": "photos in the tables of completions"})
     num_completions_to_print: int | None = field(default=2, metadata={"help": "samples in the terminal"})
+    disable_tqdm: bool | None = field(default=None, metadata={"help": "no bars; the lines stay"})
     bf16: bool | None = field(default=None, metadata={"help": "compute in bfloat16; by default on a GPU"})
     resume: bool = field(
         default=True, metadata={"help": "go on with the run in output_dir; refuse one if False"}
@@ -155,6 +185,9 @@ class Settings(GRPOConfig):
             self.top_k = 0  # a truncated distribution biases the correction for vLLM's own probabilities
         if self.eval_steps is not None:
             self.eval_strategy = "steps"
+        self.no_signal = NoSignal(self.no_signal)
+        if self.disable_tqdm is None:
+            self.disable_tqdm = False  # transformers hides bars with its warnings
         self._share_the_batch()
         super().__post_init__()
         if self.resume_from_checkpoint is not None:
@@ -180,59 +213,6 @@ class Settings(GRPOConfig):
                 f"got {self.total_batch} completions = {self.per_device_train_batch_size} per device x {processes} "
                 f"processes x {self.gradient_accumulation_steps} accumulation steps."
             )
-
-
-# What may differ between a run and its continuation: nothing of it changes what is learnt.
-_MAY_CHANGE = {
-    *("logging_steps", "save_steps", "save_total_limit", "eval_steps", "report_to", "log_completions"),
-    *(
-        "num_completions_to_print",
-        "disable_tqdm",
-        "dataloader_num_workers",
-        "resume",
-        "eval_photos",
-        "name",
-        "about",
-    ),
-    *("logging_first_step", "run_name", "test", "logging_dir", "ddp_timeout", "gradient_checkpointing"),
-}
-_TOLD = {
-    *(
-        "total_batch",
-        "learning_rate",
-        "lr_scheduler_type",
-        "lr_scheduler_kwargs",
-        "num_train_epochs",
-        "max_steps",
-    ),
-    *(
-        "num_generations",
-        "max_completion_length",
-        "beta",
-        "loss_type",
-        "top_k",
-        "top_p",
-        "temperature",
-        "seed",
-    ),
-    *(
-        "scale_rewards",
-        "epsilon",
-        "num_iterations",
-        "warmup_steps",
-        "weight_decay",
-        "max_grad_norm",
-        "use_vllm",
-    ),
-    *("per_device_train_batch_size", "gradient_accumulation_steps", "output_dir"),
-}
-
-
-def told(recipe: Recipe, settings: Settings) -> dict[str, Any]:
-    """What decides the result of a run, as it is written beside it and compared when it goes on."""
-    chosen = {name: getattr(settings, name) for name in sorted(_TOLD - _MAY_CHANGE - {"output_dir"})}
-    ours = {name: value for name, value in asdict(recipe).items() if name not in _MAY_CHANGE}
-    return {**{name: _plain(value) for name, value in ours.items()}, **chosen}
 
 
 def parse(arguments: list[str]) -> tuple[Recipe, Settings]:
@@ -293,6 +273,9 @@ def check(recipe: Recipe, settings: Settings) -> None:
             f"Expected save_steps as a multiple of {updates}, the updates that share one generation; got "
             f"{settings.save_steps:g}. A run resumed between them would skip rollouts."
         )
+    _check_generation(settings)
+    _check_best(recipe, settings)
+    _check_sharing(recipe, settings)
     for name in settings.report_to:
         if name in ("tensorboard", "trackio", "wandb") and importlib.util.find_spec(name) is None:
             raise RecipeError(f"Expected {name} to be installed for --report_to {name}: pip install {name}")
@@ -304,8 +287,94 @@ def check(recipe: Recipe, settings: Settings) -> None:
         )
 
 
+def _check_generation(settings: Settings) -> None:
+    rollouts = settings.num_generations or 1
+    if settings.rollouts_at_once % rollouts:
+        raise RecipeError(
+            f"Expected rollouts_at_once as a multiple of num_generations = {rollouts}, so that a photo is looked at "
+            f"once to speak about it; got {settings.rollouts_at_once}."
+        )
+    whole = settings.per_device_train_batch_size * (settings.steps_per_generation or 1) % rollouts == 0
+    if settings.no_signal is not NoSignal.KEEP and not whole:
+        raise RecipeError(
+            f"Expected whole groups of {rollouts} rollouts on each process for --no_signal {settings.no_signal}; got "
+            f"{settings.per_device_train_batch_size} per device x {settings.steps_per_generation} passes."
+        )
+    if settings.no_signal is not NoSignal.KEEP and settings.loss_type == "bnpo":
+        raise RecipeError(
+            f"Expected another loss_type than bnpo for --no_signal {settings.no_signal}: it divides by the tokens of "
+            "each pass, of which there may be none."
+        )
+    if settings.enable_jit_checkpoint:
+        raise RecipeError("Expected enable_jit_checkpoint false: SIGTERM saves and stops a run anyway.")
+
+
+def _check_best(recipe: Recipe, settings: Settings) -> None:
+    if settings.keep_best is None:
+        return
+    known = sorted(FALLING | RISING)
+    if settings.keep_best not in known:
+        near = difflib.get_close_matches(settings.keep_best, known, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise RecipeError(
+            f"Expected keep_best as one of {', '.join(known)}; got {settings.keep_best!r}{hint}"
+        )
+    if not recipe.test or settings.eval_strategy == "no":
+        raise RecipeError(
+            f"Expected --test FILE and --eval_steps N for --keep_best {settings.keep_best}: the best is chosen by "
+            "an evaluation on the way."
+        )
+
+
+def _check_sharing(recipe: Recipe, settings: Settings) -> None:
+    """What cannot work where the weights are shared out over the processes."""
+    if under_fsdp() and not settings.use_vllm:
+        raise RecipeError(
+            "Expected --use_vllm true under FSDP: `generate` would gather every layer for every token, and processes "
+            "whose replies end at different tokens would wait for each other for ever. Or take "
+            "training/accelerate/zero3.yaml."
+        )
+    if under_fsdp() and (settings.eval_strategy != "no" or settings.eval_on_start):
+        raise RecipeError(
+            "Expected no --eval_steps and no --eval_on_start under FSDP: the processes would run different numbers "
+            "of passes and wait for each other for ever. Evaluate the checkpoints: python -m training.evaluate "
+            "--checkpoints DIR."
+        )
+    if recipe.adapt is Adapt.QLORA and (under_fsdp() or zero_stage(settings) == 3):
+        raise RecipeError(
+            "Expected 4-bit weights whole on every device; ZeRO-3 and FSDP cut them into pieces that bitsandbytes "
+            "cannot read. Take training/accelerate/many_gpus.yaml, or --adapt lora."
+        )
+    if (
+        zero_stage(settings) == 3
+        and not settings.ds3_gather_for_generation
+        and settings.eval_strategy != "no"
+    ):
+        raise RecipeError(
+            "Expected ds3_gather_for_generation true with an evaluation on the way: without it each process gathers "
+            "weights for every token, and processes with shorter replies would be waited for for ever."
+        )
+
+
 def under_deepspeed(settings: Settings) -> bool:
     return settings.deepspeed is not None or os.environ.get("ACCELERATE_USE_DEEPSPEED", "") == "true"
+
+
+def zero_stage(settings: Settings) -> int:
+    """How much DeepSpeed shares out: 3 is everything, 0 where it does nothing."""
+    if not under_deepspeed(settings):
+        return 0
+    told = settings.deepspeed
+    if isinstance(told, str):
+        told = (
+            json.loads(Path(told).read_text(encoding="utf-8")) if Path(told).is_file() else json.loads(told)
+        )
+    stage = told.get("zero_optimization", {}).get("stage") if isinstance(told, dict) else None
+    return int(stage if stage is not None else os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2"))
+
+
+def under_fsdp() -> bool:
+    return os.environ.get("ACCELERATE_USE_FSDP", "") == "true"
 
 
 def _check_yaml(file: Path, parser: TrlParser) -> None:
@@ -375,7 +444,3 @@ def _numbers_of_words(found: dict[str, Any] | str | None) -> None:
                     found[name] = float(value)
                 except ValueError:
                     continue
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, StrEnum) else value
