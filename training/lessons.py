@@ -97,7 +97,8 @@ SOFTENED, SOFT = (
     (0.35, 1.5),
 )  # share of views that are soft from pixel to pixel, as a camera's own are; sigma
 SOFT_AT, SOFT_MOS = (0.35, 0.7, 1.0, 1.5, 2.2), (CLEAN_MOS, 4.45, 4.2, 3.8, 3.2)
-SIDE_BY_SIDE, CLEAN_BESIDE_NOISE = ("null", "noise"), 0.3  # so often a view is shown without and with noise
+SIDE_BY_SIDE, CLEAN_BESIDE_NOISE = ("null", "noise"), 0.35  # so often a view is shown without and with noise
+LEAST_GRAIN = 0.002  # of luma; less is none
 NOISE_ON_SOFT = 0.2  # of a MOS
 NAMELESS, BLURRED = 0.7, 1.15  # from here nobody knows, from there it is a slight blur
 ENLARGED = 1.15  # in area: how much larger than life a clean view may be
@@ -111,6 +112,7 @@ class View:
 
     degraded: Degraded
     cues: tuple[int, ...]
+    grain: np.ndarray | None = None  # how strong the noise is in each token, 0 to 4; None where nobody knows
 
     @property
     def tokens(self) -> int:
@@ -124,10 +126,11 @@ def draw_views(photos: list[Image.Image], tokens: int, number: int, rng: np.rand
     if softness:
         view = soften(view, softness, rng)
     families = SIDE_BY_SIDE if rng.random() < CLEAN_BESIDE_NOISE else ()
-    return [
-        look_at(fit(draw_lesson(view, rng, softness, family)))
-        for family, _ in zip_longest(families[:number], range(number))
-    ]
+    views = []
+    for family, _ in zip_longest(families[:number], range(number)):
+        degraded = fit(draw_lesson(view, rng, softness, family))
+        views.append(replace(look_at(degraded), grain=_grain_by_token(degraded, view)))
+    return views
 
 
 def draw_crop(photos: list[Image.Image], tokens: int, rng: np.random.Generator) -> Image.Image:
@@ -343,6 +346,19 @@ def _on_soft_pixels(told: Degraded, softness: float) -> Degraded:
         mos -= NOISE_ON_SOFT  # noise hides how soft a photo is: without this it would seem the better one
     clear = told.distortion_class in ("noise", "blur") or told.mos < alone - 0.3
     return replace(told, mos=max(1.0, mos), diagnosed=told.diagnosed and clear)
+
+
+def _grain_by_token(degraded: Degraded, before: Image.Image) -> np.ndarray | None:
+    """The noise that was added, token by token: 0 for none, 4 for a standard deviation of 0.2 in luma."""
+    wide, high = degraded.image.width // UNIT, degraded.image.height // UNIT
+    if degraded.distortion_class == "null":
+        return np.zeros(wide * high, np.float32)
+    if degraded.distortion_class != "noise":
+        return None
+    same = before.resize(degraded.image.size, Image.Resampling.BICUBIC)
+    added = (np.asarray(degraded.image, np.float32) - np.asarray(same, np.float32)) / 255 @ LUMA
+    blocks = added.reshape(high, UNIT, wide, UNIT).std((1, 3)).ravel()
+    return np.asarray(4 * np.log(np.clip(blocks, LEAST_GRAIN, 0.2) / LEAST_GRAIN) / np.log(0.2 / LEAST_GRAIN))
 
 
 def _kind(shares: Mapping[str, float], rng: np.random.Generator) -> str:

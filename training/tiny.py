@@ -72,6 +72,7 @@ PATCH = 14
 COLOURS = 3
 WIDTH = 128  # of the vision tower
 ANCHORS = 4  # channels that hold a constant, so that RMSNorm keeps the absolute strength of the others
+ANCHOR = 1.5  # its size; weak noise in flat places is felt the less, the larger it is
 BANDS = 8  # of the cosine transform
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -222,7 +223,7 @@ def _see_filters(tower: nn.Module, patches: Tensor) -> None:
     kernel = tower.patch_embed.proj.weight.zero_()
     kernel[start:] = filters.reshape(-1, COLOURS, 1, PATCH, PATCH).expand(-1, -1, 2, -1, -1) / 2
     block = tower.blocks[0]
-    block.attn.proj.bias[:ANCHORS] = 3.0
+    block.attn.proj.bias[:ANCHORS] = ANCHOR
     for unit, group in enumerate(groups):
         for sign, row in ((1.0, 2 * unit), (-1.0, 2 * unit + 1)):
             # silu(x) x + silu(-x) (-x) = x * x: two hidden units of a SwiGLU make an energy

@@ -1,7 +1,7 @@
 """Train the preview checkpoint from nothing: the eyes first, then the words.
 
     python -m training.photos --out PHOTOS
-    python -m training.warmup --photos PHOTOS --out RUN --minutes 140
+    python -m training.warmup --photos PHOTOS --out RUN --minutes 170
     python -m training.warmup --photos PHOTOS --evaluate RUN/checkpoint
 
 1) Eyes: the vision tower alone, with throw-away heads that name class, severity, opinion and cues of
@@ -39,10 +39,10 @@ FEWEST_PHOTOS = 3  # of fewer, the degradation cannot be told from the subject
 class Recipe:
     """Everything that decides what comes out, but for the clock."""
 
-    minutes: float = 140
+    minutes: float = 170
     seed: int = 1
     workers: int = 2
-    eyes_share: float = 0.65  # of the minutes
+    eyes_share: float = 0.6  # of the minutes
     eyes_tokens: tuple[int, int] = (4, 36)
     words_tokens: tuple[int, int] = (lessons.MIN_TOKENS, lessons.MAX_TOKENS)
     eyes_rate: float = 2e-3
@@ -78,8 +78,11 @@ class Heads(nn.Module):
         self.read = nn.Sequential(
             nn.LayerNorm(width), nn.Linear(width, 256), nn.GELU(), nn.Linear(256, sum(self.sizes))
         )
+        self.local = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
 
-    def forward(self, pooled: Tensor, views: list[View]) -> Tensor:
+    def forward(self, features: list[Tensor], views: list[View]) -> Tensor:
+        """The loss over views of (tokens, width) features each: what a view is as a whole, and its noise token by token."""
+        pooled = torch.stack([one.mean(0) for one in features])
         named, severe, opinion, cues = self.read(pooled).split(self.sizes, -1)
         told = [view.degraded for view in views]
         asked = torch.tensor([one.diagnosed for one in told])
@@ -98,7 +101,17 @@ class Heads(nn.Module):
             (diagnosis if asked.any() else torch.zeros(()))
             + F.mse_loss(opinion, scores)
             + F.mse_loss(cues, digits)
+            + self._of_grain(features, views)
         )
+
+    def _of_grain(self, features: list[Tensor], views: list[View]) -> Tensor:
+        known = [
+            (one, view.grain) for one, view in zip(features, views, strict=True) if view.grain is not None
+        ]
+        if not known:  # nothing to learn, but every worker moves the same weights
+            return 0 * self.local(features[0]).sum()
+        found = torch.cat([self.local(one)[:, 0] for one, _ in known])
+        return F.mse_loss(found, torch.from_numpy(np.concatenate([grain for _, grain in known])).float())
 
 
 class Warmup:
@@ -191,7 +204,7 @@ class Warmup:
             tokens = _between(rng, *self.recipe.eyes_tokens)
             views += lessons.draw_views(self.photos, tokens, 3, rng)
         features = self._see(views)
-        return {"loss": self.heads(torch.stack([one.mean(0) for one in features]), views)}
+        return {"loss": self.heads(features, views)}
 
     def _speak(self, shared: np.random.Generator, rng: np.random.Generator) -> dict[str, Tensor]:
         # Small views more often than large ones: they cost less and teach as much.
@@ -216,7 +229,7 @@ class Warmup:
         ]
         total, count = sum(loss for loss, _ in spoken), sum(number for _, number in spoken)
         words = total / count
-        seen = self.heads(torch.stack([one.mean(0) for one in features]), views)
+        seen = self.heads(features, views)
         sure = min(1.0, (len(rows) / 20) ** 0.5)  # a step of few rows is a noisy one
         return {"loss": sure * (words + self.recipe.heads_weight * seen), "words": words, "heads": seen}
 
