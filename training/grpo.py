@@ -132,7 +132,8 @@ def build(recipe: Recipe, settings: Settings, train: list[Example], test: list[E
     plain = load_processor(checkpoint.folder)
     card = qinsight_card(recipe, checkpoint, train)
     processor = TrainingProcessor.around(plain, recipe.max_pixels, card)
-    functions, weights = reward_functions(recipe.layout, recipe.score_reward, settings.num_generations or 0)
+    rollouts = settings.num_generations or 0
+    functions, weights = reward_functions(recipe.layout, recipe.score_reward, rollouts, recipe.accuracy)
     if settings.reward_weights is None:
         settings.reward_weights = weights
     if settings.eval_strategy != "no" and not test:

@@ -23,7 +23,7 @@ from trl import GRPOConfig, TrlParser
 from qinsight.errors import QInsightError
 from qinsight.prompts import Order
 from qinsight.views import MIN_PIXELS
-from training.rewards import Layout, ScoreReward
+from training.rewards import Accuracy, Layout, ScoreReward
 
 BASE = "Qwen/Qwen2.5-VL-7B-Instruct"
 KONIQ_PIXELS = 504 * 392  # what 512 x 384, the smaller size of KonIQ-10k, becomes in multiples of 28
@@ -71,7 +71,15 @@ class Recipe:
     layout: Layout = field(default=Layout.STRICT, metadata={"help": "of replies that earn the format reward"})
     score_reward: ScoreReward = field(
         default=ScoreReward.THRESHOLD,
-        metadata={"help": "threshold (Q-Insight) or ranking (VisualQuality-R1)"},
+        metadata={
+            "help": "threshold (Q-Insight), gaussian (graded, after OmniQuality-R) or ranking (VisualQuality-R1)"
+        },
+    )
+    accuracy: Accuracy = field(
+        default=Accuracy.PUBLISHED,
+        metadata={
+            "help": "published: paid whatever the layout; clean: only for replies read without mending"
+        },
     )
     order: Order = field(default=Order.PHOTO_FIRST, metadata={"help": "of question and photo"})
     max_pixels: int = field(default=KONIQ_PIXELS, metadata={"help": "larger photos are shrunk to as many"})
@@ -87,6 +95,7 @@ class Recipe:
         self.train, self.test = _listed(self.train), _listed(self.test)
         self.adapt, self.layout = Adapt(self.adapt), Layout(self.layout)
         self.score_reward, self.order = ScoreReward(self.score_reward), Order(self.order)
+        self.accuracy = Accuracy(self.accuracy)
         if self.train_vision is None:
             self.train_vision = self.adapt is Adapt.FULL
         if self.dtype not in ("auto", "float32", "bfloat16"):
