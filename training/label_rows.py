@@ -26,7 +26,7 @@ MADE_FROM = (
 def json_rows(file: Path) -> Iterator[tuple[str, Row]]:
     """The objects of a JSON list, each with the file and its row number, counted from 1."""
     try:
-        rows = json.loads(file.read_text(encoding="utf-8"))
+        rows = json.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise LabelError(f"Expected a readable JSON file at {file}: {error}") from error
     if not isinstance(rows, list) or not rows:
@@ -55,6 +55,12 @@ def text_lines(file: Path) -> Iterator[tuple[str, str]]:
 def json_lines(file: Path) -> Iterator[tuple[str, Row]]:
     """The objects of a JSONL, each with the file and its line number."""
     return iter(read_each(text_lines(file), _placed_object))
+
+
+def any_rows(file: Path) -> Iterator[tuple[str, Row]]:
+    """The objects of a JSON list or of a JSONL, each with its place."""
+    first = next(text_lines(file))[1].lstrip()[:1]
+    return json_rows(file) if first == "[" else json_lines(file)
 
 
 def read_each(places: Iterable[tuple[str, Any]], read: Callable[[str, Any], Read]) -> list[Read]:
