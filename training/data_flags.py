@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qinsight.prompts import Task
+from training.command_line import Parser
 from training.degraded_set import Settings
 from training.label_metas import DIFFIQA_PHOTOS, Sample, Swap
 from training.lessons import MAX_TOKENS, MIN_TOKENS
@@ -99,7 +100,7 @@ bytes under another name."""
 def parser_of(about: str) -> argparse.ArgumentParser:
     """The whole command line; `options.command` names the subcommand."""
     shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="python -m training.data", description=about, formatter_class=shape)
+    parser = Parser(prog="python -m training.data", description=about, formatter_class=shape)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
 
     def add(name: str, about: str) -> argparse.ArgumentParser:

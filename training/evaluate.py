@@ -28,7 +28,9 @@ from qinsight.export import replacing
 from qinsight.flags import add_model_flags, open_engine, positive
 from qinsight.requests import About, Engine, Sampling
 from training.asking import Questions, ask_all, target_value
-from training.labels import Example, LabelError, as_json, raise_all, read_examples
+from training.command_line import Parser
+from training.label_kinds import read_or_point
+from training.labels import Example, LabelError, as_json, raise_all
 from training.measures import Measures, measure, paired
 from training.predictions import Fault, Ledger, Prediction, read_prediction, read_predictions, whole_lines
 from training.run_card import check_run, head_of, read_run
@@ -65,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m training.evaluate",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -165,7 +167,7 @@ def _examples(options: argparse.Namespace) -> list[tuple[Example, Path]]:
     found: list[tuple[Example, Path]] = []
     for file in options.data:
         root = (options.root or file.parent).resolve()
-        found += [(example, root) for example in read_examples(file, root)]
+        found += [(example, root) for example in read_or_point(file, root)]
     times = Counter(example.id for example, _ in found)
     raise_all(
         [f'expected every id in one data file; "{i}" comes {n} times' for i, n in times.items() if n > 1]

@@ -25,7 +25,8 @@ from qinsight.errors import QInsightError
 from qinsight.prompts import Task
 from qinsight.weights import load_processor, nf4_config
 from training.greedy import Greedy
-from training.labels import Example, raise_all, read_examples, refuse_leaks
+from training.label_kinds import read_or_point
+from training.labels import Example, raise_all, refuse_leaks
 from training.photo_check import read_photos, record_of, refuse_copies
 from training.questions import Asking, as_dataset, prompt_lengths
 from training.recipe import Adapt, Recipe, RecipeError, Settings, parse, told, under_deepspeed
@@ -74,7 +75,7 @@ def run(recipe: Recipe, settings: Settings) -> QInsightTrainer:
 def read_data(recipe: Recipe) -> tuple[list[Example], list[Example]]:
     """The examples to train and to measure on: every line right, every photo there, no photo in both."""
     root = Path(recipe.photos) if recipe.photos else None
-    files = [(Path(file), read_examples(Path(file), root)) for file in (*recipe.train, *recipe.test)]
+    files = [(Path(file), read_or_point(Path(file), root)) for file in (*recipe.train, *recipe.test)]
     train = [one for _, examples in files[: len(recipe.train)] for one in examples]
     test = [one for _, examples in files[len(recipe.train) :] for one in examples]
     twice: dict[str, int] = {}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.label_lists import is_line
+from training.labels import Example, LabelError, read_examples
 
 LOOKED_AT = 1 << 16  # bytes of a file that are looked at
 ALIKE = 0.8  # from here two names of keys are one, spelt differently
@@ -69,6 +70,19 @@ def nearest(keys: Iterable[str]) -> list[Kind]:
 def told_nearest(keys: Iterable[str]) -> str:
     """The nearest kinds, as the end of a sentence."""
     return "; nearest are\n" + "\n".join(f"  {kind}" for kind in nearest(keys) or KINDS)
+
+
+def read_or_point(file: Path, root: Path | None = None) -> list[Example]:
+    """The examples of a data file; `LabelError` names the converter where it is a published label file instead."""
+    try:
+        return read_examples(file, root)
+    except LabelError as error:
+        told = converter_of(file)
+        if told is None:
+            raise
+        raise LabelError(
+            f"Expected a data file that python -m training.data wrote, got {file}.\n{told}"
+        ) from error
 
 
 def converter_of(file: Path) -> str | None:

@@ -5,11 +5,12 @@ recipe. A recipe is a YAML of the same names, given with `--config`; a flag on t
 Beside the names below, every setting of TRL's `GRPOConfig` can be set.
 """
 
-import difflib
+import argparse
+import ast
 import importlib.util
 import os
+import re
 import warnings
-from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -23,6 +24,7 @@ from trl import GRPOConfig, TrlParser
 from qinsight.errors import QInsightError
 from qinsight.prompts import Order
 from qinsight.views import MIN_PIXELS
+from training.command_line import did_you_mean, explained, flags_of, short_help, unknown_flags
 from training.rewards import Accuracy, Layout, ScoreReward
 
 BASE = "Qwen/Qwen2.5-VL-7B-Instruct"
@@ -252,7 +254,12 @@ def parse(arguments: list[str]) -> tuple[Recipe, Settings]:
         description=__doc__.split("\n\n")[0],
         epilog="--config FILE reads a recipe; see training/recipes and training/README.md",
         allow_abbrev=False,
+        exit_on_error=False,
     )
+    if {"-h", "--help"} & set(arguments):
+        print(short_help((Recipe, Settings), parser.prog, parser.description or ""))
+        raise SystemExit(0)
+    arguments = ["--help" if one in ("--help_all", "--help-all") else one for one in arguments]
     arguments = [
         part for one in arguments for part in (one.split("=", 1) if one.startswith("--config=") else [one])
     ]
@@ -267,8 +274,8 @@ def parse(arguments: list[str]) -> tuple[Recipe, Settings]:
         with warnings.catch_warnings():  # names of TRL's settings that transformers will rename
             warnings.simplefilter("ignore", FutureWarning)
             recipe, settings = parser.parse_args_and_config(arguments)
-    except ValueError as error:  # a flag nobody knows, a batch that TRL refuses
-        raise RecipeError(str(error)) from error
+    except (ValueError, argparse.ArgumentError) as error:  # a flag nobody knows, a batch that TRL refuses
+        raise RecipeError(_explained(error, parser)) from error
     check(recipe, settings)
     return recipe, settings
 
@@ -317,6 +324,14 @@ def under_deepspeed(settings: Settings) -> bool:
     return settings.deepspeed is not None or os.environ.get("ACCELERATE_USE_DEEPSPEED", "") == "true"
 
 
+def _explained(error: Exception, parser: TrlParser) -> str:
+    """What was wrong with the command line, with the setting or the choice that was probably meant."""
+    unused = re.search(r"not used by the HfArgumentParser: (\[.*\])", str(error))
+    if unused:
+        return unknown_flags(ast.literal_eval(unused[1]), flags_of(parser))
+    return explained(str(error), parser)
+
+
 def _check_yaml(file: Path, parser: TrlParser) -> None:
     """Every key a setting, every value of its kind; or `RecipeError` with the line."""
     try:
@@ -333,8 +348,7 @@ def _check_yaml(file: Path, parser: TrlParser) -> None:
         if name == "env":
             continue
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(str(name), known)
             raise RecipeError(f"{place}: expected a setting of Recipe or GRPOConfig, got `{name}`{hint}")
         for one in _scalars(value):
             _check_value(place, name, one, known[name])
@@ -354,7 +368,7 @@ def _check_value(place: str, name: str, value: Any, action: Any) -> None:
         raise RecipeError(f"{place}: expected `{name}` as {what}, got {value!r}")
     try:
         read = kind(str(value)) if not isinstance(value, bool) else value
-    except (ValueError, TypeError, KeyError, ArgumentTypeError) as error:
+    except (ValueError, TypeError, KeyError, argparse.ArgumentTypeError) as error:
         raise RecipeError(f"{place}: expected `{name}` as {_kind(action)}, got {value!r}") from error
     if action.choices and read not in action.choices:
         raise RecipeError(f"{place}: expected `{name}` as {_kind(action)}, got {value!r}")
