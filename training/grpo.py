@@ -27,10 +27,11 @@ from qinsight.weights import load_processor, nf4_config
 from training.greedy import Greedy
 from training.label_kinds import read_or_point
 from training.labels import Example, raise_all, refuse_leaks
+from training.partners import RankingTrainer
 from training.photo_check import read_photos, record_of, refuse_copies
 from training.questions import Asking, as_dataset, prompt_lengths
 from training.recipe import Adapt, Recipe, RecipeError, Settings, parse, told, under_deepspeed
-from training.rewards import reward_functions
+from training.rewards import ScoreReward, reward_functions
 from training.trainer import QInsightTrainer, TrainingProcessor
 
 # A plain list of names would match the vision tower's layers too, whose names are the same.
@@ -147,7 +148,8 @@ def build(recipe: Recipe, settings: Settings, train: list[Example], test: list[E
         warnings.simplefilter(
             "ignore", FutureWarning
         )  # names of TRL's settings that transformers will rename
-        trainer = QInsightTrainer(
+        kind = RankingTrainer if recipe.score_reward is ScoreReward.RANKING else QInsightTrainer
+        trainer = kind(
             model=model,
             reward_funcs=functions,
             args=settings,
