@@ -3,6 +3,7 @@
     python -m training.grpo --train data/train.jsonl --output_dir runs/first
     python -m training.grpo --config training/recipes/lora.yaml --train data/train.jsonl --output_dir runs/lora
 
+With --preflight it first looks at the run (training/preflight.py), and begins it only where nothing is alarming.
 The same command goes on where a killed run stood. What comes out is served at once by `python app.py --model`.
 """
 
@@ -24,6 +25,7 @@ from qinsight.checkpoint import Checkpoint, locate
 from qinsight.errors import QInsightError
 from qinsight.prompts import Task
 from qinsight.weights import load_processor, nf4_config
+from training.fits import check_fit
 from training.greedy import Greedy
 from training.label_kinds import read_or_point
 from training.labels import Example, raise_all, refuse_leaks
@@ -41,8 +43,15 @@ LORA_EYES = r"model\.visual\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\..*_proj)"
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0, or 2 with a sentence where the run cannot be started as described."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if "--preflight" in arguments:
+        from training.preflight import main as look  # it needs this module
+
+        arguments = [one for one in arguments if one != "--preflight"]
+        if code := look(arguments):
+            return code
     try:
-        recipe, settings = parse(sys.argv[1:] if arguments is None else arguments)
+        recipe, settings = parse(arguments)
         run(recipe, settings)
     except QInsightError as error:
         print(f"training.grpo: {error}", file=sys.stderr)
@@ -142,6 +151,7 @@ def build(recipe: Recipe, settings: Settings, train: list[Example], test: list[E
         raise RecipeError(
             "Expected data files after --test for an evaluation every eval_steps; there are none."
         )
+    check_fit(recipe, settings, checkpoint, plain, train)
     asking = Asking(recipe.order, recipe.max_pixels, opened=settings.use_vllm)
     model = load_model(recipe, settings, checkpoint)
     with warnings.catch_warnings():
@@ -258,15 +268,6 @@ def overview(
         for one in lengths
     ]
     lines.append(f"Held out   {len(test):,} examples" if test else "Held out   nothing (--test)")
-    longest = max(lengths, key=lambda one: one.longest)
-    room = trainer.model.config.get_text_config().max_position_embeddings
-    if longest.longest + (settings.max_completion_length or 0) > room:
-        raise RecipeError(
-            f'The prompt of "{longest.longest_id}" takes {longest.longest} tokens and a reply '
-            f"{settings.max_completion_length}; the model has room for {room}. Lower max_pixels."
-        )
-    if epoch < 1:
-        raise RecipeError(f"Expected at least {prompts} examples for one update; got {len(train)}.")
     return "\n".join(lines)
 
 
