@@ -17,7 +17,7 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from training.run_card import check_run, head_of, read_run
 from training.tables import details, paired_table, report
 
 DONE, FAILED, INCOMPLETE, STOPPED = 0, 1, 4, 130
+LONG = 5000  # answers, whose intervals take seconds to minutes
 MOST_LISTED = 20  # unreadable answers and photos that are spelt out
 
 
@@ -113,9 +114,14 @@ def _check_usage(parser: argparse.ArgumentParser, options: argparse.Namespace) -
 
 def _predictions(options: argparse.Namespace) -> int:
     predictions = read_predictions(options.predictions)
-    _print_all(options, predictions, measure(predictions))
+    _print_all(options, predictions, measure(predictions, _measuring(predictions)))
     _list_faults(predictions, str(options.predictions))
     return DONE
+
+
+def _measuring(predictions: Sequence[Prediction]) -> Callable[[str], None] | None:
+    """Says which set is measured, where that takes long: its intervals come from thousands of resamples."""
+    return (lambda words: _say(f"evaluate: {words}")) if len(predictions) >= LONG else None
 
 
 def _print_all(options: argparse.Namespace, predictions: list[Prediction], found: list[Measures]) -> None:
@@ -236,7 +242,7 @@ def _report(options: argparse.Namespace) -> int:
 
 def _write_report(options: argparse.Namespace, rows: list[dict[str, Any]]) -> int:
     predictions = [read_prediction(row, number) for number, row in enumerate(rows, 1)]
-    found = measure(predictions)
+    found = measure(predictions, _measuring(predictions))
     pairs = paired(predictions, read_predictions(options.paired)) if options.paired else []
     run = read_run(options.out)
     head = head_of(run, rows, found)
