@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate.utils import gather_object
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy, SchedulerType
 
 from qinsight.prompts import Task
@@ -103,6 +103,13 @@ class _Clock(TrainerCallback):
         self.seconds.append(time.perf_counter() - self.began)
 
 
+class _Bar(ProgressCallback):
+    """The bar without the numbers, which are told in the end."""
+
+    def on_log(self, *_: Any, **__: Any) -> None:
+        return
+
+
 def rehearse(run: Run, sample: list[Example], updates: int, seen: Seen, scratch: Path) -> Any:
     """The run's own trainer, for a few updates at a learning rate of zero; what it saw goes to `seen`."""
     settings = run.settings
@@ -115,7 +122,10 @@ def rehearse(run: Run, sample: list[Example], updates: int, seen: Seen, scratch:
     trainer = grpo.build(run.recipe, settings, sample, [])
     mine: list[Rollout] = []
     trainer.reward_funcs = _watched(trainer, mine, settings.max_completion_length or 0)
-    trainer.remove_callback(PrinterCallback)
+    for loud in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(loud)
+    if not settings.disable_tqdm:
+        trainer.add_callback(_Bar())
     trainer.add_callback(_Clock(seen.seconds))
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()

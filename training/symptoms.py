@@ -37,6 +37,7 @@ LOW_FORMAT = 0.5  # of the rollouts; below it something is said
 CUT = 0.1  # of the replies
 QUOTED = 0.1  # of the ratings
 SILENT_GROUPS = 0.9  # of the groups of a task
+HARDLY = 0.1  # of the accuracy: as good as none
 NARROW = 0.8  # of the four points from 1 to 5
 LEVELS = {str(level): place for place, level in enumerate(Severity)}
 
@@ -216,17 +217,16 @@ def _of_signal(rollouts: Sequence[Rollout]) -> Iterable[Finding]:
     for task in Task:
         mine = [one for one in rollouts if one.task is task]
         silent, number = silent_groups(mine)
-        if number >= ENOUGH and silent > SILENT_GROUPS * number:
-            mean = fmean(one.accuracy for one in mine)
-            why = (
-                "all right: nothing is left to learn"
-                if mean > 0.5
-                else "all wrong: the questions are too hard, or the labels wrong"
-            )
-            yield Finding(
-                "no variance",
-                f"{silent} of {number} groups of {task} earn the same accuracy in all rollouts, mostly {why}.",
-            )
+        if number < ENOUGH or silent <= SILENT_GROUPS * number:
+            continue
+        mean = fmean(one.accuracy for one in mine)
+        words = f"{silent} of {number} groups of {task} earn the same accuracy in all rollouts, {mean:.2f} in the mean: "
+        if mean < HARDLY:
+            words += "all wrong. Are the labels wrong, or the questions too hard for this model?"
+        else:
+            words += "there is little left to learn here."
+        few = len(mine) < 4 * number or number < 2 * ENOUGH  # two rollouts are often alike
+        yield Finding("no variance", words, alarm=mean < HARDLY or not few)
 
 
 def _of_ratings(groups: Sequence[list[Rollout]]) -> Iterable[Finding]:
@@ -238,37 +238,23 @@ def _of_ratings(groups: Sequence[list[Rollout]]) -> Iterable[Finding]:
     if len(pairs) < ENOUGH or np.ptp(np.array(pairs), axis=0).min() == 0:
         return
     srcc = float(stats.spearmanr(*np.array(pairs).T).statistic)
-    at_chance = 1.7 / np.sqrt(len(pairs) - 1)  # one in twenty, one-sided
-    if srcc < 0 and srcc < -at_chance / 2:
+    spread = 1 / np.sqrt(len(pairs) - 1)  # of the SRCC where there is no relation
+    if srcc < -0.8 * spread:
+        words = f"ratings fall where the labels rise (SRCC {srcc:.2f} over {len(pairs)} photos): "
         yield Finding(
-            "swapped labels",
-            f"ratings fall where the labels rise (SRCC {srcc:.2f} over {len(pairs)} photos): are the labels DMOS (--higher-is-worse), or exchanged between photos?",
+            "swapped labels", words + "are they DMOS (--higher-is-worse), or exchanged between photos?"
         )
-    elif srcc < at_chance:
-        yield Finding(
-            "labels without relation",
-            f"ratings do not follow the labels (SRCC {srcc:.2f} over {len(pairs)} photos): labels exchanged between photos, or a model that cannot rate yet?",
-            alarm=len(pairs) >= 2 * ENOUGH,
-        )
+    elif srcc < 1.7 * spread:
+        words = f"ratings hardly follow the labels (SRCC {srcc:.2f} over {len(pairs)} photos): "
+        words += "are labels exchanged between photos, or can the model not rate yet?"
+        yield Finding("labels without relation", words, alarm=srcc < HARDLY and len(pairs) >= 2 * ENOUGH)
 
 
 def _of_diagnoses(groups: Sequence[list[Rollout]]) -> Iterable[Finding]:
     said = [(pair, truth_of(group[0])) for group in groups if (pair := most_said(group))]
     if len(said) < ENOUGH:
         return
-    right = fmean(one[0] == true[0] for one, true in said)
-    by_label: dict[str, Counter[str]] = defaultdict(Counter)
-    for one, true in said:
-        by_label[true[0]][one[0]] += 1
-    other = sum(max(count.values()) for count in by_label.values()) / len(said)
-    kinds = {max(count, key=lambda name: count[name]) for count in by_label.values()}
-    if other - right > 0.3 and len(kinds) > 1:
-        label, count = max(by_label.items(), key=lambda one: one[1].total() - one[1][one[0]])
-        name, times = count.most_common(1)[0]
-        yield Finding(
-            "swapped labels",
-            f'photos labelled "{label}" are called "{name}" in {times} of {count.total()} questions, and labels agree with the replies in {right:.0%} only: are the classes exchanged?',
-        )
+    yield from _exchanged_classes(said)
     levels = [
         (LEVELS[one[1]], LEVELS[true[1]])
         for one, true in said
@@ -281,6 +267,27 @@ def _of_diagnoses(groups: Sequence[list[Rollout]]) -> Iterable[Finding]:
                 "swapped labels",
                 f"severities are told the milder, the worse the label is (SRCC {srcc:.2f} over {len(levels)} photos): are the five levels in the wrong order?",
             )
+
+
+def _exchanged_classes(said: Sequence[tuple[tuple[str, str], tuple[str, str]]]) -> Iterable[Finding]:
+    """Where most photos of a label are called by another name, and it is not one name for everything."""
+    by_label: dict[str, Counter[str]] = defaultdict(Counter)
+    for one, true in said:
+        by_label[true[0]][one[0]] += 1
+    often = {label: count for label, count in by_label.items() if count.total() >= 3}
+    total = sum(count.total() for count in often.values())
+    if total < ENOUGH:
+        return
+    right = sum(count[label] for label, count in often.items()) / total
+    other = sum(max(count.values()) for count in often.values()) / total
+    kinds = {count.most_common(1)[0][0] for count in often.values()}
+    if right < 0.4 and other - right > 0.3 and len(kinds) > 1:
+        label, count = max(often.items(), key=lambda one: one[1].total() - one[1][one[0]])
+        name, times = count.most_common(1)[0]
+        words = f'photos labelled "{label}" are called "{name}" in {times} of {count.total()} questions, and labels '
+        yield Finding(
+            "swapped labels", f"{words}agree with the replies in {right:.0%}: are the classes exchanged?"
+        )
 
 
 def _of_verdicts(groups: Sequence[list[Rollout]]) -> Iterable[Finding]:
