@@ -8,8 +8,6 @@ from training.labels import Example
 from training.questions import Lengths, prompt_lengths
 from training.recipe import Recipe, RecipeError, Settings
 
-REWARDS = 5  # format, score, distortion class, severity, comparison
-
 
 def check_fit(
     recipe: Recipe,
@@ -22,11 +20,6 @@ def check_fit(
     prompts = settings.total_batch // (settings.num_generations or 1)
     if len(train) < prompts:
         raise RecipeError(f"Expected at least {prompts} examples for one update; got {len(train)}.")
-    if settings.reward_weights is not None and len(settings.reward_weights) != REWARDS:
-        raise RecipeError(
-            f"Expected {REWARDS} reward_weights (format, score, distortion class, severity, comparison); "
-            f"got {len(settings.reward_weights)}."
-        )
     lengths = prompt_lengths(train, plain, recipe.max_pixels, recipe.order)
     longest, room = max(lengths, key=lambda one: one.longest), room_of(checkpoint)
     if room and longest.longest + (settings.max_completion_length or 0) > room:

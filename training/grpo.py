@@ -147,6 +147,11 @@ def build(recipe: Recipe, settings: Settings, train: list[Example], test: list[E
     functions, weights = reward_functions(recipe.layout, recipe.score_reward, rollouts, recipe.accuracy)
     if settings.reward_weights is None:
         settings.reward_weights = weights
+    if len(settings.reward_weights) != len(functions):
+        names = ", ".join(function.__name__ for function in functions)
+        raise RecipeError(
+            f"Expected {len(functions)} reward_weights ({names}); got {len(settings.reward_weights)}."
+        )
     if settings.eval_strategy != "no" and not test:
         raise RecipeError(
             "Expected data files after --test for an evaluation every eval_steps; there are none."
