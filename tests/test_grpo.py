@@ -141,6 +141,24 @@ def test_an_evaluation_without_data_is_refused(refused: Any) -> None:
     assert "--test" in refused("--eval_steps 1")
 
 
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ("--total_batch 64", "at least 16 examples"),
+        ("--max_completion_length 1000000", "the model has room for"),
+        ("--reward_weights 1 2", "Expected 5 reward_weights"),
+    ],
+)
+def test_what_cannot_fit_is_told_before_the_weights_are_read(
+    refused: Any, real_rewards: None, monkeypatch: pytest.MonkeyPatch, more: str, sentence: str
+) -> None:
+    def read(*_: Any) -> None:
+        raise AssertionError("the weights were read")
+
+    monkeypatch.setattr(grpo, "load_model", read)
+    assert sentence in refused(more)
+
+
 def test_fewer_examples_than_an_update_takes_are_refused(refused: Any, photos: Path) -> None:
     assert "at least 2 examples" in refused(train=write(photos, "bad.jsonl", score(0)))
 

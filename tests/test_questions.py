@@ -1,5 +1,6 @@
 """Examples as TRL is given them, and how long their prompts are."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -82,3 +83,15 @@ def test_prompt_lengths_are_those_the_processor_makes(examples: list[Example], o
         "comparison",
         "comparison with a reference",
     ]
+
+
+def test_vllm_is_given_one_picture_for_all_rollouts_of_a_photo(examples: list[Example]) -> None:
+    rows = as_dataset([examples[1]] * 4, Asking(Order.PHOTO_FIRST, PIXELS, opened=True))[:]
+    shown = [
+        part["image"]
+        for prompt in copy.deepcopy(rows["prompt"])  # as TRL does before it generates
+        for part in prompt[1]["content"]
+        if part["type"] == "image"
+    ]
+    assert len(shown) == 4
+    assert len({id(picture) for picture in shown}) == 1

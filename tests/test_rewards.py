@@ -14,6 +14,7 @@ from training.rewards import (
     Layout,
     ScoreReward,
     format_reward,
+    gaussian_reward,
     ranking_rewards,
     read_plainly,
     reward_functions,
@@ -248,3 +249,40 @@ def test_a_label_that_does_not_parse_stops_the_run() -> None:
     said = [[{"role": "assistant", "content": reply('{"rating": 3.0}')}]]
     with pytest.raises(ValueError, match='expected "mos" from 1 to 5, got 7'):
         functions[1](completions=said, task=["score"], target=['{"mos": 7}'], set=["one"], log_metric=print)
+
+
+def test_the_graded_reward_is_whole_at_the_opinion_and_a_half_where_the_threshold_lies() -> None:
+    opinion = Rated(3.0, 3.0)
+    assert gaussian_reward(opinion, Score(3.0)) == 1
+    assert gaussian_reward(opinion, Score(3.35)) == pytest.approx(0.5)
+    assert gaussian_reward(opinion, Score(2.65)) == pytest.approx(0.5)
+    assert gaussian_reward(opinion, Score(3.1)) > gaussian_reward(opinion, Score(3.2)) > 0.7
+    assert gaussian_reward(opinion, Score(5.0)) < 1e-9
+    assert gaussian_reward(opinion, Score(1e300)) == 0
+    assert gaussian_reward(opinion, None) == 0
+
+
+def test_each_way_of_rewarding_a_rating_is_what_trl_is_handed() -> None:
+    rows: list[tuple[Task, Target, str]] = [
+        (Task.SCORE, Rated(3.0, 3.0), f'{{"rating": {rating}}}') for rating in (3.0, 3.35, 2.0, 9.0)
+    ]
+    assert called(ScoreReward.THRESHOLD, rows, 2)[0]["score"] == [1, 0, 0, 0]
+    assert called(ScoreReward.GAUSSIAN, rows, 2)[0]["score"] == pytest.approx([1, 0.5, 0, 0], abs=0.01)
+
+
+def test_a_number_off_the_scale_is_not_ranked_and_drowns_no_error() -> None:
+    rows: list[tuple[Task, Target, str]] = [
+        (Task.SCORE, Rated(2.0, 2.0), '{"rating": 1.5}'),
+        (Task.SCORE, Rated(2.0, 2.0), '{"rating": 4000}'),
+        (Task.SCORE, Rated(4.0, 4.0), '{"rating": 4.5}'),
+        (Task.SCORE, Rated(4.0, 4.0), '{"rating": 4.4}'),
+    ]
+    earned, logged = called(ScoreReward.RANKING, rows, 2)
+    expected = ranking_rewards([[1.5, None], [4.5, 4.4]], [2.0, 4.0])
+    assert earned["score"] == [*expected[0], *expected[1]]
+    assert max(logged["score/absolute_error"]) < 1
+    assert logged["score/without_partner"] == [0, 0]
+
+
+def test_photos_without_a_partner_are_counted() -> None:
+    assert called(ScoreReward.RANKING, MIXED, 2)[1]["score/without_partner"] == [1]

@@ -1,6 +1,7 @@
 """Data sets in the one checked form that training and evaluation read (`training/labels.py` shows a line of each).
 
     python -m training.data degrade PHOTOS --out DIR --views 7000
+    python -m training.data official train_dist.json --root DATA --out dq495k.jsonl
     python -m training.data deqa Data-DeQA-Score/KONIQ/metas/train_koniq_7k.json --out koniq.jsonl
     python -m training.data check koniq.jsonl --test koniq_test.jsonl
 
@@ -16,9 +17,10 @@ from pathlib import Path
 from qinsight.errors import QInsightError
 from qinsight.prompts import Task
 from qinsight.terminal import at_a_terminal
-from training import label_lists, label_metas, own_ratings
+from training import label_lists, label_metas, official, own_ratings
 from training.data_flags import parser_of
 from training.degraded_set import Settings, make_set
+from training.label_kinds import converter_of
 from training.label_lists import Scale
 from training.label_metas import Sample, Swap
 from training.label_rows import refuse_missing, split_by_origin
@@ -41,8 +43,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         COMMANDS[options.command](options)
     except QInsightError as error:
         print(error, file=sys.stderr)
+        if told := _better_command(options):
+            print(told, file=sys.stderr)
         return 2
     return 0
+
+
+def _better_command(options: argparse.Namespace) -> str | None:
+    """What would read the files, where another subcommand than the one that refused them does."""
+    files = getattr(options, "files", None) or [getattr(options, "file", None)]
+    reads = ("official", "deqa") if options.command == "official" else (options.command,)
+    told = [converter_of(file) for file in files if isinstance(file, Path)]
+    return next((one for one in told if one and not any(f"data {name} " in one for name in reads)), None)
 
 
 def summary(examples: Sequence[Example]) -> str:
@@ -75,6 +87,16 @@ def _deqa(options: argparse.Namespace) -> None:
         for example in label_metas.read_deqa(file, options.root, options.set)
     ]
     _finish(examples, options)
+
+
+def _official(options: argparse.Namespace) -> None:
+    scale = Scale(*options.range) if options.range else own_ratings.ONE_TO_FIVE
+    source = official.Source(options.root, options.set, scale, look=not options.no_photos)
+    examples, tally = official.read_official(options.files, source)
+    print(tally)
+    pairs = [example for example in examples if example.task is Task.COMPARISON]
+    rest = [example for example in examples if example.task is not Task.COMPARISON]
+    _finish(rest + label_metas.swap_pairs(pairs, Swap(options.swap_pairs), options.seed), options)
 
 
 def _jsonl(options: argparse.Namespace) -> None:
@@ -273,6 +295,7 @@ def _progress(what: str) -> Progress | None:
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "official": _official,
     "deqa": _deqa,
     "dq495k": _dq495k,
     "diffiqa": _diffiqa,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qinsight.prompts import Task
+from training.command_line import Parser
 from training.degraded_set import Settings
 from training.label_metas import DIFFIQA_PHOTOS, Sample, Swap
 from training.lessons import MAX_TOKENS, MIN_TOKENS
@@ -19,10 +20,24 @@ originals (KADID-10k, PIPAL, CSIQ) keep the original's name, so that a split hol
 DQ495K = """Distortion class and severity from the metas of DataDepictQA (KADIS700K/refA_sd_brief).
 
 Of the twelve classes, noise, compression, blur and darken are kept, and clean photos (severity 0). Training and
-test share no reference photo. Q-Insight trained on 7,000 rows and tested on 1,000, which are not published, nor
-are their proportions of classes: by default the rows come as frequent as they are in the file (clean: one in
+test share no reference photo. The rows that Q-Insight trained on are published (train_dist.json, see `official`), the
+1,000 that it was tested on are not. Here rows are drawn anew: by default the rows come as frequent as they are in the file (clean: one in
 twenty), with --even each class and clean equally often. Where photos are listed as missing, look how the folder
 is spelt: both KADIS700K and KADIS-700K are in use."""
+
+OFFICIAL = """The label files of Q-Insight's own trainer, as its repository has them (src/open-r1-multimodal/data).
+
+A JSON list or JSONL of rows in any of three shapes, also mixed:
+
+    image, gt_score_norm                        a rating from 1 to 5 (--range LOW HIGH where it is on another scale)
+    image, distortion_class, severity           train_dist.json: words, "null" twice for a clean photo
+    ref_image, ImageA, ImageB, result           train_comparison.json: Image A, Image B, Similar
+
+Paths are below --root: for ratings the folder that holds KONIQ, for degradations the one that holds KADIS-700K. Rows
+whose photo is missing are left out and counted, folder by folder; where all are missing, nothing is written. A row
+that repeats another is left out, two that contradict each other are refused. Half of the pairs are swapped, as by
+`diffiqa`; --swap-pairs none is the published run. The rows do not name the original of a degraded photo: take care
+with --test-out."""
 
 DIFFIQA = """Comparisons of two enhanced photos beside their low-quality reference, as Q-Insight publishes them.
 
@@ -34,7 +49,7 @@ run, `both` shows every pair in both orders (twice the rows)."""
 LIST = """Plain lists: a line `photo mos [std]`, or `reference photo mos [std]`, with spaces between.
 
 Labels are mapped to 1..5 by a straight line from --range LOW HIGH. For a known set (KonIQ-10k, KADID-10k, SPAQ,
-LIVE-Wild or LIVEC, AGIQA-3K, BID, CSIQ, TID2013, SRIQA-Bench) its published scale is used where the labels fit
+LIVE-Wild or LIVEC, AGIQA-3K, BID, Deblur, Dehaze, CSIQ, TID2013, SRIQA-Bench) its published scale is used where the labels fit
 exactly one, and told. `--range auto` maps the lowest label of the file to 1 and the highest to 5, as Data-DeQA-Score
 does: the same photo then gets another MOS in another file. A label that is off the scale is refused with its line.
 
@@ -85,7 +100,7 @@ bytes under another name."""
 def parser_of(about: str) -> argparse.ArgumentParser:
     """The whole command line; `options.command` names the subcommand."""
     shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="python -m training.data", description=about, formatter_class=shape)
+    parser = Parser(prog="python -m training.data", description=about, formatter_class=shape)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
 
     def add(name: str, about: str) -> argparse.ArgumentParser:
@@ -98,6 +113,14 @@ def parser_of(about: str) -> argparse.ArgumentParser:
     _root(deqa, "the folder that holds the set's own folder (default: three above FILE)", required=False)
     deqa.add_argument("--set", metavar="NAME", help="of the set (default: from the folder in `image`)")
     _outputs(deqa)
+
+    official = add("official", OFFICIAL)
+    _files(official)
+    _root(official, "the folder that the paths in FILE are below")
+    official.add_argument("--set", metavar="NAME", help="of the set (default: from the folders in the paths)")
+    official.add_argument("--range", nargs=2, metavar=("LOW", "HIGH"), action=_Range, help="default: 1 5")
+    official.add_argument("--swap-pairs", choices=[*Swap], default=str(Swap.RANDOM))
+    _outputs(official)
 
     _add_dq495k(add("dq495k", DQ495K))
 

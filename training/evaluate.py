@@ -17,7 +17,7 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from datetime import timedelta
 from io import StringIO
@@ -31,7 +31,9 @@ from qinsight.flags import add_model_flags, open_engine, positive
 from qinsight.requests import About, Engine, Sampling
 from qinsight.terminal import at_a_terminal
 from training.asking import Questions, ask_all, target_value
-from training.labels import Example, LabelError, as_json, raise_all, read_examples
+from training.command_line import Parser
+from training.label_kinds import read_or_point
+from training.labels import Example, LabelError, as_json, raise_all
 from training.many import CURVE, TABLE, curve, places, read_report, table
 from training.measures import Measures, measure, paired
 from training.predictions import Fault, Ledger, Prediction, read_prediction, read_predictions, whole_lines
@@ -39,6 +41,7 @@ from training.run_card import check_run, head_of, read_run
 from training.tables import details, paired_table, report
 
 DONE, FAILED, INCOMPLETE, STOPPED = 0, 1, 4, 130
+LONG = 5000  # answers, whose intervals take seconds to minutes
 MOST_LISTED = 20  # unreadable answers and photos that are spelt out
 
 
@@ -68,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m training.evaluate",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -125,9 +128,14 @@ def _check_usage(parser: argparse.ArgumentParser, options: argparse.Namespace) -
 
 def _predictions(options: argparse.Namespace) -> int:
     predictions = read_predictions(options.predictions)
-    _print_all(options, predictions, measure(predictions))
+    _print_all(options, predictions, measure(predictions, _measuring(predictions)))
     _list_faults(predictions, str(options.predictions))
     return DONE
+
+
+def _measuring(predictions: Sequence[Prediction]) -> Callable[[str], None] | None:
+    """Says which set is measured, where that takes long: its intervals come from thousands of resamples."""
+    return (lambda words: _say(f"evaluate: {words}")) if len(predictions) >= LONG else None
 
 
 def _print_all(options: argparse.Namespace, predictions: list[Prediction], found: list[Measures]) -> None:
@@ -199,7 +207,7 @@ def _examples(options: argparse.Namespace) -> list[tuple[Example, Path]]:
     found: list[tuple[Example, Path]] = []
     for file in options.data:
         root = (options.root or file.parent).resolve()
-        found += [(example, root) for example in read_examples(file, root)]
+        found += [(example, root) for example in read_or_point(file, root)]
     times = Counter(example.id for example, _ in found)
     raise_all(
         [f'expected every id in one data file; "{i}" comes {n} times' for i, n in times.items() if n > 1]
@@ -268,7 +276,7 @@ def _report(options: argparse.Namespace) -> int:
 
 def _write_report(options: argparse.Namespace, rows: list[dict[str, Any]]) -> int:
     predictions = [read_prediction(row, number) for number, row in enumerate(rows, 1)]
-    found = measure(predictions)
+    found = measure(predictions, _measuring(predictions))
     pairs = paired(predictions, read_predictions(options.paired)) if options.paired else []
     run = read_run(options.out)
     head = head_of(run, rows, found)

@@ -3,6 +3,7 @@
     python -m training.grpo --train data/train.jsonl --output_dir runs/first
     python -m training.grpo --config training/recipes/lora.yaml --train data/train.jsonl --output_dir runs/lora
 
+With --preflight it first looks at the run (training/preflight.py), and begins it only where nothing is alarming.
 The same command goes on where a killed run stood. What comes out is served at once by `python app.py --model`.
 """
 
@@ -27,16 +28,19 @@ from qinsight.export import replacing
 from qinsight.prompts import Task
 from qinsight.weights import load_processor, nf4_config
 from training.best import KeepBest
+from training.fits import check_fit
 from training.greedy import Greedy
 from training.hub import check_access
-from training.labels import Example, raise_all, read_examples, refuse_leaks
+from training.label_kinds import read_or_point
+from training.labels import Example, raise_all, refuse_leaks
+from training.partners import RankingTrainer
 from training.photo_check import read_photos, record_of, refuse_copies
 from training.plan import plan
 from training.progress import Progress, Stop, Stopped, counted
 from training.questions import Asking, as_dataset
 from training.recipe import Adapt, Recipe, RecipeError, Settings, parse, told, under_deepspeed
 from training.resume import data_digests, differences, not_noted
-from training.rewards import reward_functions
+from training.rewards import ScoreReward, reward_functions
 from training.room import LORA_EYES, LORA_WORDS
 from training.story import Story
 from training.trainer import QInsightTrainer, TrainingProcessor
@@ -46,8 +50,15 @@ STOPPED = 143  # what a shell says of a command that SIGTERM ended
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0; 2 with a sentence where the run cannot be started as described; 143 where SIGTERM ended it, saved."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if "--preflight" in arguments:
+        from training.preflight import main as look  # it needs this module
+
+        arguments = [one for one in arguments if one != "--preflight"]
+        if code := look(arguments):
+            return code
     try:
-        recipe, settings = parse(sys.argv[1:] if arguments is None else arguments)
+        recipe, settings = parse(arguments)
         run(recipe, settings)
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
@@ -114,7 +125,7 @@ def read_data(recipe: Recipe) -> tuple[list[Example], list[Example]]:
 def checked_data(recipe: Recipe) -> Data:
     """Every line right, every photo there, no photo in both. The first process of each node looks at the photos."""
     root = Path(recipe.photos) if recipe.photos else None
-    files = [(Path(file), read_examples(Path(file), root)) for file in (*recipe.train, *recipe.test)]
+    files = [(Path(file), read_or_point(Path(file), root)) for file in (*recipe.train, *recipe.test)]
     train = [one for _, examples in files[: len(recipe.train)] for one in examples]
     test = [one for _, examples in files[len(recipe.train) :] for one in examples]
     twice: dict[str, int] = {}
@@ -178,20 +189,28 @@ def build(recipe: Recipe, settings: Settings, train: list[Example], test: list[E
     plain = load_processor(checkpoint.folder)
     card = qinsight_card(recipe, checkpoint, train)
     processor = TrainingProcessor.around(plain, recipe.max_pixels, card)
-    functions, weights = reward_functions(recipe.layout, recipe.score_reward, settings.num_generations or 0)
+    rollouts = settings.num_generations or 0
+    functions, weights = reward_functions(recipe.layout, recipe.score_reward, rollouts, recipe.accuracy)
     if settings.reward_weights is None:
         settings.reward_weights = weights
+    if len(settings.reward_weights) != len(functions):
+        names = ", ".join(function.__name__ for function in functions)
+        raise RecipeError(
+            f"Expected {len(functions)} reward_weights ({names}); got {len(settings.reward_weights)}."
+        )
     if settings.eval_strategy != "no" and not test:
         raise RecipeError(
             "Expected data files after --test for an evaluation every eval_steps; there are none."
         )
+    check_fit(recipe, settings, checkpoint, plain, train)
     asking = Asking(recipe.order, recipe.max_pixels, opened=settings.use_vllm)
     model = load_model(recipe, settings, checkpoint)
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", FutureWarning
         )  # names of TRL's settings that transformers will rename
-        trainer = QInsightTrainer(
+        kind = RankingTrainer if recipe.score_reward is ScoreReward.RANKING else QInsightTrainer
+        trainer = kind(
             model=model,
             reward_funcs=functions,
             args=settings,

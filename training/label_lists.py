@@ -58,7 +58,8 @@ KNOWN = {
     "spaq": (Scale(0, 100), Scale(1, 5)),
     **dict.fromkeys(("livewild", "livec"), (Scale(0, 100),)),
     **dict.fromkeys(("agiqa3k", "agiqa"), (Scale(0, 5), Scale(0, 100))),
-    "bid": (Scale(0, 5),),
+    "bid": (Scale(0, 5), Scale(0, 100)),
+    **dict.fromkeys(("deblur", "dehaze"), (Scale(0, 100), Scale(1, 5))),
     "csiq": (Scale(0, 1, worse_upwards=True),),
     "tid2013": (Scale(0, 9),),
     "sriqabench": (Scale(0, 100),),
@@ -94,6 +95,11 @@ def read_list(file: Path) -> list[Line]:
         usual = "reference and photo" if full * 2 > len(lines) else "one photo"
         raise LabelError(f"{odd.place}: expected {usual}, as on most lines, got {odd.reference or odd.photo}")
     return lines
+
+
+def is_line(text: str) -> bool:
+    """Whether a text is a line of such a list."""
+    return _LINE.fullmatch(text.strip()) is not None
 
 
 def known_scale(name: str, lines: Sequence[Line]) -> Scale:

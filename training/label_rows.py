@@ -68,6 +68,12 @@ def json_lines(file: Path) -> Iterator[tuple[str, Row]]:
     return iter(read_each(text_lines(file), _placed_object))
 
 
+def any_rows(file: Path) -> Iterator[tuple[str, Row]]:
+    """The objects of a JSON list or of a JSONL, each with its place."""
+    first = next(text_lines(file))[1].lstrip()[:1]
+    return json_rows(file) if first == "[" else json_lines(file)
+
+
 def read_each(places: Iterable[tuple[str, Any]], read: Callable[[str, Any], Read]) -> list[Read]:
     """`read` called with every place and row; `LabelError` lists all places where it raised `ValueError`."""
     found: list[Read] = []

@@ -71,7 +71,7 @@ def read_examples(file: Path, root: Path | None = None) -> list[Example]:
     problems: list[str] = []
     first: dict[str, int] = {}
     try:
-        with open(file, encoding="utf-8") as lines:
+        with open(file, encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):
                 if not line.strip():
                     continue

@@ -46,16 +46,18 @@ SCALE = (1.0, 5.0)  # of ratings: labels within it share their unit
 Measures = dict[str, Any]
 
 
-def measure(predictions: Sequence[Prediction]) -> list[Measures]:
-    """The numbers of each set and task that occurs, in the order of their first lines."""
+def measure(predictions: Sequence[Prediction], told: Callable[[str], None] | None = None) -> list[Measures]:
+    """The numbers of each set and task that occurs, in the order of their first lines; `told` hears which is next."""
     groups: dict[tuple[str, Task], list[Prediction]] = {}
     for one in predictions:
         groups.setdefault((one.set, one.task), []).append(one)
     how = {Task.SCORE: _score, Task.DEGRADATION: _degradation, Task.COMPARISON: _comparison}
-    return [
-        _counts(name, task, group) | how[task]([one for one in group if one.answered])
-        for (name, task), group in groups.items()
-    ]
+    found = []
+    for number, ((name, task), group) in enumerate(groups.items(), 1):
+        if told:
+            told(f"measuring {number} of {len(groups)}: {name or 'no set'}, {task}, {len(group):,} answers")
+        found.append(_counts(name, task, group) | how[task]([one for one in group if one.answered]))
+    return found
 
 
 def _counts(name: str, task: Task, group: list[Prediction]) -> Measures:

@@ -126,9 +126,7 @@ def _comparison(row: Row, table: Table) -> Example:
     names = [text_of(row, name) for name in ("a", "b")]
     if "reference" in row:
         names.insert(0, text_of(row, "reference"))
-    winner = WINNERS.get(str(row["winner"]).strip().lower())
-    if winner is None:
-        raise ValueError(f'expected "winner" as Image A, Image B or Similar, got {row["winner"]!r}')
+    winner = winner_of(row, "winner")
     if winner is Winner.SIMILAR and len(names) == 2:
         raise ValueError(
             'expected "winner" as Image A or Image B: Similar is asked about beside a reference only'
@@ -137,6 +135,14 @@ def _comparison(row: Row, table: Table) -> Example:
     told = f"{table.name}/{'|'.join(names)}"
     source = names[0] if len(names) == 3 else None
     return Example(told, table.name, Task.COMPARISON, photos, Comparison(winner), source)
+
+
+def winner_of(row: Row, name: str) -> Winner:
+    """The winner under a key, in any spelling that can mean one only."""
+    winner = WINNERS.get(str(row[name]).strip().lower())
+    if winner is None:
+        raise ValueError(f'expected "{name}" as Image A, Image B or Similar, got {row[name]!r}')
+    return winner
 
 
 def _rated(label: float, name: str, scale: Scale) -> Rated:

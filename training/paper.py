@@ -119,7 +119,7 @@ TEST_SIZES: dict[str, int | None] = {
     "AGIQA": 2982,
     "CSIQ": 866,
     "SRIQA-Bench": None,
-    "DQ-495K": 1000,  # drawn by the authors, list unpublished
+    "DQ-495K": 1000,  # the authors published what they trained on (train_dist.json), not these
 }
 
 _OTHER_NAMES = {

@@ -5,9 +5,10 @@ from pathlib import Path
 from qinsight.checkpoint import Checkpoint
 from qinsight.views import PATCH
 from qinsight.weights import load_processor
+from training.fits import check_fit
 from training.labels import Example
-from training.questions import Lengths, prompt_lengths
-from training.recipe import Recipe, RecipeError, Settings
+from training.questions import Lengths
+from training.recipe import Recipe, Settings
 from training.room import (
     Load,
     check_disk,
@@ -31,9 +32,8 @@ def plan(
     """The first lines of a run; `RecipeError` where it cannot be as described."""
     config = config_of(checkpoint.folder)
     counts = count(config, recipe)
-    lengths = prompt_lengths(train, load_processor(checkpoint.folder), recipe.max_pixels, recipe.order)
+    lengths = check_fit(recipe, settings, checkpoint, load_processor(checkpoint.folder), train)
     longest = max(lengths, key=lambda one: one.longest)
-    _check_length(longest, config.get_text_config().max_position_embeddings, settings)
     epoch, updates = _updates(len(train), settings)
     load = _load(recipe, settings, longest, train)
     memory = device_bytes(config, counts, load, recipe, settings)
@@ -65,18 +65,8 @@ def _prompts(settings: Settings) -> int:
 def _updates(examples: int, settings: Settings) -> tuple[int, int]:
     """Of an epoch, and of the run."""
     epoch = examples // _prompts(settings)
-    if epoch < 1:
-        raise RecipeError(f"Expected at least {_prompts(settings)} examples for one update; got {examples}.")
     whole = settings.max_steps if settings.max_steps > 0 else int(epoch * settings.num_train_epochs)
     return epoch, whole
-
-
-def _check_length(longest: Lengths, room: int, settings: Settings) -> None:
-    if longest.longest + (settings.max_completion_length or 0) > room:
-        raise RecipeError(
-            f'The prompt of "{longest.longest_id}" takes {longest.longest} tokens and a reply '
-            f"{settings.max_completion_length}; the model has room for {room}. Lower max_pixels."
-        )
 
 
 def _load(recipe: Recipe, settings: Settings, longest: Lengths, train: list[Example]) -> Load:

@@ -16,6 +16,8 @@ from qinsight.views import PATCH, view, view_size
 from qinsight.weights import ImageOnlyProcessor
 from training.labels import Example, target_json
 
+REMEMBERED = 64  # opened views that are kept: those of a batch, not those of an epoch
+
 
 @dataclass(frozen=True)
 class Asking:
@@ -43,14 +45,24 @@ class Asking:
             for part in message["content"]:
                 if part["type"] == "image":
                     path = next(paths)
-                    part["image"] = opened_view(path, self.max_pixels) if self.opened else path
+                    part["image"] = _opened(path, self.max_pixels) if self.opened else path
         return messages
 
 
-@lru_cache(maxsize=64)
-def opened_view(path: str, max_pixels: int) -> Image.Image:
-    """A photo as the model sees it, the same object for each of its rollouts: nobody may draw into it."""
-    return view(load_photo(Path(path)), max_pixels)
+class Shared(Image.Image):
+    """A picture that stays one object for all its rollouts: TRL copies conversations with all that is in them."""
+
+    def __deepcopy__(self, _: Any) -> "Shared":
+        return self
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _opened(path: str, max_pixels: int) -> Image.Image:
+    """The view of a photo, decoded once for the rows of a batch that show it."""
+    picture = view(load_photo(Path(path)), max_pixels)
+    picture.load()
+    picture.__class__ = Shared
+    return picture
 
 
 def as_dataset(examples: list[Example], asking: Asking) -> Dataset:
@@ -111,6 +123,7 @@ def prompt_lengths(
     ]
 
 
+@lru_cache(maxsize=1 << 18)
 def _image_tokens(photo: Path, max_pixels: int) -> int:
     try:
         with Image.open(photo) as opened:

@@ -5,12 +5,13 @@ recipe. A recipe is a YAML of the same names, given with `--config`; a flag on t
 Beside the names below, every setting of TRL's `GRPOConfig` can be set.
 """
 
-import difflib
+import argparse
+import ast
 import importlib.util
 import json
 import os
+import re
 import warnings
-from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -25,8 +26,9 @@ from qinsight.errors import QInsightError
 from qinsight.prompts import Order
 from qinsight.views import MIN_PIXELS
 from training.best import FALLING, RISING
+from training.command_line import did_you_mean, explained, flags_of, short_help, unknown_flags
 from training.resume import told
-from training.rewards import Layout, ScoreReward
+from training.rewards import Accuracy, Layout, ScoreReward
 
 __all__ = ["Adapt", "Recipe", "RecipeError", "Settings", "parse", "told", "under_deepspeed"]
 
@@ -84,7 +86,15 @@ class Recipe:
     layout: Layout = field(default=Layout.STRICT, metadata={"help": "of replies that earn the format reward"})
     score_reward: ScoreReward = field(
         default=ScoreReward.THRESHOLD,
-        metadata={"help": "threshold (Q-Insight) or ranking (VisualQuality-R1)"},
+        metadata={
+            "help": "threshold (Q-Insight), gaussian (graded, after OmniQuality-R) or ranking (VisualQuality-R1)"
+        },
+    )
+    accuracy: Accuracy = field(
+        default=Accuracy.PUBLISHED,
+        metadata={
+            "help": "published: paid whatever the layout; clean: only for replies read without mending"
+        },
     )
     order: Order = field(default=Order.PHOTO_FIRST, metadata={"help": "of question and photo"})
     max_pixels: int = field(default=KONIQ_PIXELS, metadata={"help": "larger photos are shrunk to as many"})
@@ -100,6 +110,7 @@ class Recipe:
         self.train, self.test = _listed(self.train), _listed(self.test)
         self.adapt, self.layout = Adapt(self.adapt), Layout(self.layout)
         self.score_reward, self.order = ScoreReward(self.score_reward), Order(self.order)
+        self.accuracy = Accuracy(self.accuracy)
         if self.train_vision is None:
             self.train_vision = self.adapt is Adapt.FULL
         if self.dtype not in ("auto", "float32", "bfloat16"):
@@ -223,7 +234,12 @@ def parse(arguments: list[str]) -> tuple[Recipe, Settings]:
         description=__doc__.split("\n\n")[0],
         epilog="--config FILE reads a recipe; see training/recipes and training/README.md",
         allow_abbrev=False,
+        exit_on_error=False,
     )
+    if {"-h", "--help"} & set(arguments):
+        print(short_help((Recipe, Settings), parser.prog, parser.description or ""))
+        raise SystemExit(0)
+    arguments = ["--help" if one in ("--help_all", "--help-all") else one for one in arguments]
     arguments = [
         part for one in arguments for part in (one.split("=", 1) if one.startswith("--config=") else [one])
     ]
@@ -238,8 +254,8 @@ def parse(arguments: list[str]) -> tuple[Recipe, Settings]:
         with warnings.catch_warnings():  # names of TRL's settings that transformers will rename
             warnings.simplefilter("ignore", FutureWarning)
             recipe, settings = parser.parse_args_and_config(arguments)
-    except ValueError as error:  # a flag nobody knows, a batch that TRL refuses
-        raise RecipeError(str(error)) from error
+    except (ValueError, argparse.ArgumentError) as error:  # a flag nobody knows, a batch that TRL refuses
+        raise RecipeError(_explained(error, parser)) from error
     check(recipe, settings)
     return recipe, settings
 
@@ -314,8 +330,7 @@ def _check_best(recipe: Recipe, settings: Settings) -> None:
         return
     known = sorted(FALLING | RISING)
     if settings.keep_best not in known:
-        near = difflib.get_close_matches(settings.keep_best, known, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(settings.keep_best, known)
         raise RecipeError(
             f"Expected keep_best as one of {', '.join(known)}; got {settings.keep_best!r}{hint}"
         )
@@ -377,6 +392,14 @@ def under_fsdp() -> bool:
     return os.environ.get("ACCELERATE_USE_FSDP", "") == "true"
 
 
+def _explained(error: Exception, parser: TrlParser) -> str:
+    """What was wrong with the command line, with the setting or the choice that was probably meant."""
+    unused = re.search(r"not used by the HfArgumentParser: (\[.*\])", str(error))
+    if unused:
+        return unknown_flags(ast.literal_eval(unused[1]), flags_of(parser))
+    return explained(str(error), parser)
+
+
 def _check_yaml(file: Path, parser: TrlParser) -> None:
     """Every key a setting, every value of its kind; or `RecipeError` with the line."""
     try:
@@ -393,8 +416,7 @@ def _check_yaml(file: Path, parser: TrlParser) -> None:
         if name == "env":
             continue
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(str(name), known)
             raise RecipeError(f"{place}: expected a setting of Recipe or GRPOConfig, got `{name}`{hint}")
         for one in _scalars(value):
             _check_value(place, name, one, known[name])
@@ -414,7 +436,7 @@ def _check_value(place: str, name: str, value: Any, action: Any) -> None:
         raise RecipeError(f"{place}: expected `{name}` as {what}, got {value!r}")
     try:
         read = kind(str(value)) if not isinstance(value, bool) else value
-    except (ValueError, TypeError, KeyError, ArgumentTypeError) as error:
+    except (ValueError, TypeError, KeyError, argparse.ArgumentTypeError) as error:
         raise RecipeError(f"{place}: expected `{name}` as {_kind(action)}, got {value!r}") from error
     if action.choices and read not in action.choices:
         raise RecipeError(f"{place}: expected `{name}` as {_kind(action)}, got {value!r}")

@@ -98,7 +98,7 @@ def _table_2(found: Sequence[Measures]) -> str | None:
         average = _both(one, "class_accuracy", "level_accuracy", 4)
         rows.append([f"**ours** ({one['set'] or 'no set'}, n = {one['n']})", *cells, average])
     words = (
-        f"Printed rows: {SOURCE}, on 1,000 photos of DQ-495K whose list is unpublished; photos of another set or "
+        f"Printed rows: {SOURCE}, on 1,000 photos of DQ-495K; which ones is not published (train_dist.json holds those trained on). Photos of another set or "
         "another draw are not the same test. The average is the plain mean of the classes; a level is right where "
         f"class and level are; an unreadable answer is wrong. {_misprint(1)}"
     )
