@@ -69,7 +69,7 @@ class ScoreAnswer(TypedDict):
 
 
 class DiagnosisAnswer(TypedDict):
-    """What `/diagnose` answers. A clean photo has "null" as `distortion_class` and `severity`."""
+    """What `/diagnose` answers. Without an `error`, a clean photo has null as `distortion_class` and `severity`."""
 
     photo: str
     task: str
@@ -184,7 +184,7 @@ class Api:
     ) -> Iterator[dict[str, Any]]:
         """Name what is technically wrong with one photo: noise, compression, blur or darken, and how severe it is.
 
-        Severity is slight, moderate, obvious, serious or catastrophic; both are "null" for a clean photo. Use it to
+        Severity is slight, moderate, obvious, serious or catastrophic; both are null for a clean photo. Use it to
         find out why a photo looks bad or what to repair.
 
         Args:
