@@ -209,7 +209,8 @@ def test_a_photo_is_shrunk_until_its_own_compression_is_gone(tmp_path: Path) -> 
 def test_a_crop_is_the_one_that_the_warm_up_would_have_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     photo = discs(3, height=300)
     photo.paste("skyblue", (0, 0, 200, 150))  # without texture; such a crop is drawn again
-    monkeypatch.setattr(lessons, "draw_lesson", lambda view, rng: lessons.leave_clean(view))
+    monkeypatch.setattr(lessons, "draw_lesson", lambda view, *_: lessons.leave_clean(view))
+    monkeypatch.setattr(lessons, "SOFTENED", 0)
     for seed in range(12):
         ours = lessons.fit(lessons.leave_clean(lessons.draw_crop([photo], 12, np.random.default_rng(seed))))
         (theirs,) = lessons.draw_views([photo], 12, 1, np.random.default_rng(seed))

@@ -219,7 +219,7 @@ def test_with_vllm_a_photo_is_opened_once_and_cut_once_for_all_its_rollouts(
         return real(path)
 
     monkeypatch.setattr(questions, "load_photo", counted)
-    questions.opened_view.cache_clear()
+    questions._opened.cache_clear()
     photos = [[str(official / "images" / name)] for name in ("a.png", "b.png")]
     asking = Asking(Order.PHOTO_FIRST, 100 * 784, opened=True)
     rows = [
