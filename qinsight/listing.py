@@ -138,7 +138,7 @@ def look(folder: Path, out: Path | None = None) -> Found:
                 left.special.append(entry.name)
             elif is_photo(path):
                 names.append(path.relative_to(folder).as_posix())
-            else:
+            elif path.suffix.lower() != ".xmp":  # a sidecar is no other kind, but part of a photo
                 left.others.append(entry.name)
     if not names:
         raise NoPhotos(str(folder), left.told())

@@ -53,7 +53,7 @@ def test_a_photo_without_a_suffix_or_with_an_odd_one_is_known_by_its_content(tmp
 
 
 @pytest.mark.parametrize(
-    "name", ["a.jpg_original", "a.jpg~", "a.bak", "a.THM", "a.jpg.part", "a.xmp", "a.mov"]
+    "name", ["a.jpg_original", "a.jpg~", "a.bak", "a.THM", "a.jpg.part", "a.mov"]
 )
 def test_copies_and_companions_of_photos_are_no_photos(tmp_path: Path, name: str) -> None:
     jpeg(tmp_path / "a.jpg")
@@ -126,10 +126,12 @@ def test_a_pipe_with_the_name_of_a_photo_is_left_out_and_not_waited_for(tmp_path
 def test_many_files_of_other_kinds_are_counted_by_suffix(tmp_path: Path) -> None:
     jpeg(tmp_path / "a.jpg")
     for number in range(7):
-        (tmp_path / f"{number}.xmp").write_text("")
+        (tmp_path / f"{number}.pp3").write_text("")
     (tmp_path / "clip.MOV").write_text("")
     (tmp_path / "README").write_text("")
-    assert look(tmp_path).left_out == ("other kinds: 9 (7 .xmp, 1 .mov, 1 no suffix)",)
+    assert look(tmp_path).left_out == ("other kinds: 9 (7 .pp3, 1 .mov, 1 no suffix)",)
+    (tmp_path / "a.jpg.xmp").write_text("")  # part of a photo
+    assert look(tmp_path).left_out == ("other kinds: 9 (7 .pp3, 1 .mov, 1 no suffix)",)
 
 
 def test_results_are_no_part_of_the_shoot_however_their_folder_is_spelled(
