@@ -52,9 +52,7 @@ def test_a_photo_without_a_suffix_or_with_an_odd_one_is_known_by_its_content(tmp
     assert photos_in(tmp_path) == ["IMG.jpg ", "IMG_0001", "photo.dat", "photo.jpg_large"]
 
 
-@pytest.mark.parametrize(
-    "name", ["a.jpg_original", "a.jpg~", "a.bak", "a.THM", "a.jpg.part", "a.mov"]
-)
+@pytest.mark.parametrize("name", ["a.jpg_original", "a.jpg~", "a.bak", "a.THM", "a.jpg.part", "a.mov"])
 def test_copies_and_companions_of_photos_are_no_photos(tmp_path: Path, name: str) -> None:
     jpeg(tmp_path / "a.jpg")
     jpeg(tmp_path / name)
