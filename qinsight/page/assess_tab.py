@@ -59,6 +59,7 @@ class AssessTab(Tab):
         with gr.Row(equal_height=False):
             with gr.Column(min_width=320):
                 self.photo = photo_input(label("photo"), "photo", 380)
+                self.restore = gr.Button("", visible="hidden", elem_id="restore")
                 with gr.Row():
                     self.button = gr.Button(
                         label("assess"), variant="primary", elem_id="assess", min_width=100
@@ -116,7 +117,6 @@ class AssessTab(Tab):
         ):
             chosen = f"(_, photo) => [qi.lay('{box.elem_id}', photo), photo]"
             turns.append(event(self.turn_to, [table, box], self.outputs, js=chosen, **AT_ONCE))
-            event(None, None, [self.photo], js="() => qi.restored()", queue=False)
         example = "() => [qi.lay('examples', true)]"
         turns.append(self.examples.select(self.turn_to_example, [table], self.outputs, js=example, **AT_ONCE))
         again = "(_, photo) => [qi.again('assess'), photo]"
@@ -125,6 +125,7 @@ class AssessTab(Tab):
         )
         self.then_ask(turns, self.run, concurrency_id="model", concurrency_limit=None)
         self.stop.click(self.stop_it, [table], None, js="() => [qi.stop('assess')]", **AT_ONCE)
+        self.restore.click(None, None, [self.photo], js="() => qi.restored()", queue=False)
         table.change(None, [table], [self.photo], js="table => qi.pictures('assess', table)", queue=False)
 
     def worded(self, words: Words) -> list[tuple[Any, Any]]:

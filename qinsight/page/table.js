@@ -14,16 +14,19 @@
       photos: 0, looked: 0, shown: "", // since which question they lie there, the slider's, the last pictures of ours
       unsettled: -Infinity, // when a picture came that belongs to no question yet
     };
-  const choice = { last: 0, turned: 0, pending: [], given: null, picture: null, late: false }; // of the photo of Assess
+  // Of the photo of Assess. `picture`: what its box should show; undefined where only the server knows.
+  const choice = { last: 0, turned: 0, pending: [], given: null, picture: null, since: 0, restoring: 0 };
 
   const BOXES = { photo: "assess", "photo-a": "compare", "photo-b": "compare", "photo-reference": "compare" };
   const UNANSWERED = 5000; // milliseconds after which a click that changed nothing is forgotten
   const UNSETTLED = 1000; // milliseconds in which a new picture without its question hides the old answer
+  const RESTORINGS = 5; // of one picture; then it stays as Gradio draws it
   const pictured = {}; // box -> the picture that it showed last
   const ours = new Set(); // pictures that the server wanted there
 
   const element = id => document.getElementById(id);
   const safe = words => String(words ?? "").replace(/[&<>"'`$]/g, c => `&#${c.charCodeAt(0)};`);
+  const address = picture => new URL(picture.url ?? picture.path, location).href;
   const number = value => Number.isFinite(Number(value)) ? Number(value) : 0;
 
   // --- turning to another question ---
@@ -42,24 +45,30 @@
   // In Assess a photo counts from when it was chosen, not from when its upload was over: what was chosen later
   // stays. `picture` is what the box shows of it by now.
   function lay(box, picture) {
-    const chosen = chosenAt(box, picture?.orig_name ?? "");
-    choice.late = chosen < choice.turned;
-    if (choice.late) return { number: tables.assess.number };
+    const chosen = chosenAt(box, picture?.orig_name ?? "", Boolean(picture) && ours.has(address(picture)));
+    later();
+    if (chosen < choice.turned) return { number: tables.assess.number };
     choice.turned = chosen;
-    if (box === "photo") choice.picture = picture;
+    show(box === "photo" ? picture : undefined);
     return turn("assess", Boolean(picture));
   }
 
+  function show(picture) {
+    Object.assign(choice, { picture, since: performance.now(), restoring: 0 });
+    setTimeout(refresh, UNSETTLED + 10);
+  }
+
   // When this was chosen, by what was seen of it then: a file by its name, a click by its box. What was not seen
-  // counts from now. Uploads before it that never came are given up, and clicks after which nothing happened.
-  function chosenAt(box, name) {
+  // counts from now, but for a picture that we put there: it has taken the place of an upload that was too late.
+  // Uploads before it that never came are given up, and clicks after which nothing happened.
+  function chosenAt(box, name, placed) {
     const now = performance.now();
     choice.pending = choice.pending.filter(one => one.name || now - one.when < UNANSWERED);
     const same = choice.pending.filter(one => one.box === box && one.name === name);
     const found = name ? same.at(-1) : same[0];
-    const coming = choice.pending.find(one => one.box === box);
+    const coming = choice.pending.findLast(one => one.box === box);
     if (!found && !name && coming) return coming.at - 0.5; // Gradio clears the box for a photo that is dropped there
-    if (!found) return ++choice.last;
+    if (!found) return placed ? -Infinity : ++choice.last;
     choice.pending = choice.pending.filter(one => one !== found && !(name && one.box === box && one.at < found.at));
     return found.at;
   }
@@ -74,8 +83,25 @@
     choice.given = null;
   }
 
-  // After an upload that came too late: the picture that it hid.
-  const restored = () => choice.late ? choice.picture : undefined;
+  // An upload that comes too late, and a picture of ours that crosses an upload, leave another picture in the box
+  // than the one that was asked about. It is put back, unless the next upload is on its way into the box.
+  const uploading = () => choice.pending.some(one => one.box === "photo" && one.name && one.at > choice.turned);
+  const restored = () => astray() ? choice.picture : undefined;
+
+  function astray() {
+    if (choice.picture === undefined || uploading()) return false;
+    const wanted = choice.picture ? address(choice.picture) : "";
+    if (wanted) ours.add(wanted);
+    return (element("photo")?.querySelector("img")?.src ?? "") !== wanted;
+  }
+
+  function restore() {
+    const settled = performance.now() - choice.since > UNSETTLED && !unsettled("assess");
+    if (!settled || !astray() || choice.restoring >= RESTORINGS) return;
+    Object.assign(choice, { since: performance.now(), restoring: choice.restoring + 1 });
+    element("restore")?.click();
+    setTimeout(refresh, UNSETTLED + 10);
+  }
 
   function choosing(box, files) {
     if (!["photo", "raw", "examples"].includes(box?.id)) return;
@@ -139,8 +165,11 @@
     const name = JSON.stringify([here.photos, value.pictures]);
     if (name === here.shown) return undefined;
     here.shown = name;
-    for (const picture of value.pictures) if (picture?.url) ours.add(new URL(picture.url, location).href);
-    if (tab === "assess") choice.picture = value.pictures[0];
+    for (const picture of value.pictures) if (picture?.url) ours.add(address(picture));
+    if (tab === "assess") {
+      show(value.pictures[0]);
+      if (uploading()) return undefined; // it would take the upload's place
+    }
     return value.pictures.length === 1 ? value.pictures[0] : value.pictures;
   }
 
@@ -162,6 +191,7 @@
   function refresh() {
     due = false;
     notice();
+    restore();
     for (const [tab, [ask, halt]] of Object.entries(BUTTONS)) {
       const here = tables[tab];
       disable(ask, here.running);
