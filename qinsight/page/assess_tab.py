@@ -115,9 +115,9 @@ class AssessTab(Tab):
             (self.photo.clear, self.photo),
             (self.raw.upload, self.raw),
         ):
-            chosen = f"(_, photo) => [qi.lay('{box.elem_id}', photo), photo]"
+            chosen = f"(_, photo) => qi.lay('{box.elem_id}', photo)"
             turns.append(event(self.turn_to, [table, box], self.outputs, js=chosen, **AT_ONCE))
-        example = "() => [qi.lay('examples', true)]"
+        example = "() => [qi.lay('examples', true)[0]]"
         turns.append(self.examples.select(self.turn_to_example, [table], self.outputs, js=example, **AT_ONCE))
         again = "(_, photo) => [qi.again('assess'), photo]"
         turns.append(

@@ -205,6 +205,7 @@
     input.files = brought.files;
     qi.giving(chosen, () => input.dispatchEvent(new Event("change", { bubbles: true })));
   }
+  addEventListener("qi-lost", ({ detail }) => give(element("photo"), [detail.file], detail.at, 600));
   addEventListener("dragover", event => { if (event.dataTransfer?.types.includes("Files")) event.preventDefault(); });
   addEventListener("drop", event => bring(event, event.dataTransfer?.files));
   addEventListener("paste", event => {

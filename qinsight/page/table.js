@@ -43,15 +43,24 @@
   }
 
   // In Assess a photo counts from when it was chosen, not from when its upload was over: what was chosen later
-  // stays. `picture` is what the box shows of it by now.
+  // stays. `picture` is what the box shows of it by now. Returns what the server is told, and the photo.
   function lay(box, picture) {
-    const chosen = chosenAt(box, picture?.orig_name ?? "", Boolean(picture) && ours.has(address(picture)));
+    const person = box === "photo" ? covered(picture) : undefined;
+    if (person?.file) dispatchEvent(new CustomEvent("qi-lost", { detail: person }));
+    const photo = person && !person.file ? null : picture;
+    const chosen = chosenAt(box, photo?.orig_name ?? "", placed(photo));
     later();
-    if (chosen < choice.turned) return { number: tables.assess.number };
+    if (chosen < choice.turned) return [{ number: tables.assess.number }, photo];
     choice.turned = chosen;
-    show(box === "photo" ? picture : undefined);
-    return turn("assess", Boolean(picture));
+    show(box === "photo" ? photo : undefined);
+    return [turn("assess", Boolean(photo)), photo];
   }
+
+  // A picture that we put there crossed what a person did in the box, and the event carries ours.
+  const placed = picture => Boolean(picture) && ours.has(address(picture));
+  const covered = picture => placed(picture) ? acting().findLast(one => one.name !== picture.orig_name) : undefined;
+  const alive = one => one.name || performance.now() - one.when < UNANSWERED;
+  const acting = () => choice.pending.filter(one => one.box === "photo" && one.at > choice.turned && alive(one));
 
   function show(picture) {
     Object.assign(choice, { picture, since: performance.now(), restoring: 0 });
@@ -62,8 +71,7 @@
   // counts from now, but for a picture that we put there: it has taken the place of an upload that was too late.
   // Uploads before it that never came are given up, and clicks after which nothing happened.
   function chosenAt(box, name, placed) {
-    const now = performance.now();
-    choice.pending = choice.pending.filter(one => one.name || now - one.when < UNANSWERED);
+    choice.pending = choice.pending.filter(alive);
     const same = choice.pending.filter(one => one.box === box && one.name === name);
     const found = name ? same.at(-1) : same[0];
     const coming = choice.pending.findLast(one => one.box === box);
@@ -84,12 +92,11 @@
   }
 
   // An upload that comes too late, and a picture of ours that crosses an upload, leave another picture in the box
-  // than the one that was asked about. It is put back, unless the next upload is on its way into the box.
-  const uploading = () => choice.pending.some(one => one.box === "photo" && one.name && one.at > choice.turned);
+  // than the one that was asked about. It is put back, unless something newer is on its way into the box.
   const restored = () => astray() ? choice.picture : undefined;
 
   function astray() {
-    if (choice.picture === undefined || uploading()) return false;
+    if (choice.picture === undefined || acting().length) return false;
     const wanted = choice.picture ? address(choice.picture) : "";
     if (wanted) ours.add(wanted);
     return (element("photo")?.querySelector("img")?.src ?? "") !== wanted;
@@ -105,8 +112,8 @@
 
   function choosing(box, files) {
     if (!["photo", "raw", "examples"].includes(box?.id)) return;
-    const name = files?.[0]?.name ?? "";
-    choice.pending.push({ box: box.id, name, at: choice.given ?? ++choice.last, when: performance.now() });
+    const file = files?.[0], at = choice.given ?? ++choice.last;
+    choice.pending.push({ box: box.id, name: file?.name ?? "", file, at, when: performance.now() });
   }
   addEventListener("change", event => {
     const field = event.target; // a file input stands in its box, or before its button
@@ -168,7 +175,7 @@
     for (const picture of value.pictures) if (picture?.url) ours.add(address(picture));
     if (tab === "assess") {
       show(value.pictures[0]);
-      if (uploading()) return undefined; // it would take the upload's place
+      if (acting().length) return undefined; // it would take the upload's place
     }
     return value.pictures.length === 1 ? value.pictures[0] : value.pictures;
   }
