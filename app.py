@@ -16,7 +16,7 @@ os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(
     filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "localhost", "127.0.0.1"])
 )
 
-from qinsight.checkpoint import Progress
+from qinsight.engines.checkpoint import Progress
 from qinsight.errors import QInsightError
 from qinsight.flags import add_model_flags, open_engine
 from qinsight.keeping import Keep

@@ -6,7 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from qinsight.assess import ask, comparison, verdict
-from qinsight.engine import LocalEngine
+from qinsight.engines.local import LocalEngine
 from qinsight.photos import load_photo
 
 photos = Path(__file__).parent / "photos"

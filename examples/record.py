@@ -6,7 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from qinsight.assess import ask, assessment, comparison, last
-from qinsight.engine import LocalEngine
+from qinsight.engines.local import LocalEngine
 from qinsight.page.assess_tab import EXAMPLES
 from qinsight.page.compare_tab import PAIRS
 from qinsight.page.recordings import Recordings

@@ -6,7 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from qinsight.assess import ask, assessment, described, last
-from qinsight.engine import LocalEngine
+from qinsight.engines.local import LocalEngine
 from qinsight.photos import load_photo
 
 engine = LocalEngine.open("preview")  # or "auto", "ByteDance/Q-Insight", a folder

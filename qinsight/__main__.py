@@ -13,18 +13,18 @@ from typing import Any
 from PIL import Image
 
 from qinsight.assess import Asked, ask, assessment, comparison
-from qinsight.checkpoint import Device
+from qinsight.engines.checkpoint import Device
 from qinsight.errors import PhotoError, QInsightError
 from qinsight.flags import add_model_flags, open_engine, positive
-from qinsight.folder import BATCH, Progress, rank_folder, ranking
-from qinsight.listing import Found, look
 from qinsight.photos import read_photo
+from qinsight.photos.listing import Found, look
 from qinsight.prompts import Task
+from qinsight.ranking.folder import BATCH, Progress, rank_folder, ranking
+from qinsight.ranking.rows import Row, of_each_file
+from qinsight.ranking.xmp import STARS
 from qinsight.report import report
 from qinsight.requests import Engine, Sampling
-from qinsight.rows import Row, of_each_file
 from qinsight.terminal import at_a_terminal
-from qinsight.xmp import STARS
 
 ANSWERED, FAILED, MISUSED, UNREADABLE_ANSWER, UNREADABLE_PHOTO = 0, 1, 2, 3, 4
 
@@ -238,8 +238,8 @@ def _rank(options: argparse.Namespace) -> int:
 
 
 def _check_rank(options: argparse.Namespace) -> Found:
-    from qinsight.export import check_folder
-    from qinsight.picks import check_place
+    from qinsight.ranking.picks import check_place
+    from qinsight.ranking.tables import check_folder
 
     if options.xmp_caption and not options.xmp:
         _say("qinsight: expected --xmp with --xmp-caption, got none.")
@@ -262,8 +262,8 @@ def _pace(state: Progress) -> str:
 
 
 def _export(options: argparse.Namespace, found: Found) -> None:
-    from qinsight.contact_sheet import write_html
-    from qinsight.export import write_csv, write_jsonl
+    from qinsight.ranking.contact_sheet import write_html
+    from qinsight.ranking.tables import write_csv, write_jsonl
 
     rows = ranking(options.out, found.frames)
     write_jsonl(rows, options.out / "ranking.jsonl")
@@ -277,8 +277,8 @@ def _export(options: argparse.Namespace, found: Found) -> None:
 
 
 def _write_xmp(options: argparse.Namespace, rows: Sequence[Row]) -> None:
-    from qinsight.embedding import embed, is_jpeg
-    from qinsight.sidecars import has_sidecar, write_sidecars
+    from qinsight.ranking.embedding import embed, is_jpeg
+    from qinsight.ranking.sidecars import has_sidecar, write_sidecars
 
     how = {
         "stars": options.stars,
@@ -298,7 +298,7 @@ def _write_xmp(options: argparse.Namespace, rows: Sequence[Row]) -> None:
 
 
 def _copy_picks(options: argparse.Namespace, rows: Sequence[Row]) -> None:
-    from qinsight.picks import copy_picks
+    from qinsight.ranking.picks import copy_picks
 
     place = Path(options.copy_picks)
     picks = copy_picks(rows, options.folder, place, reject_below=options.reject_below)
@@ -312,7 +312,7 @@ def _say_written(what: str, failures: Sequence[str]) -> None:
 
 
 def _quantize(options: argparse.Namespace) -> int:
-    from qinsight.weights import quantize  # torch, only now
+    from qinsight.engines.weights import quantize  # torch, only now
 
     for folder in quantize(options.model, options.out, options.device, _show_progress):
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -2,10 +2,10 @@
 
 import argparse
 
-from qinsight.checkpoint import Device, Precision, Progress
+from qinsight.engines.checkpoint import Device, Precision, Progress
+from qinsight.photos.view import MIN_PIXELS
 from qinsight.prompts import Order
 from qinsight.requests import Engine
-from qinsight.views import MIN_PIXELS
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
@@ -27,11 +27,11 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
 def open_engine(options: argparse.Namespace, progress: Progress) -> Engine:
     """The engine that the flags name; `EngineError` if it cannot be had."""
     if options.endpoint:
-        from qinsight.endpoint import EndpointEngine
+        from qinsight.engines.server import EndpointEngine
 
         model = None if options.model == "auto" else options.model
         return EndpointEngine.open(options.endpoint, model, order=options.order or Order.QUESTION_FIRST)
-    from qinsight.engine import LocalEngine  # torch takes seconds, and a server is asked without it
+    from qinsight.engines.local import LocalEngine  # torch takes seconds, and a server is asked without it
 
     return LocalEngine.open(options.model, options.device, options.precision, progress, options.order)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from qinsight.endpoint import EndpointEngine, Patience
+from qinsight.engines.server import EndpointEngine, Patience
 from qinsight.prompts import Task
 from qinsight.requests import Delta, Request
 

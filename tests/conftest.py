@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 from PIL import Image
 
-from qinsight.endpoint_server import KEY_VARIABLES
+from qinsight.engines.server_link import KEY_VARIABLES
 from qinsight.prompts import Task
 from qinsight.requests import About, Delta, Finish, Request, Sampling
 
@@ -103,8 +103,8 @@ def engine() -> Any:
     """The fixture model, loaded once, in float32 on the CPU."""
     import torch
 
-    from qinsight.checkpoint import Device, Precision
-    from qinsight.engine import LocalEngine
+    from qinsight.engines.checkpoint import Device, Precision
+    from qinsight.engines.local import LocalEngine
 
     torch.set_num_threads(1)
     return LocalEngine.open(str(OFFICIAL), Device.CPU, Precision.FP32)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from qinsight.checkpoint import PARTS, PREVIEW, Checkpoint, Model, Part, locate, read_checkpoint
+from qinsight.engines.checkpoint import PARTS, PREVIEW, Checkpoint, Model, Part, locate, read_checkpoint
 from qinsight.errors import EngineError
 from qinsight.prompts import Order, Task
 from qinsight.requests import MAX_PIXELS, Request

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from training import data, evaluate, grpo
 from training.command_line import did_you_mean
-from training.recipe import Recipe, RecipeError, Settings, parse
+from training.data import convert as data
+from training.evaluate import run as evaluate
+from training.grpo import run as grpo
+from training.grpo.recipe import Recipe, RecipeError, Settings, parse
 
 PATHS = ["--train", "a.jsonl", "--output_dir", "out"]
 

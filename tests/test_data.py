@@ -14,8 +14,8 @@ from PIL import Image
 
 from qinsight.answers import Comparison, Degradation, Winner
 from qinsight.prompts import Task
-from training.data import main
-from training.labels import Example, Rated, read_examples, refuse_leaks
+from training.data.convert import main
+from training.data.examples import Example, Rated, read_examples, refuse_leaks
 
 LIST = "x 1.jpg 60 5.5\nx2.jpg 20 7\nx3.jpg 100.00000000001 0\n"
 FULL = """r1.png r1_a.png 4.5 0.7
@@ -593,8 +593,8 @@ def test_stars_and_a_table_as_a_german_spreadsheet_saves_it_are_read(tmp_path: P
 @pytest.fixture
 def ranking(tmp_path: Path) -> Path:
     """Two photos and an error, as the app exports them, and a person's column on the right."""
-    from qinsight.export import write_csv
-    from qinsight.rows import Row
+    from qinsight.ranking.rows import Row
+    from qinsight.ranking.tables import write_csv
 
     rows = [
         Row("=a.jpg", "0" * 64, "preview", 4.1, 4.2, "blur", "slight"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.degrade import CLEAN_MOS, DISTORTIONS, KINDS, SEVERITIES, degrade, leave_clean, opinion
+from training.data.degrade import CLEAN_MOS, DISTORTIONS, KINDS, SEVERITIES, degrade, leave_clean, opinion
 
 
 @pytest.fixture

@@ -12,10 +12,11 @@ from PIL import Image
 
 from qinsight.answers import Clean, Comparison, Degradation, Winner
 from qinsight.prompts import Task
-from training import lessons
-from training.degraded_set import DECK, DegradedSet, Settings, clean_photo, make_set, split
-from training.degraded_set import Original as Photo
-from training.labels import Example, LabelError, Rated, read_examples, refuse_leaks, write_examples
+from training.data import crops
+from training.data.degraded_set import DECK, DegradedSet, Settings, clean_photo, make_set, split
+from training.data.degraded_set import Original as Photo
+from training.data.examples import Example, LabelError, Rated, read_examples, refuse_leaks, write_examples
+from training.preview import lessons
 
 SMALL = Settings(views=180, test_share=0.25, seed=5, tokens=(6, 16), with_reference=True)
 
@@ -76,7 +77,7 @@ def test_every_class_and_level_comes_as_often_as_every_other(made: DegradedSet) 
     assert 25 <= told.pop("clean") <= 30
     assert len(told) == 20
     assert set(told.values()) <= {5, 6}
-    assert Counter(name for name, _ in DECK) == dict.fromkeys(lessons.CLASSES, 5)
+    assert Counter(name for name, _ in DECK) == dict.fromkeys(crops.CLASSES, 5)
 
 
 def test_views_have_the_size_the_model_reads_and_the_size_asked_for(made: DegradedSet) -> None:
@@ -212,6 +213,6 @@ def test_a_crop_is_the_one_that_the_warm_up_would_have_drawn(monkeypatch: pytest
     monkeypatch.setattr(lessons, "draw_lesson", lambda view, *_: lessons.leave_clean(view))
     monkeypatch.setattr(lessons, "SOFTENED", 0)
     for seed in range(12):
-        ours = lessons.fit(lessons.leave_clean(lessons.draw_crop([photo], 12, np.random.default_rng(seed))))
+        ours = crops.fit(lessons.leave_clean(crops.draw_crop([photo], 12, np.random.default_rng(seed))))
         (theirs,) = lessons.draw_views([photo], 12, 1, np.random.default_rng(seed))
         assert ours.image.tobytes() == theirs.degraded.image.tobytes()

@@ -21,9 +21,9 @@ from xmp_witnesses import EXIFTOOL, exiftool, exiv2, foreign, needs_exiftool, ne
 
 from qinsight import __main__ as command_line
 from qinsight.__main__ import main
-from qinsight.embedding import Embedded, embed, packet_of, with_row
-from qinsight.jpeg import fingerprints
 from qinsight.photos import load_photo
+from qinsight.photos.jpeg import fingerprints
+from qinsight.ranking.embedding import Embedded, embed, packet_of, with_row
 
 REPOSITORY = Path(__file__).parent.parent
 PADDED = LIGHTROOM.encode().split(b"<?xpacket end")[0] + b" " * 4000 + b'\n<?xpacket end="w"?>'
@@ -328,7 +328,7 @@ def test_what_is_read_only_is_a_sentence(tmp_path, what):
 
 def test_a_photo_that_another_program_changes_meanwhile_is_left_to_it(tmp_path, monkeypatch):
     path = placed(tmp_path, camera())
-    from qinsight import embedding
+    from qinsight.ranking import embedding
 
     whole = embedding.with_row
 
@@ -352,7 +352,7 @@ import resource, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from xmp_witnesses import row
-from qinsight.embedding import embed
+from qinsight.ranking.embedding import embed
 from qinsight.errors import QInsightError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
@@ -385,7 +385,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from xmp_witnesses import row
-from qinsight.embedding import embed
+from qinsight.ranking.embedding import embed
 folder = Path(sys.argv[2])
 print("ready", flush=True)
 for turn in range(10**6):

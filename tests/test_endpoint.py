@@ -35,15 +35,15 @@ from chat_server import (
 )
 from PIL import Image, ImageChops
 
-from qinsight import endpoint
 from qinsight.answers import Degradation, Distortion, Score, Severity
 from qinsight.assess import ask, assessment, comparison, last
-from qinsight.endpoint import EndpointEngine, Patience, RequestsFailed, encode
+from qinsight.engines import server as endpoint
+from qinsight.engines.server import EndpointEngine, Patience, RequestsFailed, encode
 from qinsight.errors import EngineError, PhotoError, Stopped
 from qinsight.odds import Place
+from qinsight.photos.view import view
 from qinsight.prompts import DEGRADATION, SCORE, SYSTEM, Order, Task
 from qinsight.requests import MAX_PIXELS, Finish, Request, Sampling
-from qinsight.views import view
 
 REAL = os.environ.get("QINSIGHT_TEST_ENDPOINT")
 PROMPT = 1.0  # seconds within which a stop must have reached the server; 0.05 where nobody else is at work
@@ -785,7 +785,7 @@ def test_the_path_may_be_left_out_and_a_password_in_the_address_is_not_shown() -
 
 
 def test_talking_to_a_server_needs_no_torch() -> None:
-    words = "import sys, qinsight.endpoint; sys.exit('torch' in sys.modules)"
+    words = "import sys, qinsight.engines.server; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", words], check=True, cwd=Path(__file__).parents[1], timeout=60)
 
 
@@ -799,8 +799,8 @@ def test_greedy_replies_of_a_real_server_are_the_local_engines(
     """For a vLLM in float32 on this machine; it says which folder it serves, and we open that here."""
     import httpx2
 
-    from qinsight.checkpoint import Device, Precision, locate
-    from qinsight.engine import LocalEngine
+    from qinsight.engines.checkpoint import Device, Precision, locate
+    from qinsight.engines.local import LocalEngine
 
     folder = httpx2.get(f"{REAL}/models").json()["data"][0]["root"]
     (checkpoint,) = locate(folder).parts.values()

@@ -15,13 +15,13 @@ import pytest
 import torch
 from PIL import Image
 
-from qinsight import weights as weights_module
-from qinsight.checkpoint import Device, Precision
-from qinsight.engine import LocalEngine, Prompt, _alike, _Conversation, _groups, pixels, prepare
+from qinsight.engines import weights as weights_module
+from qinsight.engines.checkpoint import Device, Precision
+from qinsight.engines.local import LocalEngine, Prompt, _alike, _Conversation, _groups, pixels, prepare
 from qinsight.errors import EngineError, PhotoError, Stopped
+from qinsight.photos.view import view
 from qinsight.prompts import Order, Task
 from qinsight.requests import Delta, Finish, Request, Sampling
-from qinsight.views import view
 
 SCRIPTS = ("score", "dist", "comparison")
 WHOLE = 12_845_056  # the pixels the published scripts allow

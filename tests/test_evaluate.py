@@ -20,12 +20,12 @@ from qinsight.answers import Clean, Comparison, Degradation, Distortion, Severit
 from qinsight.errors import EngineError, RequestFailed
 from qinsight.prompts import Task
 from qinsight.requests import About, Delta, Finish, Request, Sampling
-from training import evaluate
-from training.labels import Example, LabelError, Rated, write_examples
-from training.measures import measure, paired
-from training.metrics import plcc, srcc
-from training.paper import MISPRINTS, SCORE_SETS, TABLE_1, TABLE_2, known_set
-from training.predictions import Fault, read_predictions
+from training.data.examples import Example, LabelError, Rated, write_examples
+from training.evaluate import run as evaluate
+from training.evaluate.measures import measure, paired
+from training.evaluate.metrics import plcc, srcc
+from training.evaluate.paper import MISPRINTS, SCORE_SETS, TABLE_1, TABLE_2, known_set
+from training.evaluate.predictions import Fault, read_predictions
 
 REPOSITORY = Path(__file__).parent.parent
 

@@ -8,15 +8,15 @@ import pytest
 from PIL import Image
 from test_warmup import discs
 
-from qinsight.checkpoint import PREVIEW
-from training import classical, examine, lessons, photos
-from training.degrade import degrade, leave_clean
-from training.photos import open_photos
+from qinsight.engines.checkpoint import PREVIEW
+from training.data.degrade import degrade, leave_clean
+from training.data.originals import open_photos
+from training.preview import classical, examine, lessons, photos
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seven photos, as `python -m training.photos` leaves them; two are held out, one more for real material."""
+    """Seven photos, as `python -m training.preview.collect` leaves them; two are held out, one more for real material."""
     place = tmp_path_factory.mktemp("photos")
     listing = []
     for seed in range(7):

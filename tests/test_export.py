@@ -15,12 +15,12 @@ from PIL import Image
 from xmp_witnesses import ratings, row
 
 from qinsight.answers import Clean, Degradation, Distortion, Severity
-from qinsight.contact_sheet import write_html
 from qinsight.errors import QInsightError
-from qinsight.export import write_csv, write_jsonl
-from qinsight.rows import Row
-from qinsight.sidecars import write_sidecars
-from training.own_ratings import Table, Trust, read_ratings
+from qinsight.ranking.contact_sheet import write_html
+from qinsight.ranking.rows import Row
+from qinsight.ranking.sidecars import write_sidecars
+from qinsight.ranking.tables import write_csv, write_jsonl
+from training.data.own_ratings import Table, Trust, read_ratings
 
 REPOSITORY = Path(__file__).parent.parent
 AWKWARD = (
@@ -233,9 +233,11 @@ def test_a_photo_is_never_written_over(tmp_path):
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from qinsight import contact_sheet, export, sidecars
+from qinsight.ranking import contact_sheet
+from qinsight.ranking import tables as export
+from qinsight.ranking import sidecars
 from qinsight.errors import QInsightError
-from qinsight.rows import Row
+from qinsight.ranking.rows import Row
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))

@@ -6,10 +6,20 @@ from PIL import Image
 from test_warmup import discs
 
 from qinsight.prompts import Task
-from training import lessons
-from training.degrade import CLEAN_MOS, leave_clean
-from training.faults import FAULTS, LUMA, OTHER, afflict, carry, grainy_shadow, opinion_at, shallow_focus
-from training.warmup import Row, draw_rows
+from training.data import crops
+from training.data.degrade import CLEAN_MOS, leave_clean
+from training.data.faults import (
+    FAULTS,
+    LUMA,
+    OTHER,
+    afflict,
+    carry,
+    grainy_shadow,
+    opinion_at,
+    shallow_focus,
+)
+from training.preview import lessons
+from training.preview.warmup import Row, draw_rows
 
 
 def _pixels(photo: Image.Image) -> np.ndarray:
@@ -56,7 +66,7 @@ def test_sensor_noise_is_correlated_between_neighbours_and_grain_has_no_colour(g
 
 
 def test_the_noise_of_a_good_photo_stays_below_what_is_called_noise(grey: Image.Image) -> None:
-    good = _pixels(grainy_shadow(grey, lessons.LOW, np.random.default_rng(0))) @ LUMA
+    good = _pixels(grainy_shadow(grey, crops.LOW, np.random.default_rng(0))) @ LUMA
     weakest = afflict(grey, "sensor_noise", 0.3, np.random.default_rng(0)).strength
     assert good.std() < 0.8 * weakest
 
@@ -120,7 +130,7 @@ def test_two_faults_are_rated_below_the_worse_of_them() -> None:
     photo = discs(5)
     for _ in range(30):
         first = afflict(photo, "focus", float(rng.uniform(1, 4)), rng)
-        both = lessons._with_another(photo, first, rng)
+        both = crops._with_another(photo, first, rng)
         assert both.mos <= first.mos
         assert both.distortion_class in ("blur", "noise", "compression", "darken", OTHER)
 
@@ -131,7 +141,7 @@ def test_an_empty_sky_is_never_called_blurred_and_a_dark_scene_never_darkened() 
     sky = Image.fromarray(np.broadcast_to(y, (140, 168, 3)).astype(np.uint8))
     night = Image.fromarray((np.asarray(discs(1)) // 8).astype(np.uint8))
     for photo, never in ((sky, "blur"), (night, "darken")):
-        drawn = {lessons._family(photo, rng) for _ in range(200)}
+        drawn = {crops._family(photo, rng) for _ in range(200)}
         assert never not in drawn
         assert "null" in drawn
 

@@ -20,12 +20,12 @@ from conftest import ScriptedEngine
 from PIL import Image, ImageFilter
 
 from qinsight.errors import EngineError, QInsightError, RequestFailed, Stopped
-from qinsight.folder import Progress, _finished, _phash, rank_folder, ranking
-from qinsight.listing import look, photos_in
 from qinsight.photos import Photo, read_photo
+from qinsight.photos.listing import look, photos_in
 from qinsight.prompts import Task
+from qinsight.ranking.folder import Progress, _finished, _phash, rank_folder, ranking
+from qinsight.ranking.rows import Row, of_each_file
 from qinsight.requests import About, Delta, Finish, Request, Sampling
-from qinsight.rows import Row, of_each_file
 
 
 class PixelEngine(ScriptedEngine):
@@ -482,7 +482,7 @@ import sys, time
 sys.path[:0] = [{tests!r}, {root!r}]
 from pathlib import Path
 from test_folder import PixelEngine
-from qinsight.folder import rank_folder
+from qinsight.ranking.folder import rank_folder
 print("ready", flush=True)
 for state in rank_folder(PixelEngine(in_flight={in_flight}), Path({folder!r}), Path({out!r}), batch=4):
     time.sleep(0.002)

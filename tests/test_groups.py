@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from training import grpo
-from training.groups import draw, put_in_place, without_signal
-from training.recipe import RecipeError, check, parse
+from training.grpo import run as grpo
+from training.grpo.groups import draw, put_in_place, without_signal
+from training.grpo.recipe import RecipeError, check, parse
 
 NAN = float("nan")
 SMALL = (

@@ -12,14 +12,14 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from qinsight.checkpoint import Device, Precision
-from qinsight.engine import LocalEngine
+from qinsight.engines.checkpoint import Device, Precision
+from qinsight.engines.local import LocalEngine
 from qinsight.photos import load_photo
 from qinsight.prompts import Task
 from qinsight.requests import Request, Sampling
-from training import grpo
+from training.grpo import run as grpo
+from training.grpo.recipe import parse
 from training.merge import main as merge
-from training.recipe import parse
 
 RECIPES = Path(__file__).parents[1] / "training" / "recipes"
 SMALL = (

@@ -8,7 +8,7 @@ import pytest
 
 from qinsight.answers import Clean, Comparison, Degradation, Distortion, Severity, Winner
 from qinsight.prompts import Task
-from training.labels import (
+from training.data.examples import (
     Example,
     LabelError,
     Rated,

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from qinsight.errors import QInsightError
-from qinsight.listing import RAW_SUFFIXES, SUFFIXES, Found, NoPhotos, look, photos_in
 from qinsight.page.sentences import translated
+from qinsight.photos.listing import RAW_SUFFIXES, SUFFIXES, Found, NoPhotos, look, photos_in
 
 NOON, LATER = "2024:05:01 12:00:00", "2024:05:02 18:30:00"
 DATE_TIME_ORIGINAL = 0x9003

@@ -16,13 +16,14 @@ from torch import Tensor
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionTransformerPretrainedModel
 from trl import GRPOTrainer
 
+from qinsight.engines.weights import load_processor
 from qinsight.prompts import Order, Task, build_messages
-from qinsight.weights import load_processor
-from training import grpo, questions
-from training.looks import Looks, SharedEyes, look_once, tower
-from training.questions import Asking
-from training.recipe import parse
-from training.trainer import PhotoReader, QInsightTrainer
+from training.grpo import questions
+from training.grpo import run as grpo
+from training.grpo.looks import Looks, SharedEyes, look_once, tower
+from training.grpo.questions import Asking
+from training.grpo.recipe import parse
+from training.grpo.trainer import PhotoReader, QInsightTrainer
 
 RECIPES = sorted((Path(__file__).parents[1] / "training" / "recipes").glob("*.yaml"))
 QUIET = "--disable_tqdm true --gradient_checkpointing false --save_strategy no --max_pixels 25088"

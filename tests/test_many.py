@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from test_evaluate import Judge
 
-from training import evaluate
-from training.many import Place, curve, places, table
+from training.evaluate import run as evaluate
+from training.evaluate.many import Place, curve, places, table
 
 
 @pytest.fixture

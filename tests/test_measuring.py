@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training.evaluate import LONG, main
+from training.evaluate.run import LONG, main
 
 
 def test_a_long_measurement_says_which_set_it_is_at(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from training.bootstrap import (
+from training.evaluate.bootstrap import (
     Interval,
     Statistic,
     class_mean_of,
@@ -21,8 +21,8 @@ from training.bootstrap import (
     rmse_of,
     srcc_of,
 )
-from training.measures import correlations
-from training.metrics import (
+from training.evaluate.measures import correlations
+from training.evaluate.metrics import (
     Curve,
     MetricError,
     degradation_accuracy,
@@ -237,7 +237,7 @@ def test_resamples_draw_n_photos_and_are_the_same_every_time() -> None:
 
 
 def test_resamples_in_pieces_count_the_same_photos(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.bootstrap.CELLS", 170)
+    monkeypatch.setattr("training.evaluate.bootstrap.CELLS", 170)
     pieces = list(resamples(50, 10, 7))
     assert [len(piece) for piece in pieces] == [3, 3, 3, 1]
     x, y = photos(4, n=50)

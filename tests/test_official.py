@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from qinsight.answers import Clean, Comparison, Degradation, Distortion, Severity, Winner
-from training.data import main
-from training.label_kinds import converter_of
-from training.labels import Example, Rated, read_examples
+from training.data.convert import main
+from training.data.examples import Example, Rated, read_examples
+from training.data.kinds import converter_of
 
 NOISY = {
     "image": "KADIS-700K/refA_sd_brief/dist_imgs/7.jpg",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from test_data import converted, mos, refused, write
 
-from training.labels import LabelError, read_examples
+from training.data.examples import LabelError, read_examples
 
 
 @pytest.mark.parametrize(

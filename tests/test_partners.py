@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from training.partners import Partnered, lonely, together
-from training.trainer import EpochSampler
+from training.grpo.partners import Partnered, lonely, together
+from training.grpo.trainer import EpochSampler
 
 
 def mixed(scored: int, others: int, sets: int = 1) -> tuple[list[int], list[str | None]]:
@@ -79,8 +79,8 @@ def test_a_run_with_the_ranking_reward_puts_partners_together_and_counts_who_has
     import numpy as np
     from PIL import Image
 
-    from training import grpo
-    from training.recipe import parse
+    from training.grpo import run as grpo
+    from training.grpo.recipe import parse
 
     rng = np.random.default_rng(0)
     lines = []

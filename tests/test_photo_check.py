@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from qinsight.prompts import Task
-from training import photo_check
-from training.labels import Example, LabelError, Rated
-from training.photo_check import check_photos, read_photos, record_of, refuse_copies
+from training.data import photo_check
+from training.data.examples import Example, LabelError, Rated
+from training.data.photo_check import check_photos, read_photos, record_of, refuse_copies
 
 
 def photo(path: Path, grey: int = 128) -> Path:

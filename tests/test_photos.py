@@ -16,7 +16,7 @@ from PIL import Image, ImageCms
 
 from qinsight.errors import PhotoError, Stopped
 from qinsight.photos import decode_in_child, load_photo, read_photo
-from qinsight.views import view
+from qinsight.photos.view import view
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 LOSSLESS = {"PNG": {}, "TIFF": {}, "BMP": {}, "WEBP": {"lossless": True}, "AVIF": {"quality": 100}}

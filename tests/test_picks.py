@@ -17,9 +17,9 @@ from xmp_witnesses import row, sidecar
 from qinsight import __main__ as command_line
 from qinsight.__main__ import main
 from qinsight.errors import QInsightError
-from qinsight.listing import photos_in
-from qinsight.picks import Picks, check_place, copy_picks
-from qinsight.xmp import merged
+from qinsight.photos.listing import photos_in
+from qinsight.ranking.picks import Picks, check_place, copy_picks
+from qinsight.ranking.xmp import merged
 
 REPOSITORY = Path(__file__).parent.parent
 TIME = 1_400_000_000_987_654_321
@@ -216,7 +216,7 @@ import resource, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from xmp_witnesses import row
-from qinsight.picks import copy_picks
+from qinsight.ranking.picks import copy_picks
 from qinsight.errors import QInsightError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
@@ -251,7 +251,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from xmp_witnesses import row
-from qinsight.picks import copy_picks
+from qinsight.ranking.picks import copy_picks
 folder = Path(sys.argv[2])
 print("ready", flush=True)
 copy_picks([row(f"{n:03}.jpg") for n in range(300)], folder / "shoot", folder / "picks")

@@ -13,12 +13,15 @@ from PIL import Image
 
 from qinsight.answers import Clean, Comparison, Degradation, Distortion, Severity, Winner
 from qinsight.prompts import Task
-from training import data, grpo, preflight
-from training.audit import ATTACKS, audit
-from training.labels import Example, Rated, Target
-from training.rehearsal import drawn
-from training.rollouts import Rollout, told
-from training.symptoms import cause_of, of_labels, of_rollouts
+from training.data import convert as data
+from training.data.examples import Example, Rated, Target
+from training.grpo import run as grpo
+from training.grpo.__main__ import command
+from training.preflight import run as preflight
+from training.preflight.audit import ATTACKS, audit
+from training.preflight.rehearsal import drawn
+from training.preflight.rollouts import Rollout, told
+from training.preflight.symptoms import cause_of, of_labels, of_rollouts
 
 REPOSITORY = Path(__file__).parents[1]
 PREVIEW = REPOSITORY / "qinsight" / "preview"
@@ -104,9 +107,9 @@ def test_what_was_measured_is_told_and_no_weight_moves(looked: Any, tmp_path: Pa
 
 
 def test_the_rehearsal_leaves_every_weight_as_it_was(views: Path, tmp_path: Path) -> None:
-    from training.labels import read_examples
-    from training.recipe import parse
-    from training.rehearsal import Run, Seen, rehearse
+    from training.data.examples import read_examples
+    from training.grpo.recipe import parse
+    from training.preflight.rehearsal import Run, Seen, rehearse
 
     words = f"--config {RECIPE} --train {views / 'train.jsonl'} --output_dir {tmp_path} --total_batch 8 "
     words += "--per_device_train_batch_size 8 --num_generations 2"
@@ -120,7 +123,7 @@ def test_a_run_with_preflight_stops_where_something_is_alarming(
     views: Path, tmp_path: Path, capsys: Any
 ) -> None:
     words = ["--config", RECIPE, "--train", str(views / "train.jsonl"), "--output_dir", str(tmp_path / "run")]
-    assert grpo.main([*words, *FEW, "--preflight", "--layout", "strict"]) == 1
+    assert command([*words, *FEW, "--preflight", "--layout", "strict"]) == 1
     assert "newline format" in capsys.readouterr().out
     assert not (tmp_path / "run").exists()
 

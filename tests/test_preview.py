@@ -8,10 +8,10 @@ from PIL import Image
 
 from qinsight.answers import Clean, Comparison, Degradation, Score
 from qinsight.assess import Asked, ask, assessment, comparison, last, verdict
-from qinsight.checkpoint import PREVIEW, Device, Precision, read_checkpoint
+from qinsight.engines.checkpoint import PREVIEW, Device, Precision, read_checkpoint
+from qinsight.engines.weights import parameter_count
 from qinsight.photos import load_photo
 from qinsight.requests import Request
-from qinsight.weights import parameter_count
 
 PHOTOS = Path(__file__).parents[1] / "examples" / "photos"
 CLEAN = ("astronaut", "cat", "coffee", "rocket")  # never trained on; see qinsight/preview/CREDITS.md
@@ -25,7 +25,7 @@ DEGRADED = {
 
 @pytest.fixture(scope="module")
 def preview() -> Any:
-    from qinsight.engine import LocalEngine
+    from qinsight.engines.local import LocalEngine
 
     return LocalEngine.open("preview", Device.CPU, Precision.FP32)
 

@@ -16,10 +16,12 @@ ROOT = Path(__file__).parents[1]
 RUNS = """
 import json, os, signal, sys
 from pathlib import Path
-from training import greedy, grpo, photo_check
-from training.progress import Stop, Stopped
-from training.recipe import parse
-from training.trainer import QInsightTrainer
+from training.grpo import greedy
+from training.grpo import run as grpo
+from training.data import photo_check
+from training.grpo.progress import Stop, Stopped
+from training.grpo.recipe import parse
+from training.grpo.trainer import QInsightTrainer
 
 def variety(completions, id, **_):
     return [0.5 if name == "0" else len(set(one[0]["content"])) / 10 for one, name in zip(completions, id)]

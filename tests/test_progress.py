@@ -18,14 +18,15 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import TrainerControl, TrainerState
 
-from qinsight.checkpoint import Device, read_checkpoint
-from qinsight.engine import LocalEngine
-from training import grpo, room
-from training.best import KeepBest, read_best
-from training.curve import draw
-from training.progress import LOG, Progress
-from training.recipe import RecipeError, parse
-from training.room import check_disk, config_of, count, memory_words
+from qinsight.engines.checkpoint import Device, read_checkpoint
+from qinsight.engines.local import LocalEngine
+from training.evaluate.best import KeepBest, read_best
+from training.evaluate.curve import draw
+from training.grpo import room
+from training.grpo import run as grpo
+from training.grpo.progress import LOG, Progress
+from training.grpo.recipe import RecipeError, parse
+from training.grpo.room import check_disk, config_of, count, memory_words
 
 ROOT = Path(__file__).parents[1]
 SMALL = (
@@ -274,7 +275,7 @@ def test_the_best_weights_are_kept_aside_and_served_with_a_readme_that_is_true(
     variety = lambda completions, **_: [len(set(one[0]["content"])) / 10 for one in completions]  # noqa: E731
     variety.__name__ = "variety"
     monkeypatch.setattr(grpo, "reward_functions", lambda *_: ([variety], [1.0]))
-    monkeypatch.setattr("training.greedy.measures", lambda *_: {"reward": next(told), "unreadable": 0.0})
+    monkeypatch.setattr("training.grpo.greedy.measures", lambda *_: {"reward": next(told), "unreadable": 0.0})
     words = f"--test {data / 'test.jsonl'} --eval_steps 1 --keep_best reward --max_steps 3 --save_steps 1"
     given = command(
         f"{words} --adapt {adapt} --learning_rate 1e-3 --save_total_limit 1 --seed 3 --disable_tqdm true"

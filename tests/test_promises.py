@@ -9,71 +9,92 @@ import pytest
 
 REPOSITORY = Path(__file__).parent.parent
 PACKAGE = REPOSITORY / "qinsight"
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 HEAVY = {"torch", "transformers", "gradio", "peft", "bitsandbytes"}
-MAY_BE_HEAVY = {"engine", "weights"}
+MAY_BE_HEAVY = {"qinsight.engines.local", "qinsight.engines.weights"}
 
-# The layers of the package, lowest first: a module imports only what stands before it.
-ORDER = [
-    [
-        "__init__",
-        "errors",
-        "terminal",
-        "keeping",
-        "prompts",
-        "photo_child",
-        "photo_colour",
-        "photo_files",
-        "jpeg",
-        "photo_raw",
-        "photos",
-    ],
-    ["requests", "views", "answers", "rows", "listing"],
-    ["odds", "checkpoint", "png", "endpoint_dialect", "endpoint_events", "endpoint_turns"],
-    ["endpoint_reply", "endpoint_server", "weights"],
-    ["engine", "endpoint"],
-    ["assess"],
-    ["folder", "report"],
-    ["export", "contact_sheet", "xmp", "sidecars", "embedding", "picks", "flags"],
-    ["__main__"],
+# The rooms, lowest first: a room imports only what stands before it. A `__main__` stands above everything.
+PRODUCT = [
+    ["qinsight", "errors", "terminal", "keeping", "prompts"],
+    ["photos", "requests", "answers"],
+    ["odds", "engines"],
+    ["assess", "flags"],
+    ["report", "ranking"],
+    ["page"],
+]
+TRAINING = [
+    ["training", "command_line", "published"],
+    ["data"],
+    ["rewards", "merge"],
+    ["evaluate"],
+    ["grpo"],
+    ["preflight", "preview"],
 ]
 
 
+def module_of(path: Path) -> str:
+    """The name by which a file is imported."""
+    return ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")
+
+
+def modules(package: str) -> dict[str, Path]:
+    """Every module of a package and the file it is in."""
+    return {module_of(path): path for path in sorted((REPOSITORY / package).rglob("*.py"))}
+
+
+def room(module: str) -> str:
+    """The folder or the single file below the package that a module belongs to."""
+    return module.split(".")[1] if "." in module else module
+
+
+OURS = modules("qinsight") | modules("training")
+
+
 def imported(path: Path, *, everywhere: bool = False) -> set[str]:
-    """Names of the modules a file imports at its top, or everywhere in it; ours as `qinsight.module`."""
+    """Names of the modules a file imports at its top, or everywhere in it."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = ast.walk(tree) if everywhere else tree.body
     found = set()
-    for node in nodes:
+    for node in ast.walk(tree) if everywhere else tree.body:
         if isinstance(node, ast.Import):
             found |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name}: imports are written out"
-            module = node.module or ""
-            found |= {f"qinsight.{name.name}" for name in node.names} if module == "qinsight" else {module}
+            whole = {f"{node.module}.{name.name}" for name in node.names}
+            found |= (whole & set(OURS)) or {node.module or ""}
     return found
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", modules("qinsight"))
 def test_only_the_engine_and_its_weights_load_torch(module: str) -> None:
-    heavy = {name.split(".")[0] for name in imported(PACKAGE / f"{module}.py")} & HEAVY
-    assert not heavy or module in MAY_BE_HEAVY
+    heavy = {name.split(".")[0] for name in imported(OURS[module])} & HEAVY
+    assert not heavy or module in MAY_BE_HEAVY or room(module) == "page"
 
 
 def test_the_engine_and_its_weights_do_load_torch() -> None:
     """Or the test above would show nothing."""
     for module in MAY_BE_HEAVY:
-        assert "torch" in imported(PACKAGE / f"{module}.py")
+        assert "torch" in imported(OURS[module])
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_nothing_above_it(module: str) -> None:
-    place = {name: layer for layer, names in enumerate(ORDER) for name in names}
-    assert module in place, f"give {module}.py its place in ORDER"
-    for name in imported(PACKAGE / f"{module}.py"):
-        if name.startswith("qinsight."):
-            other = name.split(".")[1]
-            assert place.get(other, 99) <= place[module], f"{module} imports {other}"
+@pytest.mark.parametrize(("package", "order"), [("qinsight", PRODUCT), ("training", TRAINING)])
+def test_a_room_imports_nothing_above_it(package: str, order: list[list[str]]) -> None:
+    place = {name: floor for floor, names in enumerate(order) for name in names}
+    for module, path in modules(package).items():
+        if module.endswith("__main__"):
+            continue
+        assert room(module) in place, f"give {room(module)} its place in the order"
+        for name in imported(path, everywhere=True) & set(modules(package)):
+            assert place[room(name)] <= place[room(module)], f"{module} imports {name}"
+
+
+def test_no_two_modules_import_each_other_not_even_by_way_of_others() -> None:
+    arrows = {module: imported(path, everywhere=True) & set(OURS) for module, path in OURS.items()}
+    for module in OURS:
+        reached, waiting = set(), [module]
+        while waiting:
+            new = arrows[waiting.pop()] - reached
+            reached |= new
+            waiting += new
+        assert module not in reached, f"{module} imports itself by way of {sorted(reached)}"
 
 
 @pytest.mark.parametrize(
@@ -82,17 +103,13 @@ def test_a_module_imports_nothing_above_it(module: str) -> None:
         ("errors", set()),
         ("prompts", set()),
         ("requests", {"prompts"}),
-        ("views", {"errors"}),
+        ("photos.view", {"errors"}),
         ("answers", {"errors", "prompts"}),
     ],
 )
 def test_questions_and_answers_stand_on_almost_nothing(module: str, allowed: set[str]) -> None:
-    ours = {
-        name.split(".")[1]
-        for name in imported(PACKAGE / f"{module}.py", everywhere=True)
-        if name.startswith("qinsight.")
-    }
-    assert ours <= allowed
+    ours = imported(OURS[f"qinsight.{module}"], everywhere=True) & set(OURS)
+    assert {room(name) for name in ours} <= allowed
 
 
 def test_nothing_in_the_package_imports_the_training() -> None:
@@ -158,7 +175,8 @@ def test_every_file_the_readme_names_exists() -> None:
     assert missing == []
 
 
-def test_every_module_of_the_package_is_in_the_readmes_tree() -> None:
+def test_every_room_is_in_the_readmes_tree() -> None:
     tree = (PACKAGE.parent / "README.md").read_text(encoding="utf-8").split("in reading order\n```\n")[1]
-    unnamed = [module for module in MODULES if module != "__init__" and f"  {module}.py " not in tree]
-    assert unnamed == []
+    rooms = {room(module) for module in OURS} - {"qinsight", "training", "__main__"}
+    shown = {line.split()[0].removesuffix(".py").rstrip("/") for line in tree.split("```")[0].splitlines()}
+    assert rooms <= shown

@@ -6,7 +6,7 @@ import pytest
 
 from qinsight.answers import Clean, Comparison, Degradation, Distortion, Severity, Winner
 from qinsight.prompts import Task
-from training.labels import Rated, Target
+from training.data.examples import Rated, Target
 from training.published import find_answer, has_layout
 from training.rewards import Accuracy, Layout, format_reward, reader, task_reward
 

@@ -10,8 +10,9 @@ import huggingface_hub.constants
 import pytest
 from huggingface_hub import HfApi
 
-from training import grpo, hub
-from training.recipe import RecipeError, parse
+from training.grpo import hub
+from training.grpo import run as grpo
+from training.grpo.recipe import RecipeError, parse
 
 
 class Hub(http.server.BaseHTTPRequestHandler):

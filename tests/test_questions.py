@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 
 from qinsight.answers import Clean, Comparison, Winner
+from qinsight.engines.weights import load_processor
 from qinsight.photos import load_photo
+from qinsight.photos.view import view
 from qinsight.prompts import Order, Task, build_messages
-from qinsight.views import view
-from qinsight.weights import load_processor
-from training.labels import Example, Rated
-from training.questions import Asking, as_dataset, prompt_lengths
-from training.trainer import PhotoReader
+from training.data.examples import Example, Rated
+from training.grpo.questions import Asking, as_dataset, prompt_lengths
+from training.grpo.trainer import PhotoReader
 
 PIXELS = 40 * 784
 

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 from test_warmup import discs
 
-from qinsight.checkpoint import Device
-from qinsight.engine import LocalEngine
-from training import real
-from training.degrade import leave_clean
-from training.faults import afflict
+from qinsight.engines.checkpoint import Device
+from qinsight.engines.local import LocalEngine
+from training.data.degrade import leave_clean
+from training.data.faults import afflict
+from training.preview import real
 
 
 @pytest.fixture(scope="module")

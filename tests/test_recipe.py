@@ -9,7 +9,7 @@ import pytest
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 
-from training.recipe import RecipeError, check, parse, told, zero_stage
+from training.grpo.recipe import RecipeError, check, parse, told, zero_stage
 from training.rewards import Layout
 
 TRAINING = Path(__file__).parents[1] / "training"
@@ -44,7 +44,7 @@ def test_an_update_has_as_many_completions_however_many_processes_share_it(
     processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", str(processes))
-    from training.recipe import Settings
+    from training.grpo.recipe import Settings
 
     settings = object.__new__(Settings)
     settings.num_generations, settings.total_batch = 8, 128
@@ -133,7 +133,7 @@ def test_what_would_learn_nothing_or_something_else_is_refused(
 def test_bfloat16_weights_are_fine_under_deepspeed_which_keeps_masters(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from training import recipe as module
+    from training.grpo import recipe as module
 
     monkeypatch.setattr(module, "under_deepspeed", lambda settings: True)
     assert parse([*PATHS, "--dtype", "bfloat16"])[0].dtype == "bfloat16"

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from training import grpo
-from training.recipe import Recipe, RecipeError, Settings, parse, told
-from training.resume import MAY_CHANGE, differences
+from training.grpo import run as grpo
+from training.grpo.recipe import Recipe, RecipeError, Settings, parse, told
+from training.grpo.resume import MAY_CHANGE, differences
 
 PATHS = "--train a.jsonl --output_dir out"
 

@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from qinsight.answers import Clean, Comparison, Degradation, Distortion, Score, Severity, Winner
 from qinsight.prompts import SYSTEM, Task
-from training.labels import Rated, Target, target_json
+from training.data.examples import Rated, Target, target_json
 from training.rewards import (
     Layout,
     ScoreReward,

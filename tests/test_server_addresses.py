@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from chat_server import QUICK, SCORED, Act, Server, connect, hangs_after, refuses, running, says, score, texts
 
-from qinsight.endpoint import EndpointEngine, RequestsFailed
+from qinsight.engines.server import EndpointEngine, RequestsFailed
 from qinsight.errors import EngineError
 
 pytestmark = pytest.mark.usefixtures("no_key_and_no_thread_is_left")
@@ -380,7 +380,7 @@ def test_a_redirect_to_nowhere_is_refused_in_a_sentence(headers: str) -> None:
 def test_the_same_host_through_tls_is_the_same_and_back_to_plain_is_not(
     here: str, there: str, same: bool
 ) -> None:
-    from qinsight.endpoint_server import Server as Known
+    from qinsight.engines.server_link import Server as Known
 
     server = Known(here, None, QUICK)
     answer = httpx2.Response(308, headers={"Location": there}, request=httpx2.Request("GET", here))
@@ -393,7 +393,7 @@ def test_the_same_host_through_tls_is_the_same_and_back_to_plain_is_not(
 
 
 def test_a_server_that_hangs_over_its_props_is_asked_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qinsight.endpoint_server.PROPS", 0.2)
+    monkeypatch.setattr("qinsight.engines.server_link.PROPS", 0.2)
     with running(says(*SCORED)) as server:
         server.props = hangs_after()
         assert connect(server).about.in_flight == 64

@@ -24,7 +24,7 @@ from chat_server import (
     wait_until,
 )
 
-from qinsight.endpoint import EndpointEngine, Patience, RequestsFailed
+from qinsight.engines.server import EndpointEngine, Patience, RequestsFailed
 from qinsight.requests import Sampling
 
 pytestmark = pytest.mark.usefixtures("no_key_and_no_thread_is_left")

@@ -10,7 +10,7 @@ from chat_server import QUICK, Act, Answering, connect, photo, running, score, t
 
 from qinsight.answers import Score
 from qinsight.assess import Asked, ask, last
-from qinsight.endpoint import RequestsFailed
+from qinsight.engines.server import RequestsFailed
 from qinsight.requests import Finish, Request, Sampling
 
 pytestmark = pytest.mark.usefixtures("no_key_and_no_thread_is_left")

@@ -22,10 +22,10 @@ from xmp_witnesses import (
     values,
 )
 
-from qinsight.contact_sheet import write_html
 from qinsight.errors import QInsightError
-from qinsight.export import write_csv
-from qinsight.sidecars import Sidecars, merged, write_sidecars
+from qinsight.ranking.contact_sheet import write_html
+from qinsight.ranking.sidecars import Sidecars, merged, write_sidecars
+from qinsight.ranking.tables import write_csv
 
 # ---- sidecars from nothing
 

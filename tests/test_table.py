@@ -33,9 +33,9 @@ from qinsight.errors import Stopped
 from qinsight.page.assess_tab import EXAMPLES
 from qinsight.page.compare_tab import PAIRS
 from qinsight.photos import read_photo
+from qinsight.photos.view import view
 from qinsight.prompts import Task
 from qinsight.requests import About, Delta, Finish, Request, Sampling
-from qinsight.views import view
 
 pytestmark = pytest.mark.browser
 SIZES = ((224, 168), (112, 168), (140, 140), (196, 84), (84, 196), (168, 168))

@@ -14,13 +14,13 @@ from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration, TrainerCallback
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionTransformerPretrainedModel
 
+from qinsight.engines.weights import load_processor
 from qinsight.photos import load_photo
-from qinsight.views import view
-from qinsight.weights import load_processor
-from training import grpo
-from training import trainer as trainer_module
-from training.recipe import parse
-from training.trainer import PhotoReader, SharedEyes, distinct, look_once
+from qinsight.photos.view import view
+from training.grpo import run as grpo
+from training.grpo import trainer as trainer_module
+from training.grpo.recipe import parse
+from training.grpo.trainer import PhotoReader, SharedEyes, distinct, look_once
 
 QUIET = "--disable_tqdm true --logging_steps 100 --gradient_checkpointing false"
 SMALL = "--total_batch 8 --per_device_train_batch_size 8 --num_generations 4 --max_completion_length 6"

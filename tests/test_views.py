@@ -10,7 +10,7 @@ from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from qinsight.errors import PhotoError
-from qinsight.views import MIN_PIXELS, PATCH, view, view_size
+from qinsight.photos.view import MIN_PIXELS, PATCH, view, view_size
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073])
 STD = np.array([0.26862954, 0.26130258, 0.27577711])

@@ -11,15 +11,17 @@ from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from qinsight.answers import Winner, read_answer, read_reply
-from qinsight.checkpoint import PREVIEW, Device
-from qinsight.engine import LocalEngine
+from qinsight.engines.checkpoint import PREVIEW, Device
+from qinsight.engines.local import LocalEngine
+from qinsight.engines.weights import load_processor
 from qinsight.prompts import Order, Task, build_messages
 from qinsight.requests import Request, Sampling
-from qinsight.weights import load_processor
-from training import lessons, tiny
-from training.degrade import DISTORTIONS, SEVERITIES, degrade, leave_clean
-from training.photos import HELD_OUT, SOURCES, credit, list_photos
-from training.warmup import Recipe, Row, Warmup, export, run
+from training.data import crops
+from training.data.degrade import DISTORTIONS, SEVERITIES, degrade, leave_clean
+from training.data.originals import list_photos
+from training.preview import lessons, tiny
+from training.preview.collect import HELD_OUT, SOURCES, credit
+from training.preview.warmup import Recipe, Row, Warmup, export, run
 
 OFFICIAL = Path(__file__).parent / "fixtures/official_layout/score_degradation/chat_template.json"
 SMALL = Recipe(
@@ -164,7 +166,7 @@ def test_views_have_the_shape_of_photos_and_about_the_tokens_asked_for(photos: l
 def test_a_photo_is_fitted_as_the_image_processor_would(size: tuple[int, int]) -> None:
     width, height = size
     theirs = smart_resize(height, width, 28, 4 * 784, 1280 * 784)
-    assert lessons.fitting_size(width, height) == theirs[::-1]
+    assert crops.fitting_size(width, height) == theirs[::-1]
 
 
 def test_patches_are_those_of_the_image_processor(photos: list[Image.Image]) -> None:

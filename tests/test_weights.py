@@ -12,14 +12,22 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from qinsight import weights as weights_module
-from qinsight.checkpoint import PARTS, Device, Precision, locate
-from qinsight.engine import LocalEngine, _Conversation, prepare
+from qinsight.engines import weights as weights_module
+from qinsight.engines.checkpoint import PARTS, Device, Precision, locate
+from qinsight.engines.local import LocalEngine, _Conversation, prepare
+from qinsight.engines.weights import (
+    Weights,
+    choose_device,
+    choose_model,
+    choose_precision,
+    idle_gpu,
+    load,
+    quantize,
+)
 from qinsight.errors import EngineError
 from qinsight.page.about_tab import headline
 from qinsight.page.host import Host
 from qinsight.requests import Request, Sampling
-from qinsight.weights import Weights, choose_device, choose_model, choose_precision, idle_gpu, load, quantize
 
 CPU, FP32, NF4 = Device.CPU, Precision.FP32, Precision.NF4
 GIGABYTE = 10**9
@@ -400,9 +408,9 @@ def test_a_gpu_that_is_there_and_cannot_be_used_is_told_with_the_reason(
         if error:
             raise error
 
-    monkeypatch.setattr("qinsight.weights.NVIDIA", ())
+    monkeypatch.setattr("qinsight.engines.weights.NVIDIA", ())
     assert idle_gpu() == ""  # as on a machine that has none
-    monkeypatch.setattr("qinsight.weights.NVIDIA", (tmp_path,))
+    monkeypatch.setattr("qinsight.engines.weights.NVIDIA", (tmp_path,))
     monkeypatch.setattr(torch.version, "cuda", cuda)
     monkeypatch.setattr(torch, "__version__", "2.0.0+cpu")
     monkeypatch.setattr(torch.cuda, "init", init)

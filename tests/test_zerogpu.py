@@ -17,10 +17,9 @@ from PIL import Image
 from test_api import A_FIRST, B_FIRST, DIAGNOSIS, SCORE, Page, eventually
 
 from qinsight.assess import ask, assessment, comparison, last
-from qinsight.checkpoint import locate
-from qinsight.engine import LocalEngine
+from qinsight.engines.checkpoint import locate
+from qinsight.engines.local import LocalEngine
 from qinsight.errors import EngineError, NotLent, RequestFailed, Stopped
-from qinsight.folder import rank_folder, ranking
 from qinsight.page import build_page, launch, zerogpu
 from qinsight.page.assess_tab import EXAMPLES
 from qinsight.page.compare_tab import PAIRS
@@ -31,6 +30,7 @@ from qinsight.page.sentences import translated
 from qinsight.page.zerogpu import LentGpu, get_ready, lent, seconds_needed
 from qinsight.photos import load_photo
 from qinsight.prompts import Task
+from qinsight.ranking.folder import rank_folder, ranking
 from qinsight.requests import About, Delta, Engine, Finish, Request, Sampling
 
 SHIPPED = locate("preview").fingerprint

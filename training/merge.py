@@ -15,10 +15,10 @@ from pathlib import Path
 
 import torch
 
-from qinsight.checkpoint import Device, Precision, locate, read_json
+from qinsight.engines.checkpoint import Device, Precision, locate, read_json
+from qinsight.engines.weights import load, stored_precision
 from qinsight.errors import EngineError, QInsightError
 from qinsight.terminal import at_a_terminal
-from qinsight.weights import load, stored_precision
 
 DTYPES = ("float32", "bfloat16")
 

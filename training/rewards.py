@@ -26,7 +26,7 @@ from qinsight.answers import (
 )
 from qinsight.errors import AnswerError
 from qinsight.prompts import Task
-from training.labels import Rated, Target, read_target, target_json
+from training.data.examples import Rated, Target, read_target, target_json
 from training.published import Found, Named, find_answer, has_layout
 
 SCORE_TOLERANCE = 0.35  # in MOS; the value of the released run, strictly below it earns

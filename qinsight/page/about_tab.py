@@ -2,7 +2,7 @@
 
 import os
 
-from qinsight.checkpoint import PREVIEW, PUBLISHED
+from qinsight.engines.checkpoint import PREVIEW, PUBLISHED
 from qinsight.page.host import Host
 from qinsight.page.words import ENGLISH, Words
 

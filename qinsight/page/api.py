@@ -20,18 +20,18 @@ from gradio.context import LocalContext
 
 from qinsight.assess import Asked, ask, assessment, comparison
 from qinsight.errors import PhotoError, QInsightError
-from qinsight.folder import rank_folder, ranking
-from qinsight.listing import SUFFIXES, Found, look
 from qinsight.page.background import in_background
 from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.uploads import Darkroom, gathered, inside_uploads, names_of, scratch_folder
 from qinsight.page.visitors import address_of
 from qinsight.photos import Photo
+from qinsight.photos.listing import SUFFIXES, Found, look
 from qinsight.prompts import Task
+from qinsight.ranking.folder import rank_folder, ranking
+from qinsight.ranking.rows import Row
 from qinsight.report import report
 from qinsight.requests import Request, Sampling
-from qinsight.rows import Row
 
 AGENTS = "agents"  # instead of a network address
 MOST_SAMPLES = 8

@@ -9,7 +9,6 @@ from typing import Any
 import gradio as gr
 
 from qinsight.assess import Asked, assessment
-from qinsight.listing import RAW_SUFFIXES
 from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.pictures import band, band_value, facts, gauge, gauge_value, line, running_text, words_of
@@ -19,6 +18,7 @@ from qinsight.page.tab import AT_ONCE, Said, Tab, Turn, nothing_said, phrase, re
 from qinsight.page.table import Question, Seen
 from qinsight.page.uploads import BROWSER_FORMATS, Darkroom, photo_input, preview
 from qinsight.page.words import ENGLISH, Spoken, Words, label
+from qinsight.photos.listing import RAW_SUFFIXES
 from qinsight.requests import Sampling
 
 NOT_SHOWN = {

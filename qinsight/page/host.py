@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 
-from qinsight.checkpoint import Progress
+from qinsight.engines.checkpoint import Progress
 from qinsight.errors import EngineError, QInsightError, RequestFailed, Stopped
 from qinsight.page.line import Job, Line
 from qinsight.page.recordings import Recordings

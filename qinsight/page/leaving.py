@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from qinsight.page.line import Line
-from qinsight.photo_child import kill_children
+from qinsight.photos.child import kill_children
 
 PATIENCE = 10.0  # seconds for the questions that run
 GRACE = 2.0  # seconds for those that were stopped to say so

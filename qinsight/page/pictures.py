@@ -10,7 +10,7 @@ from qinsight.assess import Asked
 from qinsight.page.table import FIRST
 from qinsight.page.words import ENGLISH, Words, label
 from qinsight.photos import Photo
-from qinsight.views import view_size
+from qinsight.photos.view import view_size
 
 # gr.HTML fills Handlebars in first and then evaluates the result as a JavaScript template (Gradio 6.31): a reply
 # with ${...} in a {{value}} would run. In ${...} of our own the words are data, which table.js escapes. A template

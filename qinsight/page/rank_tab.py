@@ -16,11 +16,7 @@ from typing import Any
 import gradio as gr
 
 from qinsight.answers import Distortion
-from qinsight.contact_sheet import write_html
 from qinsight.errors import QInsightError, Stopped
-from qinsight.export import write_csv, write_jsonl
-from qinsight.folder import Progress, rank_folder, ranking
-from qinsight.listing import READ, Found, NoPhotos, look
 from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.pictures import laid, line
@@ -31,9 +27,13 @@ from qinsight.page.uploads import gathered, scratch_folder
 from qinsight.page.visitors import is_local
 from qinsight.page.words import ENGLISH, Spoken, Words, label
 from qinsight.photos import Photo, decode_in_child, read_photo
+from qinsight.photos.listing import READ, Found, NoPhotos, look
+from qinsight.ranking.contact_sheet import write_html
+from qinsight.ranking.folder import Progress, rank_folder, ranking
+from qinsight.ranking.rows import REMARKS, Row, of_each_file
+from qinsight.ranking.sidecars import write_sidecars
+from qinsight.ranking.tables import write_csv, write_jsonl
 from qinsight.requests import Sampling
-from qinsight.rows import REMARKS, Row, of_each_file
-from qinsight.sidecars import write_sidecars
 
 HEADERS = ("preview", "photo", "expected", "written", "degradation", "severity", "burst", "remark")
 MOST_DESKS = 1000

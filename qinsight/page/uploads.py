@@ -20,8 +20,8 @@ from gradio.utils import get_upload_folder
 from PIL import ImageOps
 
 from qinsight.errors import PhotoError, Stopped
-from qinsight.photo_child import keep_one_ready
 from qinsight.photos import Photo, decode_in_child
+from qinsight.photos.child import keep_one_ready
 
 BROWSER_FORMATS = {"JPEG", "PNG", "WebP", "AVIF", "GIF", "BMP"}  # TIFF, HEIC and RAW show as broken pictures
 

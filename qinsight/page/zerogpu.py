@@ -21,9 +21,9 @@ from typing import Any
 import gradio as gr
 
 from qinsight.errors import NotLent, QInsightError, RequestFailed, Stopped
-from qinsight.photo_child import end_with
+from qinsight.photos.child import end_with
+from qinsight.photos.view import view_size
 from qinsight.requests import About, Delta, Engine, Request, Sampling
-from qinsight.views import view_size
 
 GREEDY = Sampling()
 AT_ONCE = 4  # questions: each has a worker and a GPU of its own
@@ -83,7 +83,7 @@ class LentGpu:
     def __init__(self, engine: Engine) -> None:
         import spaces
 
-        from qinsight.engine import LocalEngine
+        from qinsight.engines.local import LocalEngine
 
         if isinstance(engine, LocalEngine):
             engine.load_all()  # what a worker loads is lost with it

@@ -26,13 +26,13 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import httpx2
 from PIL import Image
 
-from qinsight.endpoint import EndpointEngine
-from qinsight.folder import QUESTIONS, rank_folder
+from qinsight.engines.png import encode
+from qinsight.engines.server import EndpointEngine
 from qinsight.photos import load_photo
-from qinsight.png import encode
+from qinsight.photos.view import view
 from qinsight.prompts import Task
+from qinsight.ranking.folder import QUESTIONS, rank_folder
 from qinsight.requests import MAX_PIXELS, Request, Sampling
-from qinsight.views import view
 
 PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "astronaut.jpg"
 WORDS = {

@@ -22,13 +22,13 @@ import torch
 from PIL import Image
 
 from qinsight.assess import ask, assessment, comparison, last
-from qinsight.checkpoint import Device, Precision
-from qinsight.engine import LocalEngine
+from qinsight.engines.checkpoint import Device, Precision
+from qinsight.engines.local import LocalEngine
+from qinsight.engines.weights import Weights, load, load_processor
 from qinsight.photos import load_photo
+from qinsight.photos.view import view
 from qinsight.prompts import build_messages
 from qinsight.requests import Request, Sampling
-from qinsight.views import view
-from qinsight.weights import Weights, load, load_processor
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 

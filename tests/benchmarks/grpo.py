@@ -28,14 +28,14 @@ import torch
 from datasets import Dataset, Image, List
 from trl import GRPOTrainer
 
+from qinsight.engines.weights import load_processor
 from qinsight.photos import load_photo
 from qinsight.prompts import Order, Task, build_messages
-from qinsight.weights import load_processor
-from training.grpo import load_model
-from training.labels import Example, Rated
-from training.questions import Asking, as_dataset
-from training.recipe import parse
-from training.trainer import QInsightTrainer, TrainingProcessor
+from training.data.examples import Example, Rated
+from training.grpo.questions import Asking, as_dataset
+from training.grpo.recipe import parse
+from training.grpo.run import load_model
+from training.grpo.trainer import QInsightTrainer, TrainingProcessor
 
 MODEL = ROOT / "tests" / "fixtures" / "official_layout" / "score_degradation"
 

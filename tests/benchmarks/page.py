@@ -22,7 +22,7 @@ import httpx
 from PIL import Image
 
 from qinsight.assess import ask, assessment
-from qinsight.engine import LocalEngine
+from qinsight.engines.local import LocalEngine
 from qinsight.page.desk import HEAD
 from qinsight.page.pictures import CSS
 from qinsight.photos import load_photo

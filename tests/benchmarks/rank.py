@@ -22,9 +22,9 @@ from engine import published
 from PIL import Image
 
 from qinsight.assess import assessment
-from qinsight.engine import LocalEngine
-from qinsight.folder import rank_folder
+from qinsight.engines.local import LocalEngine
 from qinsight.photos import load_photo
+from qinsight.ranking.folder import rank_folder
 from qinsight.requests import Delta, Sampling
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg"))

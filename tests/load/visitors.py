@@ -70,7 +70,7 @@ def photos_in(folder: Path) -> list[Path]:
 def answers_alone(photos: Sequence[Path]) -> dict[tuple[str, ...], str]:
     """What the command line's engine says, one question at a time, by question and photos."""
     from qinsight.assess import ask, assessment, comparison, last
-    from qinsight.engine import LocalEngine
+    from qinsight.engines.local import LocalEngine
     from qinsight.photos import load_photo
     from qinsight.prompts import Task
 

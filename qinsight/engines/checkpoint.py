@@ -1,0 +1,381 @@
+"""From the name of a model to a folder on this disk: local folders, the hub, adapters, the preview.
+
+No torch here. What is found wrong is said before a single weight is read.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from qinsight.errors import EngineError
+from qinsight.photos.view import MIN_PIXELS
+from qinsight.prompts import Order, Task
+from qinsight.requests import MAX_PIXELS, Request
+
+PUBLISHED = "ByteDance/Q-Insight"
+PUBLISHED_PARAMETERS = 8_292_166_656  # Qwen2.5-VL-7B with its vision tower
+PREVIEW = Path(__file__).parents[1] / "preview"
+PARTS = ("score_degradation", "comparison")  # the subfolders of the published repository
+INDEX = "model.safetensors.index.json"
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")  # older and newer savers
+
+Progress = Callable[[str, float | None], None]
+"""Told what is going on in a few words, and how much of it is done (0..1) where that is known."""
+
+
+def silent(words: str, done: float | None) -> None:
+    """The progress that nobody watches."""
+
+
+class Precision(StrEnum):
+    """How weights are held: `auto` takes the best that fits."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    NF4 = "nf4"
+
+
+class Device(StrEnum):
+    """Where the model runs: `auto` takes a GPU if there is one."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One set of weights on this disk, with what its `qinsight.json` says of it.
+
+    `base` is set for a LoRA adapter: the checkpoint it was trained on.
+    """
+
+    folder: Path
+    name: str
+    tasks: frozenset[Task] = frozenset(Task)
+    order: Order = Order.QUESTION_FIRST
+    preview: bool = False
+    max_pixels: int = MAX_PIXELS
+    note: str = ""
+    base: "Checkpoint | None" = None
+
+    @property
+    def weight_files(self) -> list[Path]:
+        return [self.folder / shard for shard in _shards(self.folder)]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One set of weights that may still have to be downloaded."""
+
+    name: str
+    source: str
+    subfolder: str = ""
+    local: bool = True
+
+    def fetch(self, progress: Progress = silent) -> Checkpoint:
+        """The checkpoint, downloaded first where it is not on this disk; `EngineError` if it cannot be had."""
+        return read_checkpoint(self.folder(progress), name=self.name, progress=progress)
+
+    def folder(self, progress: Progress = silent) -> Path:
+        """Where it is on this disk, downloaded first where it is not."""
+        if self.local:
+            return Path(self.source).expanduser() / self.subfolder
+        pattern = f"{self.subfolder}/*" if self.subfolder else "*"
+        return _download(self.source, pattern, progress) / self.subfolder
+
+
+@dataclass(frozen=True)
+class Model:
+    """What `--model` names: one checkpoint for everything, or the two of the published layout."""
+
+    name: str
+    parts: dict[str, Part]
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen pieces of every weight file, hashed: a checkpoint trained on has another one under the same name.
+
+        Empty for weights of the hub, which are known by their name.
+        """
+        seen = hashlib.sha256()
+        for part in self.parts.values():
+            if not part.local:
+                return ""
+            for file in sorted(part.folder().rglob("*.safetensors")):
+                size = file.stat().st_size
+                seen.update(f"{file.name} {size} ".encode())
+                with file.open("rb") as content:
+                    for piece in range(16):
+                        content.seek(size * piece // 16)
+                        seen.update(content.read(1 << 16))
+        return seen.hexdigest()[:16]
+
+    def part_for(self, request: Request) -> str:
+        """Which of `parts` answers the request.
+
+        The published comparison weights were trained with a reference only; without one the paper asks
+        the score weights, zero-shot, and so do we (design 4.2).
+        """
+        if len(self.parts) == 1 and "" in self.parts:
+            return ""
+        wanted = PARTS[1] if request.reference else PARTS[0]
+        if wanted not in self.parts:
+            kind = "a comparison with a reference" if request.reference else f"the task {request.task}"
+            raise EngineError(f"Expected a subfolder {wanted!r} in {self.name} for {kind}; it has none.")
+        return wanted
+
+
+def locate(model: str, progress: Progress = silent) -> Model:
+    """The model behind a folder, a hub id, or the word `preview`."""
+    if model == "preview":
+        return Model("preview", {"": Part("Q-Insight preview", str(PREVIEW))})
+    try:
+        path = Path(model).expanduser()
+        is_folder, is_there = path.is_dir(), path.exists()
+    except (OSError, RuntimeError) as error:  # a name too long, a folder without permission, no such ~user
+        raise EngineError(
+            f"Expected a folder with a checkpoint; {model[:80]} cannot be opened ({error})."
+        ) from error
+    if is_folder:
+        found = {
+            part: Part(f"{path.name}/{part}", str(path), part) for part in PARTS if (path / part).is_dir()
+        }
+        return Model(path.name or str(path), found or {"": Part(path.resolve().name, str(path))})
+    if is_there:
+        raise EngineError(f"Expected a folder with a checkpoint; {model} is a file.")
+    if model.count("/") != 1 or model.startswith((".", "/", "~")):
+        raise EngineError(
+            f"Expected a folder, a hub id such as {PUBLISHED}, or the word preview; found no folder {model}."
+        )
+    return _on_the_hub(model, progress)
+
+
+def read_checkpoint(folder: Path, *, name: str = "", progress: Progress = silent) -> Checkpoint:
+    """The checkpoint in a folder, its architecture and files checked; `EngineError` says what is wrong."""
+    name = name or folder.name
+    if not folder.is_dir():
+        raise EngineError(f"Expected a folder with a checkpoint for {name}; there is none.")
+    card = read_json(folder / "qinsight.json") if (folder / "qinsight.json").exists() else {}
+    base = _base_of_adapter(folder, name, card, progress)
+    if base is None:
+        _check_weights(folder, name)
+    try:
+        max_pixels = int(card.get("max_pixels", base.max_pixels if base else MAX_PIXELS))
+        if max_pixels < MIN_PIXELS:
+            raise ValueError(f"max_pixels is {max_pixels}, less than {MIN_PIXELS}")
+        return Checkpoint(
+            folder=folder,
+            name=str(card.get("name", name)),
+            tasks=frozenset(Task(task) for task in card["tasks"]) if "tasks" in card else frozenset(Task),
+            order=Order(card["order"]) if "order" in card else (base.order if base else Order.QUESTION_FIRST),
+            preview=bool(card.get("preview", False)),
+            max_pixels=max_pixels,
+            note=str(card.get("about", "")),
+            base=base,
+        )
+    except (ValueError, TypeError, OverflowError) as error:
+        raise EngineError(
+            f"Expected tasks out of {', '.join(Task)} and an order out of {', '.join(Order)} "
+            f"in qinsight.json of {name}: {error}."
+        ) from error
+
+
+def _check_weights(folder: Path, name: str) -> None:
+    if not (folder / "config.json").exists():
+        inside = sorted(path.name for path in folder.iterdir())[:5]
+        raise EngineError(
+            f"Expected a checkpoint with a config.json in {name}; "
+            + (f"found {', '.join(inside)}." if inside else "the folder is empty.")
+        )
+    kind = read_json(folder / "config.json").get("model_type")
+    if kind != "qwen2_5_vl":
+        raise EngineError(f"Expected a Qwen2.5-VL checkpoint (model_type qwen2_5_vl); {name} is {kind!r}.")
+    shards = _shards(folder)
+    if missing := [shard for shard in shards if not (folder / shard).exists()]:
+        raise EngineError(
+            f"Expected {len(shards)} file(s) of weights in {name}; missing {', '.join(missing[:3])}. "
+            "Download or copy the folder again."
+        )
+    for needed in ("tokenizer.json", "tokenizer_config.json"):
+        if not (folder / needed).exists():
+            raise EngineError(f"Expected {needed} beside the weights in {name}; it is missing.")
+        read_json(folder / needed)
+    if (folder / "generation_config.json").exists():
+        read_json(folder / "generation_config.json")  # transformers would go on without, and answer otherwise
+    if not any((folder / file).exists() for file in PROCESSOR_FILES):
+        raise EngineError(f"Expected {PROCESSOR_FILES[0]} beside the weights in {name}; it is missing.")
+
+
+def _shards(folder: Path) -> list[str]:
+    """The names of the weight files, as transformers looks for them: one whole file before an index."""
+    index = folder / INDEX
+    if (folder / "model.safetensors").exists() or not index.exists():
+        return ["model.safetensors"]
+    files = read_json(index).get("weight_map")
+    if not isinstance(files, dict) or not files or not all(isinstance(file, str) for file in files.values()):
+        raise EngineError(f"Expected a weight_map of tensors to files in {index.name} of {folder.name}.")
+    return sorted(set(files.values()))
+
+
+def _base_of_adapter(folder: Path, name: str, card: dict[str, Any], progress: Progress) -> Checkpoint | None:
+    """The checkpoint a LoRA adapter belongs to; None where the folder is no adapter."""
+    if not (folder / "adapter_config.json").exists():
+        return None
+    if not (folder / "adapter_model.safetensors").exists():
+        raise EngineError(f"Expected adapter_model.safetensors in the adapter {name}; it is missing.")
+    source = card.get("base") or read_json(folder / "adapter_config.json").get("base_model_name_or_path")
+    if not source:
+        raise EngineError(f"Expected base_model_name_or_path in adapter_config.json of {name}; it is empty.")
+    beside = folder / str(source)
+    source = str(beside) if not os.path.isabs(str(source)) and beside.is_dir() else str(source)
+    try:
+        part = next(iter(locate(source, progress).parts.values()))
+        place = part.folder(progress)
+        if (place / "adapter_config.json").exists():
+            raise EngineError(f"{part.name} is an adapter itself; merge it into its own base first.")
+        return read_checkpoint(place, name=part.name, progress=progress)
+    except EngineError as error:
+        raise EngineError(f"The adapter {name} needs its base model {source}: {error}") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a checkpoint's file, `EngineError` where there is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON
+        raise EngineError(f"Expected readable JSON in {path.name} of {path.parent.name}: {error}.") from error
+    if not isinstance(content, dict):
+        raise EngineError(
+            f"Expected a JSON object in {path.name} of {path.parent.name}, got a list or value."
+        )
+    return content
+
+
+# --- the hub ----------------------------------------------------------------------------------------------
+
+_WANTED = ("*.json", "*.safetensors", "*.txt", "*.jinja")
+
+
+def _on_the_hub(model: str, progress: Progress) -> Model:
+    if model == PUBLISHED:
+        found = list(PARTS)
+    else:
+        progress(f"Looking for {model} on the hub", None)
+        files = _hub_files(model)
+        found = [part for part in PARTS if any(file.startswith(f"{part}/") for file in files)]
+    if found:
+        return Model(model, {part: Part(f"{model}/{part}", model, part, local=False) for part in found})
+    return Model(model, {"": Part(model, model, local=False)})
+
+
+def _hub_files(model: str) -> list[str]:
+    """File names of a hub repository, from the cache where the hub cannot be reached."""
+    from huggingface_hub import HfApi
+
+    try:
+        return [file.rfilename for file in HfApi().model_info(model, timeout=10).siblings or []]
+    except _hub_failures() as error:
+        root = _cached(model, ["*"])
+        if root is None:
+            raise EngineError(_hub_sentence(model, error)) from error
+        return [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+
+
+def _download(model: str, pattern: str, progress: Progress) -> Path:
+    """A snapshot of the files that match, with the bytes told to `progress`; cached files are not fetched."""
+    from huggingface_hub import snapshot_download
+
+    wanted = [pattern.replace("*", kind) for kind in _WANTED]
+    try:
+        plan = snapshot_download(model, allow_patterns=wanted, dry_run=True, tqdm_class=_bar("", 1, silent))
+        size = sum(file.file_size or 0 for file in plan if file.will_download)
+        if not size:
+            return Path(snapshot_download(model, allow_patterns=wanted, local_files_only=True))
+        _check_disk(model, size)
+        words = f"Downloading {model} ({size / 1e9:.1f} GB, once)"
+        progress(words, 0.0)
+        return Path(snapshot_download(model, allow_patterns=wanted, tqdm_class=_bar(words, size, progress)))
+    except _hub_failures() as error:
+        cached = _cached(model, wanted)
+        if cached is None:
+            raise EngineError(_hub_sentence(model, error)) from error
+        return cached
+
+
+def _cached(model: str, wanted: list[str]) -> Path | None:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(model, allow_patterns=wanted, local_files_only=True))
+    except _hub_failures():
+        return None
+
+
+def _check_disk(model: str, size: int) -> None:
+    import shutil
+
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    place = Path(HF_HUB_CACHE)
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < size * 1.05:
+        raise EngineError(
+            f"Expected {size / 1e9:.1f} GB of free disk for {model}; there are {free / 1e9:.1f} GB. "
+            "Make room, or set HF_HOME to a larger disk."
+        )
+
+
+def _bar(words: str, size: int, progress: Progress) -> type:
+    """A progress bar class that prints nothing and tells `progress` how many of the bytes have come."""
+    from tqdm import tqdm
+
+    class Bar(tqdm):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            kwargs.pop("name", None)
+            self.counts_bytes = kwargs.get("unit") == "B"
+            super().__init__(*args, **{**kwargs, "disable": False, "file": open(os.devnull, "w")})  # noqa: SIM115
+
+        def update(self, n: float | None = 1) -> bool | None:
+            result = super().update(n)
+            if self.counts_bytes:
+                progress(words, min(1.0, self.n / size))
+            return result
+
+    return Bar
+
+
+def _hub_failures() -> tuple[type[Exception], ...]:
+    """What the hub client raises when there is no network, no such model, or no permission."""
+    from huggingface_hub import errors
+
+    # errors.HTTPError is the base class of whichever HTTP client this version of the hub stands on
+    return (
+        errors.HTTPError,
+        errors.HFValidationError,
+        errors.LocalEntryNotFoundError,
+        errors.DryRunError,
+        ConnectionError,
+    )
+
+
+def _hub_sentence(model: str, error: Exception) -> str:
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        return f"{model} asks for a permission on its hub page; log in with `hf auth login` first."
+    if isinstance(error, RepositoryNotFoundError | HFValidationError):
+        return f"Expected a model on the hub; there is none called {model} that you may see."
+    return (
+        f"{model} is not on this disk and the hub cannot be reached to download it. "
+        "Connect to the network, or use --model preview, or name a folder that has the weights."
+    )

@@ -1,0 +1,1 @@
+"""A folder of photos, rated once and remembered, and the files in which the ranking leaves."""

@@ -1,0 +1,563 @@
+"""A folder of photos, rated one batch after the other, resumable at any moment, ranked at the end.
+
+`results.jsonl` in the output folder is the memory of a run: a line per photo, on disk before the next batch
+begins. Killed and started again, a run keeps every line that is whole and whose photo has not changed. The XMP
+packet of a JPEG does not count: what programs write into it, ours too, changes no pixel.
+
+A server has no batches: it is asked about many photos side by side, and about the next as soon as one is done.
+"""
+
+import contextlib
+import itertools
+import json
+import math
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from PIL import Image
+
+from qinsight.answers import Score
+from qinsight.assess import Asked, ask, assessment, described
+from qinsight.errors import PhotoError, QInsightError, RequestFailed, Stopped
+from qinsight.photos import Photo, read_photo
+from qinsight.photos.jpeg import fingerprints
+from qinsight.photos.listing import Found, Frame, look
+from qinsight.photos.view import view
+from qinsight.prompts import Task
+from qinsight.ranking.rows import BESIDE, REMARKS, Row
+from qinsight.requests import About, Engine, Sampling
+
+QUESTIONS = (Task.SCORE, Task.DEGRADATION)  # of each photo
+BATCH = 16  # photos that are asked together
+NEAR = 6  # of the 64 bits of a perceptual hash: frames of a burst differ by fewer
+LEAST_STRUCTURE = (
+    100  # of low frequencies; noise and smooth gradients have up to 51, photos in fog 200, others 1400
+)
+NEIGHBOURS = 12  # how many frames back a burst is looked for, in order of name
+
+
+Decoder = Callable[[Path, bytes], Photo]
+"""Reads a photo, given its path and its bytes; `PhotoError` where it cannot."""
+
+
+def decode_here(path: Path, content: bytes) -> Photo:
+    """The decoder for one's own photos: in this process. A served page has a more careful one."""
+    return read_photo(content)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: `row` is the line just written, or else `kept` the one from an earlier run.
+
+    `timed` photos, of those `asked` in this run, took `seconds`: whole rounds only, since the photos of a batch
+    come all at once and the first of many side by side says little about the rest.
+    """
+
+    done: int
+    total: int
+    failed: int
+    seconds: float
+    asked: int
+    timed: int = 0
+    row: Row | None = None
+    kept: Row | None = None
+
+    @property
+    def rate(self) -> float | None:
+        """Photos per second; None before a first round is over."""
+        return self.timed / self.seconds if self.timed and self.seconds > 0 else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        return (self.total - self.done) / self.rate if self.rate else None
+
+
+def rank_folder(
+    engine: Engine,
+    folder: Path,
+    out: Path,
+    *,
+    sampling: Sampling | None = None,
+    max_pixels: int | None = None,
+    batch: int | None = None,
+    decode: Decoder = decode_here,
+    stop: threading.Event | None = None,
+    found: Found | None = None,
+) -> Iterator[Progress]:
+    """Rate every frame below `folder`, or those `found` in it, into `out/results.jsonl`; yields after each.
+
+    `batch` photos are asked together (16), or of a server side by side (as many as it is to have at a time);
+    the next are decoded meanwhile. Photos that cannot be read, and answers that cannot, become rows with
+    their reason; they are tried again by the next run. Raises `QInsightError` for a folder without photos, an
+    output that cannot be written, or a model that cannot be asked.
+    """
+    frames = (found or look(folder, out)).frames
+    stop = stop or threading.Event()
+    limit = max_pixels or engine.about.max_pixels
+    sampling = sampling or Sampling()
+    model = model_signature(engine.about, limit, sampling.repetition_penalty)
+    rated = partial(_rated, engine, model, sampling, limit)
+    at_once = math.ceil(engine.about.in_flight / len(QUESTIONS))
+    ahead = _Prefetch(folder, frames, limit, 1 if at_once else batch or BATCH, decode, stop)
+    with Ledger(out, model) as ledger, ahead.of(ledger) as coming:
+        if at_once:
+            outcomes = _side_by_side(rated, coming, batch or at_once, stop)
+        else:
+            outcomes = _in_batches(rated, coming, stop)
+        with contextlib.closing(outcomes):
+            yield from _written(ledger, outcomes, frames)
+
+
+def _written(ledger: "Ledger", outcomes: "_Outcomes", frames: Sequence[Frame]) -> Iterator[Progress]:
+    frame_of = {name: frame for frame in frames for name in frame}
+    total = len(frames)
+    state = Progress(0, total, 0, 0.0, 0)
+    started = time.monotonic()
+    for outcome in outcomes:
+        row = None if outcome.kept else outcome.row
+        if row is not None:
+            ledger.write(row)
+        asked = state.asked + outcome.asked
+        state = Progress(
+            done=state.done + 1,
+            total=total,
+            failed=state.failed + bool(row and row.error),
+            seconds=time.monotonic() - started if outcome.round_over else state.seconds,
+            asked=asked,
+            timed=asked if outcome.round_over else state.timed,
+        )
+        told = _beside(frame_of[outcome.row.photo], outcome.row)
+        yield replace(state, row=None if outcome.kept else told, kept=told if outcome.kept else None)
+
+
+def model_signature(about: About, max_pixels: int, penalty: float | None) -> str:
+    """What a result depends on beside the photo; a change of it means asking again."""
+    weights = f", weights {about.weights}" if about.weights else ""
+    asked = f", penalty {penalty:g}" if penalty else ""
+    return f"{about.name} ({about.precision}, {max_pixels} px{weights}{asked})"
+
+
+def ranking(out: Path, names: Iterable[str | Frame] | None = None) -> list[Row]:
+    """The rows of a run, best expected rating first, bursts grouped, unreadable ones last.
+
+    `names` limits it to the photos, or frames, that are there now; a frame has one row.
+    """
+    rows = {row.photo: row for row in _lines(out / "results.jsonl")}
+    frames = [(name,) if isinstance(name, str) else name for name in (rows if names is None else names)]
+    return sorted(_grouped([row for frame in frames for row in _row_of(frame, rows)]), key=_standing)
+
+
+def _row_of(frame: Frame, rows: Mapping[str, Row]) -> list[Row]:
+    """The row of the first file of a frame that was read, else of the first that was tried."""
+    tried = [rows[name] for name in frame if name in rows]
+    return [_beside(frame, row) for row in sorted(tried, key=lambda row: row.error is not None)[:1]]
+
+
+def _beside(frame: Frame, row: Row) -> Row:
+    """The row with the names of the frame's other files."""
+    return replace(row, also=BESIDE.join(name for name in frame if name != row.photo) or None)
+
+
+def _standing(row: Row) -> tuple[bool, float, float, str]:
+    return (row.expected_rating is None, -(row.expected_rating or 0), -(row.rating or 0), row.photo)
+
+
+def _grouped(rows: Sequence[Row]) -> list[Row]:
+    """Near-identical frames of one folder get a common number, the best of each is marked."""
+    import imagehash
+
+    rows = sorted(rows, key=lambda row: row.photo)
+    hashes = [imagehash.hex_to_hash(row.phash) if row.phash else None for row in rows]
+    group = list(range(len(rows)))
+    for here, there in itertools.chain.from_iterable(
+        ((place, before) for before in range(max(0, place - NEIGHBOURS), place)) for place in range(len(rows))
+    ):
+        one, other = hashes[here], hashes[there]
+        same_folder = Path(rows[here].photo).parent == Path(rows[there].photo).parent
+        if one is not None and other is not None and same_folder and one - other <= NEAR:
+            group[here] = group[there]
+    members: dict[int, list[int]] = {}
+    for place, number in enumerate(group):
+        members.setdefault(number, []).append(place)
+    found = list(rows)
+    bursts = [places for places in members.values() if len(places) > 1]
+    for number, places in enumerate(bursts, start=1):
+        best = min(places, key=lambda place: _standing(rows[place]))
+        for place in places:
+            found[place] = replace(rows[place], group=number, best=place == best)
+    return found
+
+
+# --- the memory of a run --------------------------------------------------------------------------------
+
+
+class Ledger:
+    """`results.jsonl`: one line per photo, fsynced as it is written, never torn for who reads it next."""
+
+    def __init__(self, out: Path, model: str) -> None:
+        self.path = out / "results.jsonl"
+        self._model = model
+        self._places: dict[str, tuple[int, str]] = {}  # content hash -> offset of its line, and its photo
+        self._file: BinaryIO | None = None
+        self._lock: BinaryIO | None = None
+
+    def __enter__(self) -> "Ledger":
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path.parent / ".lock").open("wb")
+            _lock(self._lock, self.path.parent)
+            self._keep_what_holds()
+            self._file = self.path.open("a+b")
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in (self._file, self._lock):
+            if file is not None:
+                file.close()
+
+    def _keep_what_holds(self) -> None:
+        """Rewrite the file with the whole, error-free lines of this model, one for each photo.
+
+        Lines of photos that are gone stay: the same content may come back under another name.
+        """
+        rows = {row.photo: row for row in _lines(self.path) if row.model == self._model and row.error is None}
+        draft = self.path.with_suffix(".draft")
+        with draft.open("wb") as file:
+            for row in rows.values():
+                self._places[row.sha256] = (file.tell(), row.photo)
+                file.write(_line(row))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, self.path)
+
+    def kept(self, sha256: str) -> str | None:
+        """The photo under which this content was rated already."""
+        return self._places.get(sha256, (0, None))[1]
+
+    def copy(self, sha256: str, photo: str) -> Row:
+        """The line of a content once more, for another photo with the same bytes."""
+        assert self._file is not None
+        with self.path.open("rb") as file:
+            file.seek(self._places[sha256][0])
+            return replace(_row(file.readline()), photo=photo)
+
+    def write(self, row: Row) -> None:
+        """Add a line, on disk when this returns."""
+        assert self._file is not None
+        try:
+            place = self._file.seek(0, os.SEEK_END)
+            self._file.write(_line(row))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        if row.error is None:
+            self._places[row.sha256] = (place, row.photo)
+
+
+def _lines(path: Path) -> Iterator[Row]:
+    """The whole lines of a results file; a last one torn by a kill is passed over."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield _row(line)
+            except (ValueError, TypeError) as error:
+                raise QInsightError(
+                    f"Expected a result in line {number} of {path}; it cannot be read ({error}). "
+                    "Move the file away to begin anew."
+                ) from error
+
+
+def _row(line: bytes) -> Row:
+    return Row.from_json(json.loads(line))
+
+
+def _line(row: Row) -> bytes:
+    return json.dumps(row.as_json(), ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+
+
+def _lock(file: BinaryIO, out: Path) -> None:
+    """One run at a time per output folder; where the system has no such locks, none."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise QInsightError(
+            f"Another run is writing to {out}. Wait for it, or choose another folder."
+        ) from error
+
+
+def _unwritable(path: Path, error: OSError) -> QInsightError:
+    return QInsightError(
+        f"Results cannot be written to {path.parent}: {error.strerror or error}. "
+        "What was finished is kept; run the same command again."
+    )
+
+
+# --- decoding ahead --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Photo:
+    name: str
+    sha256: str
+    image: Image.Image
+    phash: str | None
+    size: tuple[int, int]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Load:
+    """A batch as it comes from the decoder: photos to ask, and what needs no asking. Either may be empty."""
+
+    photos: list[_Photo]
+    settled: list["_Outcome"]
+
+
+class _Prefetch:
+    """Decodes the next batches in a thread of its own, at most two ahead."""
+
+    def __init__(
+        self,
+        folder: Path,
+        frames: Sequence[Frame],
+        limit: int,
+        batch: int,
+        decode: Decoder,
+        stop: threading.Event,
+    ) -> None:
+        self._folder, self._frames = folder, frames
+        self._limit, self._batch, self._decode, self._stop = limit, batch, decode, stop
+        self._over = threading.Event()
+        self._loads: queue.Queue[_Load | BaseException | None] = queue.Queue(maxsize=2)
+        self._thread = threading.Thread(target=self._decode_all, name="qinsight-decode", daemon=True)
+
+    def of(self, ledger: Ledger) -> "_Prefetch":
+        self._ledger = ledger
+        return self
+
+    def __enter__(self) -> Iterator[_Load]:
+        self._thread.start()
+        return self._coming()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        while self._thread.is_alive():  # it may be waiting to hand over a batch that nobody wants
+            with contextlib.suppress(queue.Empty):
+                self._loads.get(timeout=0.05)
+
+    def _coming(self) -> Iterator[_Load]:
+        while True:
+            if self._stop.is_set():
+                raise Stopped("Stopped.")
+            try:
+                load = self._loads.get(timeout=0.1)
+            except queue.Empty:
+                load = _Load([], [])  # nothing yet; there may be replies to write meanwhile
+            if load is None:
+                return
+            if isinstance(load, BaseException):
+                raise load
+            yield load
+
+    def _decode_all(self) -> None:
+        photos: list[_Photo] = []
+        settled: list[_Outcome] = []
+        try:
+            for frame in self._frames:
+                if self._over.is_set() or self._stop.is_set():
+                    return
+                outcome = self._first_readable(frame)
+                if isinstance(outcome, _Photo):
+                    photos.append(outcome)
+                else:
+                    settled.append(outcome)
+                if len(photos) == self._batch or len(settled) >= 64:
+                    self._loads.put(_Load(photos, settled))
+                    photos, settled = [], []
+            self._loads.put(_Load(photos, settled))
+            self._loads.put(None)
+        except BaseException as error:  # noqa: BLE001 - carried over to the reader, whatever it is
+            self._loads.put(error)
+
+    def _first_readable(self, frame: Frame) -> "_Photo | _Outcome":
+        """The frame's first file; where that is damaged, another of the same shutter."""
+        unreadable: list[_Outcome] = []
+        for name in frame:
+            found = self._decoded(name)
+            if isinstance(found, _Photo):
+                problems = [f"{one.row.photo}: {one.row.error}" for one in unreadable]
+                return replace(found, remarks=(*found.remarks, *problems))
+            if found.row.error is None:
+                return found
+            unreadable.append(found)
+        return unreadable[0]
+
+    def _decoded(self, name: str) -> "_Photo | _Outcome":
+        sha256 = ""
+        try:
+            content = (self._folder / name).read_bytes()
+            sha256, *before = fingerprints(content)
+            known = self._ledger.kept(sha256)
+            if known is not None:
+                return _Outcome(self._ledger.copy(sha256, name), kept=known == name)
+            for whole in before:  # as earlier versions counted, before the packet was left out
+                if self._ledger.kept(whole) is not None:
+                    return _Outcome(replace(self._ledger.copy(whole, name), sha256=sha256))
+            photo = self._decode(self._folder / name, content)
+            shown = view(photo.image, self._limit)
+        except PhotoError as error:
+            return _Outcome(Row(name, sha256, "", error=str(error)))
+        except OSError as error:
+            problem = f"the file cannot be read: {error.strerror or error}"
+            return _Outcome(Row(name, sha256, "", error=problem))
+        return _Photo(name, sha256, shown, _phash(shown), photo.size, photo.notes)
+
+
+def _phash(image: Image.Image) -> str | None:
+    """imagehash's perceptual hash; None for a picture without structure: a sky, a lens cap, a white wall.
+
+    The hash tells which of the low frequencies are stronger than the middle one. Where they hardly differ, noise
+    decides, and any two such pictures would be frames of a burst.
+    """
+    import imagehash
+    import numpy as np
+    from scipy.fftpack import dct
+
+    grey = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.LANCZOS))
+    low = dct(dct(grey, axis=0), axis=1)[:8, :8]
+    middle = np.median(low)
+    if np.median(abs(low - middle)) < LEAST_STRUCTURE:
+        return None
+    return str(imagehash.ImageHash(low > middle))
+
+
+# --- asking ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """The line of a photo: `kept` from an earlier run, `asked` of the model, the last of a round or not."""
+
+    row: Row
+    asked: bool = False
+    kept: bool = False
+    round_over: bool = False
+
+
+_Outcomes = Generator[_Outcome, None, None]
+_Rated = Callable[[Sequence[_Photo], threading.Event], Iterator[Row]]
+
+
+def _in_batches(rated: _Rated, coming: Iterator[_Load], stop: threading.Event) -> _Outcomes:
+    for load in coming:
+        yield from load.settled
+        for count, row in enumerate(rated(load.photos, stop), start=1):
+            yield _Outcome(row, asked=True, round_over=count == len(load.photos))
+
+
+def _side_by_side(rated: _Rated, coming: Iterator[_Load], width: int, stop: threading.Event) -> _Outcomes:
+    """Each photo asked on its own, `width` at a time, rows as they come; no photo waits for the slowest."""
+    halt = threading.Event()
+    running: set[Future[list[Row]]] = set()
+    counted = itertools.count(1)
+
+    def finished(most: int) -> Iterator[_Outcome]:
+        for row in _finished(running, most, stop):
+            yield _Outcome(row, asked=True, round_over=next(counted) >= width)
+
+    with ThreadPoolExecutor(width, "qinsight-ask") as pool:
+        try:
+            for load in coming:
+                yield from load.settled
+                for photo in load.photos:
+                    running.add(pool.submit(lambda one: list(rated([one], halt)), photo))
+                    yield from finished(width - 1)
+                yield from finished(len(running))
+            yield from finished(0)
+        finally:
+            halt.set()
+            pool.shutdown(cancel_futures=True)
+
+
+def _finished(running: set[Future[list[Row]]], most: int, stop: threading.Event) -> Iterator[Row]:
+    """The rows of all that is done; waits until at most `most` are left. What went well comes before a failure."""
+    while True:
+        if stop.is_set():
+            raise Stopped("Stopped.")
+        done, _ = wait(running, 0.1 if len(running) > most else 0, FIRST_COMPLETED)
+        running -= done
+        for future in sorted(done, key=lambda future: future.exception() is not None):
+            yield from future.result()
+        if len(running) <= most:
+            return
+
+
+def _rated(
+    engine: Engine,
+    model: str,
+    sampling: Sampling,
+    limit: int,
+    photos: Sequence[_Photo],
+    stop: threading.Event,
+) -> Iterator[Row]:
+    """Rows for a batch asked together; photos whose replies failed are asked once more, one by one."""
+    if not photos:
+        return
+    requests = [
+        replace(request, odds=request.task is Task.SCORE)  # for the expected rating
+        for photo in photos
+        for request in assessment(photo.image, QUESTIONS)
+    ]
+    asked = tuple(Asked(request) for request in requests)
+    try:
+        for asked in ask(engine, requests, sampling, max_pixels=limit, stop=stop, watched=False):  # noqa: B007
+            pass
+    except RequestFailed as failure:
+        if len(photos) == 1:
+            yield Row(photos[0].name, photos[0].sha256, model, error=str(failure))
+            return
+    for photo, score, diagnosis in zip(photos, asked[::2], asked[1::2], strict=True):
+        if score.finish and diagnosis.finish:
+            yield _rated_row(photo, model, score, diagnosis)
+        else:
+            yield from _rated(engine, model, sampling, limit, [photo], stop)
+
+
+def _rated_row(photo: _Photo, model: str, score: Asked, diagnosis: Asked) -> Row:
+    found: dict[str, Any] = described(diagnosis.answer)
+    return Row(
+        photo=photo.name,
+        sha256=photo.sha256,
+        model=model,
+        rating=score.answer.rating if isinstance(score.answer, Score) else None,
+        expected_rating=score.expected_rating,
+        distortion_class=found.get("distortion_class"),
+        severity=found.get("severity"),
+        thinking=score.reply.thinking,
+        diagnosis=diagnosis.reply.thinking,
+        width=photo.size[0],
+        height=photo.size[1],
+        seconds=round(max(score.seconds, diagnosis.seconds), 3),
+        phash=photo.phash,
+        remarks=REMARKS.join(photo.remarks) or None,
+        error=score.error or diagnosis.error,
+    )

@@ -1,0 +1,166 @@
+"""From a ranking to tables that other programs read, and to files that are whole or not there.
+
+Every file is written beside its target, flushed to the disk, and then takes the target's place: a full disk
+leaves what was there before. What goes wrong is a `QInsightError` of one sentence. The photos are only ever
+looked at, except by `qinsight.ranking.embedding`.
+"""
+
+import contextlib
+import csv
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, TextIO
+
+from qinsight.errors import PhotoError, QInsightError
+from qinsight.keeping import hold
+from qinsight.photos.files import recognise
+from qinsight.ranking.rows import Row
+
+
+def write_csv(rows: Iterable[Row], path: Path) -> None:
+    """A table for spreadsheet programs, ranked as the rows come; a photo that was not rated has no rank.
+
+    A text that such a program would run as a formula is led by an apostrophe, which it does not show.
+    """
+    names = [field.name for field in fields(Row)]
+    with replacing(path, encoding="utf-8-sig") as file:  # without the mark, Excel reads UTF-8 as Latin-1
+        table = csv.writer(file)
+        table.writerow(["rank", *names])
+        for rank, row in ranked(rows):
+            told = row.as_json()
+            table.writerow([rank, *(_cell(told[name]) for name in names)])
+
+
+def write_jsonl(rows: Iterable[Row], path: Path) -> None:
+    """A line of JSON per row, with the keys of `Row`."""
+    with replacing(path) as file:
+        for row in rows:
+            file.write(json.dumps(row.as_json(), ensure_ascii=False) + "\n")
+
+
+def ranked(rows: Iterable[Row]) -> Iterator[tuple[int | None, Row]]:
+    """Rows with their rank; one that was not rated has none."""
+    rank = 0
+    for row in rows:
+        rank += row.error is None
+        yield (rank if row.error is None else None), row
+
+
+def _cell(value: object) -> object:
+    """Numbers as they are; OWASP's list of how a formula may begin, and the full-width forms Excel reads too."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n", *"＝＋－＠")):  # noqa: RUF001
+        return "'" + value
+    return value
+
+
+def inside(folder: Path, name: str) -> Path:
+    """A row may come from a file that somebody edited: it names photos below the folder, or none."""
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or "\0" in name:
+        raise PhotoError(f"expected a photo below the folder, got {name!r}")
+    return Path(folder, *parts)
+
+
+def check_folder(path: Path, what: str) -> None:
+    """Refuse a place for a folder of `what` where a file is."""
+    for place in (path, *path.parents):
+        if os.path.lexists(place) and not place.is_dir():
+            raise QInsightError(f"Expected a folder for {what}; {place} is none.")
+
+
+def reasoning(row: Row) -> str:
+    """All the model thought about a photo."""
+    return "\n\n".join(filter(None, (clean(text or "").strip() for text in (row.thinking, row.diagnosis))))
+
+
+def clean(text: str) -> str:
+    """The text without what XML and HTML cannot hold: control characters, half a surrogate pair."""
+    return re.sub(
+        r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", re.sub("\r\n?", "\n", text)
+    )
+
+
+@contextmanager
+def replacing(path: Path, *, encoding: str = "utf-8", finished: str = "") -> Iterator[TextIO]:
+    """A file that takes the place of `path` once it is whole and on the disk, and is gone otherwise."""
+    path = Path(path)
+    _refuse_photo(path)
+    temporary = path.with_name(f".q-insight-{secrets.token_hex(8)}.tmp")  # short: `path` may be 255 bytes
+    try:
+        # A file name that is not UTF-8 comes as half surrogates, which JSON writes in the same way.
+        with temporary.open("x", encoding=encoding, errors="backslashreplace", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            shutil.copymode(path, temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise QInsightError(
+            f"expected to write {path}, got '{error.strerror or error}'; free some space or choose another "
+            f"place{finished or ' (a file that was there is unchanged)'}"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def in_its_place(
+    path: Path, *, like: os.stat_result | None = None, source: Path | None = None
+) -> Iterator[BinaryIO]:
+    """A new file that takes the place of `path` once it is whole and on the disk, and is gone otherwise.
+
+    It has the owner, permissions, attributes and times of `source`, which is `path` itself if not said; `like` is how
+    that stood before it was read. `OSError` flies. `sweep` deletes what a killed process left.
+    """
+    temporary = path.with_name(f"{_LEFT}{secrets.token_hex(8)}.part")
+    try:
+        with temporary.open("xb") as file:
+            hold(file)
+            yield file
+            file.flush()
+            if like is not None:
+                _made_like(temporary, source or path, like)
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+_LEFT = ".q-insight-"
+
+
+def sweep(folder: Path) -> None:
+    """Delete the unfinished files of killed processes; those that are being written stay."""
+    for path in folder.glob(f"{_LEFT}*.part"):
+        with contextlib.suppress(OSError), path.open("r+b") as file:
+            if hold(file):
+                path.unlink()
+
+
+def _made_like(path: Path, source: Path, like: os.stat_result) -> None:
+    with contextlib.suppress(OSError, AttributeError):  # only root may give a file away, on Windows nobody
+        os.chown(path, like.st_uid, like.st_gid)
+    with contextlib.suppress(OSError):  # a memory card knows no permissions
+        shutil.copystat(source, path)
+    os.utime(path, ns=(like.st_atime_ns, like.st_mtime_ns))
+
+
+def _refuse_photo(path: Path) -> None:
+    try:
+        if path.exists() and not path.is_file():
+            raise QInsightError(f"expected the name of a file to write, got a folder or a device: {path}")
+        with path.open("rb") as file:
+            kind = recognise(file.read(1 << 16))
+    except (OSError, PhotoError):
+        return  # nothing there, or no photo
+    raise QInsightError(f"expected the name of a file to write, got a {kind} photo: {path}; it is unchanged")

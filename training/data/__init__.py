@@ -1,0 +1,1 @@
+"""Label files in every published shape, read into one form that is checked; and photos made worse."""

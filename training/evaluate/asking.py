@@ -1,0 +1,212 @@
+"""Every example put to a model, in batches, each answer a line as soon as it is there.
+
+The photos of the next batch are decoded while the model works on this one. A photo that cannot be read is a line
+with its reason; so is a question for which the model lacks memory or time.
+"""
+
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from PIL import Image
+
+from qinsight.answers import Answer, Comparison, Score, Winner
+from qinsight.assess import GREEDY, Asked, ask, comparison, described, summary
+from qinsight.errors import PhotoError, RequestFailed
+from qinsight.photos import load_photo
+from qinsight.photos.view import view
+from qinsight.prompts import Task
+from qinsight.requests import Engine, Request, Sampling
+from training.data.examples import Example, Target, as_json, target_json
+from training.evaluate.predictions import Fault
+
+AHEAD = 2  # batches whose photos are decoded before they are asked about
+DECODERS = 2  # threads
+
+
+@dataclass(frozen=True)
+class Questions:
+    """How everything is asked: `samples` times, and comparisons with a reference in both orders if so told.
+
+    Without a reference a comparison is always asked in both orders.
+    """
+
+    sampling: Sampling = GREEDY
+    samples: int = 1
+    both_orders: bool = False
+    max_pixels: int | None = None
+    batch: int = 16
+
+
+@dataclass(frozen=True)
+class _Ready:
+    example: Example
+    photos: tuple[Image.Image, ...] = ()
+    error: str | None = None
+
+
+def ask_all(
+    engine: Engine, examples: Sequence[Example], root: Path, questions: Questions = Questions()
+) -> Iterator[dict[str, Any]]:
+    """A line (see `training.evaluate.predictions`) for each example, as it is answered; photos named below `root`.
+
+    Raises `EngineError` where the model cannot be asked at all. Closing the iterator stops the model.
+    """
+    limit = questions.max_pixels or engine.about.max_pixels
+    with closing(_decoded(examples, questions.batch, limit)) as batches:
+        for batch in batches:
+            for one in batch:
+                if one.error is not None:
+                    yield _line(one.example, root, engine, fault=Fault.PHOTO, error=one.error)
+            ready = [one for one in batch if one.error is None]
+            yield from _answers(engine, ready, root, questions, limit)
+
+
+def _decoded(examples: Sequence[Example], size: int, limit: int) -> Generator[list[_Ready]]:
+    """Batches of examples with their photos, at most `AHEAD` of them ahead of the reader."""
+    pool = ThreadPoolExecutor(DECODERS, "qinsight-decode")
+    coming: deque[tuple[tuple[Example, ...], dict[Path, Future[Image.Image]]]] = deque()
+    try:
+        for start in range(0, len(examples), size):
+            batch = tuple(examples[start : start + size])
+            paths = {path for example in batch for path in example.photos}
+            coming.append((batch, {path: pool.submit(_photo, path, limit) for path in paths}))
+            if len(coming) > AHEAD:
+                yield _collected(*coming.popleft())
+        while coming:
+            yield _collected(*coming.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _photo(path: Path, limit: int) -> Image.Image:
+    return view(load_photo(path), limit)
+
+
+def _collected(batch: Sequence[Example], photos: dict[Path, Future[Image.Image]]) -> list[_Ready]:
+    found = []
+    for example in batch:
+        try:
+            found.append(_Ready(example, tuple(photos[path].result() for path in example.photos)))
+        except PhotoError as error:
+            found.append(_Ready(example, error=str(error)))
+        except OSError as error:
+            found.append(_Ready(example, error=f"the file cannot be read: {error.strerror or error}"))
+    return found
+
+
+def _requests(one: _Ready, questions: Questions) -> list[Request]:
+    """The first order as often as samples are drawn, then the second where there is one."""
+    if one.example.task is not Task.COMPARISON:
+        odds = one.example.task is Task.SCORE  # for the expected rating
+        return [Request(one.example.task, one.photos, odds=odds)] * questions.samples
+    *reference, a, b = one.photos
+    orders = comparison(a, b, *reference)
+    if reference and questions.both_orders:
+        orders += comparison(b, a, *reference)
+    return [request for request in orders for _ in range(questions.samples)]
+
+
+def _answers(
+    engine: Engine, ready: list[_Ready], root: Path, questions: Questions, limit: int
+) -> Iterator[dict[str, Any]]:
+    """Lines of a batch asked together; where that fails, those that are left are asked one by one."""
+    if not ready:
+        return
+    requests: list[Request] = []
+    places: dict[int, slice] = {}
+    for number, one in enumerate(ready):
+        mine = _requests(one, questions)
+        places[number] = slice(len(requests), len(requests) + len(mine))
+        requests += mine
+    try:
+        with closing(ask(engine, requests, questions.sampling, max_pixels=limit, watched=False)) as states:  # type: ignore[type-var]
+            for state in states:
+                for number in [
+                    place for place, mine in places.items() if all(one.finish for one in state[mine])
+                ]:
+                    asked = state[places.pop(number)]
+                    yield _answered(ready[number].example, root, engine, asked, questions.samples)
+    except RequestFailed as failure:
+        if len(ready) == 1:
+            yield _line(ready[0].example, root, engine, fault=Fault.MODEL, error=str(failure))
+            return
+        for number in places:
+            yield from _answers(engine, [ready[number]], root, questions, limit)
+
+
+# --- lines ------------------------------------------------------------------------------------------------
+
+
+def _line(example: Example, root: Path, engine: Engine, **fields: Any) -> dict[str, Any]:
+    """What is asked and what is true, then what came; the answer's fields are null where none did."""
+    shown = as_json(example, root)
+    line = {name: shown[name] for name in ("id", "set", "task", "photos")}
+    line |= {"target": target_value(example.target), "prediction": None}
+    if "label" in shown:
+        line["label"] = shown["label"]
+    return line | fields | {"model": engine.about.name}
+
+
+def target_value(target: Target) -> Any:
+    """The target as `--predictions` reads it: a number on 1 to 5, class and severity, or the winner."""
+    fields = target_json(target)
+    return fields.get("mos", fields.get("winner", fields))
+
+
+def _answered(
+    example: Example, root: Path, engine: Engine, asked: Sequence[Asked], samples: int
+) -> dict[str, Any]:
+    first, second = asked[:samples], asked[samples:]
+    answer, error = _verdict(first)
+    ratings = [one.expected_rating for one in first if one.expected_rating is not None]
+    fields: dict[str, Any] = {"prediction": _value(answer)}
+    if example.task is Task.SCORE:
+        fields["expected_rating"] = fmean(ratings) if ratings else None
+    if second:
+        other, other_error = _verdict(second)
+        fields["swapped"] = _value(_turned(other))
+        fields |= {"swapped_reply": second[0].text, "swapped_error": other_error}
+    if samples > 1:
+        fields["samples"] = [
+            {"reply": one.text, "prediction": _value(one.answer), "error": one.error} for one in first
+        ]
+    return _line(
+        example,
+        root,
+        engine,
+        **fields,
+        fault=None if answer else Fault.ANSWER,
+        error=error,
+        repairs=list(first[0].answer.repairs) if first[0].answer else [],
+        thinking=first[0].reply.thinking,
+        reply=first[0].text,
+        tokens=sum(one.tokens for one in asked),
+        seconds=round(max(one.seconds for one in asked), 3),
+    )
+
+
+def _verdict(asked: Sequence[Asked]) -> tuple[Answer | None, str | None]:
+    """The answer, of several samples the mean rating or the most frequent one; else why there is none."""
+    if len(asked) == 1:
+        return asked[0].answer, asked[0].error
+    found = summary(asked)
+    answer = Score(found.rating) if found.rating is not None else found.answer
+    return answer, None if answer else asked[0].error
+
+
+def _value(answer: Answer | None) -> Any:
+    fields = described(answer)
+    return fields.get("rating", fields.get("winner", fields)) if fields else None
+
+
+def _turned(answer: Answer | None) -> Answer | None:
+    """What was said of B, A in the names of A, B."""
+    if not isinstance(answer, Comparison):
+        return None
+    return Comparison({Winner.A: Winner.B, Winner.B: Winner.A}.get(answer.winner, answer.winner))

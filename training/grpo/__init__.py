@@ -1,0 +1,1 @@
+"""The training itself: GRPO on TRL, from a recipe that is checked to checkpoints that explain themselves."""
