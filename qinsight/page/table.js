@@ -50,7 +50,7 @@
     const photo = person && !person.file ? null : picture;
     const chosen = chosenAt(box, photo?.orig_name ?? "", placed(photo));
     later();
-    if (chosen < choice.turned) return [{ number: tables.assess.number }, photo];
+    if (chosen < choice.turned) return [{ number: 0 }, photo]; // no question: the newest one's may be on its way
     choice.turned = chosen;
     show(box === "photo" ? photo : undefined);
     return [turn("assess", Boolean(photo)), photo];
