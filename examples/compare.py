@@ -1,21 +1,9 @@
-"""Watch the model compare two photos in both orders: python examples/compare.py A.jpg B.jpg"""
+"""Say which of two photos is better, and why: python -m examples.compare A.jpg B.jpg"""
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+import qinsight
 
-from qinsight.assess import ask, comparison, verdict
-from qinsight.engines.local import LocalEngine
-from qinsight.photos import load_photo
-
-photos = Path(__file__).parent / "photos"
-a, b = sys.argv[1:] or (photos / "cat.jpg", photos / "cat_blurred.jpg")
-engine = LocalEngine.open("preview")
-shown = 0
-for state in ask(engine, comparison(load_photo(a), load_photo(b))):
-    thinking = state[0].reply.thinking
-    print(thinking[shown:], end="", flush=True)
-    shown = len(thinking)
-found = verdict(state)
-print("\n" + (found.sentence if found else "A reply could not be read."))
+photos = sys.argv[1:] or ["examples/photos/cat.jpg", "examples/photos/cat_blurred.jpg"]
+found = qinsight.compare(*photos, model="preview")
+print(*found.thinking, found, sep="\n\n")

@@ -14,12 +14,13 @@ MAY_BE_HEAVY = {"qinsight.engines.local", "qinsight.engines.weights"}
 
 # The rooms, lowest first: a room imports only what stands before it. A `__main__` stands above everything.
 PRODUCT = [
-    ["qinsight", "errors", "terminal", "keeping", "prompts"],
+    ["errors", "terminal", "keeping", "prompts"],
     ["photos", "requests", "answers"],
     ["odds", "engines"],
     ["assess", "flags"],
     ["report", "ranking"],
-    ["page"],
+    ["library"],
+    ["page", "qinsight"],
 ]
 TRAINING = [
     ["training", "command_line", "published"],

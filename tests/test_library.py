@@ -1,0 +1,97 @@
+"""What `import qinsight` gives a program: one line for each question, a model that is opened once."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ScriptedEngine
+from PIL import Image
+
+import qinsight
+from qinsight.answers import Degradation, Score
+from qinsight.assess import ask, assessment, comparison, last, verdict
+from qinsight.errors import AnswerError, EngineError, PhotoError
+from qinsight.library import Model
+from qinsight.requests import Sampling
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+CAT, BLURRED = (EXAMPLES / "photos" / name for name in ("cat.jpg", "cat_blurred.jpg"))
+
+
+def test_importing_the_package_loads_neither_torch_nor_pillow() -> None:
+    words = "import sys, qinsight; print([name for name in ('torch', 'PIL', 'transformers') if name in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"
+
+
+def test_everything_it_offers_is_there_and_nothing_else_is_claimed() -> None:
+    assert all(callable(getattr(qinsight, name)) for name in qinsight.__all__)
+    with pytest.raises(AttributeError, match="scroe"):
+        getattr(qinsight, "scroe")  # noqa: B009
+
+
+def test_one_line_says_what_the_engine_says() -> None:
+    with qinsight.open("preview") as model:
+        rating, diagnosis = model.assess(BLURRED)
+        score, degradation = last(ask(model.engine, assessment(qinsight.load_photo(BLURRED))))
+        assert isinstance(score.answer, Score)
+        assert isinstance(degradation.answer, Degradation)
+        assert (rating.rating, rating.thinking) == (score.answer.rating, score.reply.thinking)
+        assert rating.expected_rating == score.expected_rating
+        assert str(diagnosis) == f"{degradation.answer.severity} {degradation.answer.distortion}"
+        assert diagnosis.severity_odds == degradation.severity_odds
+        said = verdict(last(ask(model.engine, comparison(*map(qinsight.load_photo, (CAT, BLURRED))))))
+        assert said is not None
+        assert str(model.compare(CAT, BLURRED)) == said.sentence
+
+
+def test_a_photo_may_be_a_path_bytes_a_file_or_an_image() -> None:
+    said = {
+        qinsight.score(photo, "preview").rating
+        for photo in (str(CAT), CAT, CAT.read_bytes(), io.BytesIO(CAT.read_bytes()), qinsight.load_photo(CAT))
+    }
+    assert len(said) == 1
+
+
+def test_a_folder_is_ranked_best_first_and_its_memory_is_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for photo in (CAT, BLURRED):
+        (folder / photo.name).write_bytes(photo.read_bytes())
+    rows = qinsight.rank(folder, tmp_path / "out", model="preview")
+    assert sorted(row.photo for row in rows) == ["cat.jpg", "cat_blurred.jpg"]
+    ratings = [row.expected_rating or 0 for row in rows]
+    assert ratings == sorted(ratings, reverse=True)
+    assert (tmp_path / "out" / "results.jsonl").exists()
+
+
+def test_what_is_no_photo_no_model_or_no_answer_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "notes.jpg").write_text("no photo")
+    with pytest.raises(PhotoError):
+        qinsight.score(tmp_path / "notes.jpg", "preview")
+    with pytest.raises(ValueError, match="mode L"):
+        qinsight.score(Image.new("L", (60, 60)), "preview")
+    with pytest.raises(EngineError):
+        qinsight.open("no-such-model")
+    rubbish = Model(ScriptedEngine(["<answer>rubbish</answer>"]), Sampling(), None)
+    for question in (rubbish.score, rubbish.diagnose, lambda photo: rubbish.compare(photo, photo)):
+        with pytest.raises(AnswerError):
+            question(CAT)
+
+
+def test_a_closed_model_says_so() -> None:
+    with qinsight.open("preview") as model:
+        pass
+    with pytest.raises(EngineError, match="closed"):
+        model.score(CAT)
+
+
+@pytest.mark.parametrize("script", ["score", "compare"])
+def test_the_example_scripts_run_from_the_repository(script: str) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", f"examples.{script}"], cwd=EXAMPLES.parent, capture_output=True, text=True
+    )
+    assert told.returncode == 0, told.stderr
+    assert "cat_blurred" in told.stdout or "Image A is better" in told.stdout
