@@ -88,14 +88,10 @@ class Heads(nn.Module):
         named, severe, opinion, cues = self.read(pooled).split(self.sizes, -1)
         told = [view.degraded for view in views]
         asked = torch.tensor([one.diagnosed for one in told])
-        classes = torch.tensor([CLASSES.index(one.distortion_class) for one in told if one.diagnosed])
-        levels = torch.tensor(
-            [
-                0 if one.severity == "null" else SEVERITIES.index(one.severity) + 1
-                for one in told
-                if one.diagnosed
-            ]
-        )
+        named_in = [CLASSES.index(one.distortion_class) for one in told if one.diagnosed]
+        level_of = [0 if one.severity == "null" else SEVERITIES.index(one.severity) + 1 for one in told]
+        classes = torch.tensor(named_in, dtype=torch.long)  # of views that are not asked about: none
+        levels = torch.tensor(level_of)[asked]
         scores = torch.tensor([[(one.mos - 3) / 1.2] for one in told])
         digits = (torch.tensor([view.cues for view in views]) - 4.5) / 2.5
         diagnosis = F.cross_entropy(named[asked], classes) + 0.5 * F.cross_entropy(severe[asked], levels)
