@@ -10,8 +10,8 @@ from test_warmup import discs
 
 from qinsight.engines.checkpoint import PREVIEW
 from training.data.degrade import degrade, leave_clean
-from training.data.originals import open_photos
-from training.preview import classical, examine, lessons, photos
+from training.data.originals import list_photos, open_photos
+from training.preview import classical, examine, lessons
 
 
 @pytest.fixture(scope="module")
@@ -80,4 +80,4 @@ def test_photos_that_cannot_be_read_are_listed_and_too_few_are_refused(folder: P
     assert told.startswith("2 of 4 photos cannot be read:\n")
     assert "1.png: cannot identify image file" in told
     assert "3.png: [Errno 2]" in told
-    assert photos.list_photos(tmp_path)[0].file == "0.png"
+    assert list_photos(tmp_path)[0].file == "0.png"

@@ -144,7 +144,7 @@ def test_the_photos_of_the_page_are_never_learnt_from() -> None:
 
 
 def test_a_missing_photo_set_is_refused_with_the_command_that_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"run: python -m training\.photos --out"):
+    with pytest.raises(SystemExit, match=r"run: python -m training\.preview\.collect --out"):
         list_photos(tmp_path)
 
 

@@ -34,6 +34,7 @@ from training.data.originals import open_photos
 from training.preview import lessons, tiny
 from training.preview.lessons import CUES, View
 
+LEAST_APART, SURE_APART = 0.08, 0.25  # of opinions: from here an order is taught, and until about there
 FEWEST_PHOTOS = 3  # of fewer, the degradation cannot be told from the subject
 
 
@@ -99,6 +100,7 @@ class Heads(nn.Module):
             (diagnosis if asked.any() else torch.zeros(()))
             + F.mse_loss(opinion, scores)
             + F.mse_loss(cues, digits)
+            + _in_order(opinion[:, 0], scores[:, 0])
             + self._of_grain(features, views)
         )
 
@@ -110,6 +112,17 @@ class Heads(nn.Module):
             return 0 * self.local(features[0]).sum()
         found = torch.cat([self.local(one)[:, 0] for one, _ in known])
         return F.mse_loss(found, torch.from_numpy(np.concatenate([grain for _, grain in known])).float())
+
+
+def _in_order(said: Tensor, true: Tensor) -> Tensor:
+    """The worse of two views of one crop is to be rated lower, however small the difference: views come in threes."""
+    groups = len(said) // 3
+    said, true = said[: 3 * groups].view(groups, 3), true[: 3 * groups].view(groups, 3)
+    apart = true[:, :, None] - true[:, None]
+    above = apart > LEAST_APART
+    if not above.any():
+        return 0 * said.sum()
+    return F.softplus(-(said[:, :, None] - said[:, None])[above] / SURE_APART).mean()
 
 
 class Warmup:
