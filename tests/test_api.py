@@ -676,9 +676,13 @@ ROOT = Path(__file__).parents[1]
 
 
 def readme_example(language: str, url: str) -> str:
-    """The code under the README's heading on programs, asked of this page."""
-    section = (ROOT / "README.md").read_text(encoding="utf-8").split("\n## Ask it from a program\n")[1]
-    code = section.split(f"```{language}\n")[1].split("```")[0]
+    """The code in the README of the page, asked of this one."""
+    code = (
+        (ROOT / "qinsight" / "page" / "README.md")
+        .read_text(encoding="utf-8")
+        .split(f"```{language}\n")[1]
+        .split("```")[0]
+    )
     assert "http://127.0.0.1:7860" in code
     return code.replace("http://127.0.0.1:7860", url)
 

@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,53 @@ def test_every_room_is_in_the_readmes_tree() -> None:
     rooms = {room(module) for module in OURS} - {"qinsight", "training", "__main__"}
     shown = {line.split()[0].removesuffix(".py").rstrip("/") for line in tree.split("```")[0].splitlines()}
     assert rooms <= shown
+
+
+def readme(path: str = "README.md") -> str:
+    return (REPOSITORY / path).read_text(encoding="utf-8")
+
+
+def test_the_readme_is_read_in_five_minutes() -> None:
+    assert len(readme().split()) <= 1200
+
+
+GUIDES = [
+    "README.md",
+    "training/README.md",
+    *(f"qinsight/{room}/README.md" for room in ("engines", "page", "ranking")),
+]
+
+
+@pytest.mark.parametrize("guide", [*GUIDES, "tests/benchmarks/README.md"])
+def test_every_link_of_a_guide_leads_somewhere(guide: str) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", readme(guide)):
+        assert (REPOSITORY / guide).parent.joinpath(target).exists(), target
+
+
+def flags(*command: str) -> set[str]:
+    told = subprocess.run(
+        [sys.executable, *command, "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    return set(re.findall(r"--[a-z][\w-]*", told.stdout))
+
+
+def test_every_flag_in_the_guides_of_the_product_is_one_that_a_command_takes() -> None:
+    known = flags("app.py") | flags("examples/deploy/space.py") | {"--help"}
+    for name in ("score", "compare", "rank", "quantize"):
+        known |= flags("-m", "qinsight", name)
+    for guide in GUIDES:
+        if guide == "training/README.md":
+            continue
+        for line in readme(guide).splitlines():
+            if re.search(r"vllm serve|hf download|pip install|python -m training", line):
+                continue  # others' flags
+            assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", line)) <= known, line
+
+
+def test_the_readmes_program_runs_as_it_stands() -> None:
+    code = readme().split("```python\n")[1].split("```")[0]
+    told = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    rating, *diagnoses = told.stdout.splitlines()
+    assert 1 <= float(rating) <= 5
+    assert [line.split()[0] for line in diagnoses] == ["cat.jpg", "cat_blurred.jpg"]
