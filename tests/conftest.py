@@ -1,10 +1,10 @@
-"""What several test files share: the fixture model, loaded once, and an engine that says what it is told."""
+"""Fixtures of several rooms: the fixture model, loaded once, uploads of one's own, and a browser."""
 
 import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,58 +16,14 @@ from PIL import Image
 
 from qinsight.engines.server_link import KEY_VARIABLES
 from qinsight.prompts import Task
-from qinsight.requests import About, Delta, Finish, Request, Sampling
-
-OFFICIAL = Path(__file__).parent / "fixtures" / "official_layout"
-
-
-class ScriptedEngine:
-    """An `Engine` that gives each request its script, one piece at a time, all requests side by side.
-
-    A script is a list of pieces: words, or whole `Delta`s. The last piece of words ends the reply with
-    `finish`. `asked` and `closed` tell what was done with it.
-    """
-
-    def __init__(self, *scripts: Sequence[str | Delta], finish: Finish = Finish.STOP) -> None:
-        self.scripts = scripts
-        self.finish = finish
-        self.asked: list[tuple[list[Request], Sampling, int | None]] = []
-        self.closed = 0
-
-    @property
-    def about(self) -> About:
-        return About("scripted", frozenset(Task), "fp32", "cpu")
-
-    def stream(
-        self,
-        requests: Sequence[Request],
-        sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
-        *,
-        max_pixels: int | None = None,
-        stop: threading.Event | None = None,
-        watched: bool = True,
-    ) -> Iterator[Delta]:
-        self.asked.append((list(requests), sampling, max_pixels))
-        longest = max(len(script) for script in self.scripts)
-        try:
-            for place in range(longest):
-                for number in range(len(requests)):
-                    script = self.scripts[number % len(self.scripts)]
-                    if place < len(script):
-                        yield self._delta(number, script, place)
-        finally:
-            self.closed += 1
-
-    def _delta(self, number: int, script: Sequence[str | Delta], place: int) -> Delta:
-        piece = script[place]
-        if isinstance(piece, Delta):
-            return piece
-        return Delta(number, piece, finish=self.finish if place == len(script) - 1 else None)
+from qinsight.requests import Request
+from shared.pictures import photo_file
+from shared.places import CHROMIUM, OFFICIAL
 
 
 @pytest.fixture(scope="session")
 def official() -> Path:
-    """The fixture model in the published layout; see shared/fixtures/README.md."""
+    """The fixture model in the published layout."""
     return OFFICIAL
 
 
@@ -124,3 +80,46 @@ def no_key_and_no_thread_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     yield
     left = [thread for thread in threading.enumerate() if thread not in before and thread.is_alive()]
     assert left == []
+
+
+@pytest.fixture
+def uploads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder for uploads of the test's own."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    monkeypatch.setenv("no_proxy", "localhost,127.0.0.1")
+    return tmp_path / "uploads"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens a page in a context of its own, ready for use."""
+    contexts = []
+
+    def open_page(url: str, **options: Any) -> Any:
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.goto(url)
+        page.wait_for_selector("#headline p:has-text('scripted')")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> str:
+    return photo_file(tmp_path, "photo.png", Image.linear_gradient("L").resize((224, 168)).convert("RGB"))

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import pytest
-from conftest import ScriptedEngine
 from PIL import Image
 
 from qinsight.answers import Answer, Clean, Comparison, Degradation, Distortion, Score, Severity, Winner
@@ -11,6 +10,7 @@ from qinsight.assess import Asked, ask, assessment, comparison, described, last,
 from qinsight.errors import EngineError
 from qinsight.prompts import Task
 from qinsight.requests import Delta, Finish, Request, Sampling
+from shared.engines import ScriptedEngine
 
 PHOTO, OTHER, REFERENCE = (Image.new("RGB", (56, 56), colour) for colour in ("red", "green", "blue"))
 SCORE = ["<think>so", "ft</think><an", 'swer>{"rating": 3.', "95}</answer>"]

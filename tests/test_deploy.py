@@ -12,29 +12,22 @@ import httpx
 import pytest
 from packaging.requirements import Requirement
 from PIL import Image
-from proxies import NGINX, free_port, nginx
-from test_leaving import App
-from test_page import (
-    SCORE,
-    PatientEngine,
-    _own_upload_folder,  # noqa: F401 - a fixture
-    browser,  # noqa: F401 - a fixture
-    photo,  # noqa: F401 - a fixture
-    visit,  # noqa: F401 - a fixture
-)
-from test_visitors import TOKEN, served, use
 
 from qinsight.page.visitors import Visitors, trusted
+from shared.engines import SCORE, PatientEngine
+from shared.pages import TOKEN, served_at_a_port, use
+from shared.places import REPOSITORY
+from shared.program import App
+from shared.proxies import NGINX, free_port, nginx
 
-ROOT = Path(__file__).parents[1]
-DEPLOY = ROOT / "examples" / "deploy"
+DEPLOY = REPOSITORY / "examples" / "deploy"
 
 
 @pytest.mark.browser
 @pytest.mark.skipif(NGINX is None, reason="no nginx on this machine")
 def test_the_nginx_block_serves_page_and_api_below_its_path(
-    visit: Callable[..., Any],  # noqa: F811
-    photo: str,  # noqa: F811
+    visit: Callable[..., Any],
+    photo: str,
     tmp_path: Path,
 ) -> None:
     engine = PatientEngine(SCORE, ["<think>on ", *["and on "] * 1000])
@@ -42,7 +35,7 @@ def test_the_nginx_block_serves_page_and_api_below_its_path(
     url = f"http://localhost:{front}/q-insight"
     options: dict[str, Any] = {"root_path": url, "hosts": ["localhost"]}
     visitors = Visitors(trusted(["127.0.0.1"]), token=TOKEN)
-    with served(engine, visitors=visitors, **options) as (port, _):
+    with served_at_a_port(engine, visitors=visitors, **options) as (port, _):
         block = (DEPLOY / "nginx.conf").read_text().replace(":7860/", f":{port}/")
         with nginx(block, front, tmp_path):
             use(visit(url + "/"), photo, engine)

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ScriptedEngine
 from PIL import Image
 
 import qinsight
@@ -15,6 +14,7 @@ from qinsight.assess import ask, assessment, comparison, last, verdict
 from qinsight.errors import AnswerError, EngineError, PhotoError
 from qinsight.library import Model
 from qinsight.requests import Sampling
+from shared.engines import ScriptedEngine
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 CAT, BLURRED = (EXAMPLES / "photos" / name for name in ("cat.jpg", "cat_blurred.jpg"))

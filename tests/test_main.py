@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import OFFICIAL, ScriptedEngine
 
 from qinsight import __main__ as command_line
 from qinsight.__main__ import main
 from qinsight.requests import Delta, Finish
+from shared.engines import ScriptedEngine
+from shared.places import OFFICIAL, REPOSITORY
 
-REPOSITORY = Path(__file__).parent.parent
 PHOTOS = {name: str(OFFICIAL / "images" / f"{name}.png") for name in ("score", "dist", "ref", "a", "b")}
 MODEL = ("--model", str(OFFICIAL), "--device", "cpu", "--precision", "fp32")
 COMMON = ["photo", "task"]

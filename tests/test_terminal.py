@@ -7,11 +7,10 @@ import warnings
 from pathlib import Path
 
 import pytest
-from conftest import OFFICIAL
 
 from qinsight import terminal
+from shared.places import OFFICIAL, REPOSITORY
 
-REPOSITORY = Path(__file__).parent.parent
 CAT, BLURRED = (str(REPOSITORY / "examples" / "photos" / name) for name in ("cat.jpg", "cat_blurred.jpg"))
 PREVIEW = ["--model", "preview", "--device", "cpu", "--max-pixels", "60000"]
 ASK = [sys.executable, "-m", "qinsight"]

@@ -92,7 +92,7 @@ def speed(count: int) -> None:
 
 
 def memory(count: int) -> None:
-    from test_folder import PixelEngine
+    from shared.engines import PixelEngine
 
     with tempfile.TemporaryDirectory() as place:
         folder, out = Path(place) / "photos", Path(place) / "out"

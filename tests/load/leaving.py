@@ -16,15 +16,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+sys.path[:0] = [str(ROOT := Path(__file__).parents[2]), str(ROOT / "tests")]
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "localhost,127.0.0.1"
 
 from gradio_client import Client, handle_file
 from playwright.sync_api import Browser, sync_playwright
-from test_api import ENDLESS, eventually, served
-from test_page import CHROMIUM, PatientEngine
 
-PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "cat.jpg"
+from shared.api import served
+from shared.engines import ENDLESS, PatientEngine
+from shared.pages import eventually
+from shared.places import CHROMIUM
+
+PHOTO = ROOT / "examples" / "photos" / "cat.jpg"
 Act = Callable[[], object]
 
 

@@ -1,0 +1,388 @@
+"""The line before the model, and what happens when the model breaks."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+import pytest
+from PIL import Image
+
+from qinsight.errors import EngineError, RequestFailed, Stopped
+from qinsight.page import background, build_page
+from qinsight.page.background import in_background
+from qinsight.page.desk import HEAD
+from qinsight.page.host import Host
+from qinsight.page.line import Job, Line, LineFull, TooMany, place_words
+from qinsight.page.pictures import CSS
+from qinsight.prompts import Task
+from qinsight.requests import Delta, Engine, Request
+from shared.engines import ScriptedEngine
+from shared.places import REPOSITORY
+
+SCORE = ['<think>fine</think><answer>{"rating": 4.25}</answer>']
+PHOTO = Image.new("RGB", (64, 64))
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
+
+
+class Served:
+    """Takes turns of a line in threads, and remembers who had the model in which order."""
+
+    def __init__(self, line: Line) -> None:
+        self.line, self.order = line, []
+        self.free = threading.Semaphore(0)
+        self.threads: list[threading.Thread] = []
+
+    def ask(self, job: Job, name: str) -> None:
+        def turn() -> None:
+            try:
+                with self.line.turn(job):
+                    self.order.append(name)
+                    self.free.acquire()
+            except Stopped:
+                self.order.append(f"{name} stopped")
+
+        self.threads.append(threading.Thread(target=turn, daemon=True))
+        known = self.line._tickets
+        self.threads[-1].start()
+        eventually(lambda: self.line._tickets > known)
+
+    def finish(self) -> list[str]:
+        for _ in self.threads:
+            self.free.release()
+        for thread in self.threads:
+            thread.join(5)
+            assert not thread.is_alive()
+        return self.order
+
+
+def test_a_visitor_with_many_questions_lets_others_go_between_them() -> None:
+    served = Served(Line())
+    for number in range(4):
+        served.ask(Job("greedy"), f"greedy {number}")
+    served.ask(Job("ann"), "ann")
+    served.ask(Job("bob"), "bob")
+    assert served.finish() == ["greedy 0", "ann", "bob", "greedy 1", "greedy 2", "greedy 3"]
+
+
+def test_newcomers_do_not_keep_an_old_question_waiting_for_ever() -> None:
+    line = Line()
+    served = Served(line)
+    served.ask(Job("first"), "first")
+    served.ask(Job("first"), "first again")
+    for number in range(3):
+        served.ask(Job(f"new {number}"), f"new {number}")
+    served.free.release()
+    served.free.release()
+    eventually(lambda: len(served.order) == 3)
+    for number in range(3, 80):
+        served.ask(Job(f"new {number}"), f"new {number}")
+    order = served.finish()
+    assert order.index("first again") <= 60
+
+
+def test_one_address_with_many_invented_names_does_not_starve_another() -> None:
+    served = Served(Line())
+    for number in range(30):
+        served.ask(Job(f"name {number}", "192.0.2.7"), "crowd")
+    served.ask(Job("ann", "192.0.2.8"), "ann")
+    assert served.finish().index("ann") <= 9
+
+
+def test_a_question_taken_back_costs_its_visitor_no_turn() -> None:
+    served = Served(Line())
+    served.ask(Job("running"), "running")
+    for number in range(3):
+        job = Job("ann")
+        served.ask(job, "ann")
+        job.set()
+        eventually(lambda number=number: len(served.order) == number + 2)
+    served.ask(Job("ann"), "ann at last")
+    served.ask(Job("bob"), "bob")
+    assert served.finish() == ["running", *["ann stopped"] * 3, "ann at last", "bob"]
+
+
+def test_everyone_in_line_knows_how_many_are_before_them() -> None:
+    served = Served(Line())
+    jobs = [Job(name) for name in ("a", "b", "c", "d")]
+    for job in jobs:
+        served.ask(job, job.visitor)
+    assert [job.before for job in jobs] == [None, 1, 2, 3]
+    jobs[1].set()
+    eventually(lambda: [job.before for job in jobs] == [None, None, 1, 2])
+    served.free.release()
+    eventually(lambda: [job.before for job in jobs] == [None, None, None, 1])
+    served.finish()
+
+
+def test_a_server_is_asked_by_several_visitors_at_once() -> None:
+    line = Line()
+    line.at_once = 3
+    served = Served(line)
+    for name in "abcd":
+        served.ask(Job(name), name)
+    eventually(lambda: sorted(served.order) == ["a", "b", "c"])
+    served.finish()
+
+
+def test_the_line_is_bounded_and_says_so() -> None:
+    line = Line(longest=3)
+    jobs = [Job(name) for name in "abc"]
+    for job in jobs:
+        line.enter(job)
+    with pytest.raises(LineFull, match="3 questions are waiting already"):
+        line.enter(Job("d"))
+    jobs[0].over()
+    line.enter(Job("d"))
+
+
+def test_a_visitors_own_questions_are_limited() -> None:
+    line = Line(each=2)
+    line.enter(Job("ann"))
+    line.enter(Job("ann"))
+    with pytest.raises(TooMany, match="Expected at most 2 questions at a time"):
+        line.enter(Job("ann"))
+    line.enter(Job("bob"))
+
+
+def test_one_address_cannot_fill_the_whole_line() -> None:
+    line = Line(longest=10)
+    for number in range(5):
+        line.enter(Job(f"name {number}", "192.0.2.7"))
+    with pytest.raises(LineFull):
+        line.enter(Job("name 5", "192.0.2.7"))
+    line.enter(Job("ann", "192.0.2.8"))
+
+
+def test_a_visitor_who_left_loses_the_questions_and_nobody_else_does() -> None:
+    line = Line()
+    mine, other, event = Job("ann"), Job("bob"), Job("eve", names={"e1"})
+    for job in (mine, other, event):
+        line.enter(job)
+    line.drop("ann")
+    line.drop("e1")
+    assert [job.is_set() for job in (mine, other, event)] == [True, False, True]
+
+
+@dataclass(frozen=True)
+class State:
+    status: str
+
+
+def test_the_place_in_line_is_told_as_the_status_and_then_the_work_goes_on() -> None:
+    line = Line()
+    first, go = Job("a"), threading.Event()
+
+    def running() -> None:
+        with line.turn(first):
+            go.wait(5)
+
+    threading.Thread(target=running, daemon=True).start()
+    eventually(lambda: line._running == 1)
+
+    def work(job: Job) -> Iterator[State]:
+        yield State("Looking …")
+        with line.turn(job):
+            yield State("Thinking …")
+
+    states = in_background(work, Job("b"))
+    seen = [next(states)]
+    while seen[-1] is None or seen[-1].status != place_words(1):
+        seen.append(next(states))
+    go.set()
+    assert [*states][-1] == State("Thinking …")
+    assert place_words(1) == "In line for the model: 1 before you."
+
+
+def test_a_place_far_back_is_told_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "FAR", 0.5)
+    line, go = Line(), threading.Event()
+    crowd = [Job(str(number)) for number in range(30)]
+
+    def running(job: Job) -> None:
+        with line.turn(job):
+            go.wait(5)
+            time.sleep(0.05)
+
+    for number, job in enumerate(crowd):
+        threading.Thread(target=running, args=(job,), daemon=True).start()
+        eventually(lambda number=number: line._tickets == number + 1)
+
+    def work(job: Job) -> Iterator[State]:
+        yield State("Looking …")
+        with line.turn(job):
+            yield State("Thinking …")
+
+    states = in_background(work, Job("b"))
+    next(states)
+    go.set()
+    seen = [state.status for state in states if state]
+    assert seen[-1] == "Thinking …"
+    assert len(seen) <= 10
+    assert any(place_words(number) in seen for number in (1, 2, 3))
+
+
+def test_a_place_far_back_is_told_in_the_end_though_nothing_else_happens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(background, "FAR", 0.3)
+    served, job = Served(Line()), Job("me")
+    crowd = [Job(str(number)) for number in range(9)]
+    for one in crowd:
+        served.ask(one, one.visitor)
+
+    def work(job: Job) -> Iterator[State]:
+        yield State("Looking …")
+        with served.line.turn(job):
+            yield State("Thinking …")
+
+    states = in_background(work, job)
+    while (state := next(states)) is None or state.status != place_words(9):
+        pass
+    crowd[8].set()
+    started = time.monotonic()
+    assert next(states) == State(place_words(8))
+    assert time.monotonic() - started < 2
+    states.close()
+    served.finish()
+
+
+def test_an_update_while_waiting_leaves_buttons_and_picture_as_they_are() -> None:
+    """A `gr.skip()` costs the server a millisecond or two, for each component of each update."""
+    page = build_page(Host(lambda progress: ScriptedEngine(SCORE)))
+    photo = str(REPOSITORY / "examples" / "photos" / "cat.jpg")
+    visitor = gr.Request(session_hash="visitor", client=None, headers={})
+    questions = {f.fn.__self__.__class__.__name__: f for f in page.fns.values() if f.name == "run"}
+    for name in ("AssessTab", "CompareTab"):
+        question = questions[name]
+        subject = photo if name == "AssessTab" else (photo, photo, None)
+        question.fn.__self__.tables.turn_to("visitor", 1, subject)
+        states = question.fn(visitor)
+        next(states)
+        waiting = next(states)  # the model is not loaded yet
+        assert gr.skip() not in waiting
+        assert not any(isinstance(value, gr.blocks.Block) for value in waiting)
+        states.close()
+
+
+def test_gradios_queue_is_not_asked_a_thousand_times_a_second() -> None:
+    queue = build_page(Host(lambda progress: ScriptedEngine(SCORE)))._queue
+    assert queue.sleep_when_free >= 0.01
+    assert queue.progress_update_sleep_when_free >= 0.05
+
+
+def test_the_pages_own_script_and_style_are_small() -> None:
+    assert 5_000 < len((HEAD + CSS).encode()) < 30_000
+
+
+# --- a model that breaks ----------------------------------------------------------------------------------
+
+
+class Breaking(ScriptedEngine):
+    """Raises what it is given, then answers."""
+
+    def __init__(self, *errors: Exception) -> None:
+        super().__init__(SCORE)
+        self.errors = [*errors]
+
+    def stream(self, requests: Sequence[Request], *args: Any, **options: Any) -> Iterator[Delta]:
+        if self.errors:
+            raise self.errors.pop(0)
+        yield from super().stream(requests)
+
+
+def answers(host: Host) -> str:
+    for _ in host.wait(job := Job()):
+        pass
+    engine = host.engine
+    assert engine is not None
+    try:
+        return "".join(delta.text for delta in engine.stream([Request(Task.SCORE, (PHOTO,))], stop=job))
+    finally:
+        job.over()
+
+
+def opened(*engines: Engine) -> tuple[Host, list[Engine]]:
+    left = [*engines]
+    host = Host(lambda progress: left.pop(0))
+    host.start()
+    return host, left
+
+
+def test_a_model_that_crashes_is_reported_and_loaded_again(capsys: pytest.CaptureFixture[str]) -> None:
+    host, left = opened(Breaking(RuntimeError("secret words of a reply")), ScriptedEngine(SCORE))
+    with pytest.raises(EngineError, match="The model crashed on this question and is being loaded again"):
+        answers(host)
+    assert "4.25" in answers(host)
+    assert left == []
+    told = capsys.readouterr().err
+    assert "The model crashed (RuntimeError)" in told
+    assert "secret" not in told
+
+
+def test_a_model_that_keeps_crashing_is_not_loaded_for_ever() -> None:
+    again = Breaking(RuntimeError("a"), RuntimeError("b"))
+    host, left = opened(Breaking(RuntimeError("c")), again, ScriptedEngine(SCORE))
+    for expected in ("being loaded again", "Try another photo", "Try another photo"):
+        with pytest.raises(EngineError, match=expected):
+            answers(host)
+    assert "4.25" in answers(host)
+    assert len(left) == 1
+
+
+def test_a_reload_that_fails_is_explained_to_every_visitor() -> None:
+    engines = iter([Breaking(RuntimeError("a"))])
+
+    def once(progress: Any) -> Engine:
+        for engine in engines:
+            return engine
+        raise EngineError("Expected a folder with a checkpoint.")
+
+    host = Host(once)
+    host.start()
+    with pytest.raises(EngineError, match="being loaded again"):
+        answers(host)
+    eventually(lambda: not host.loading)
+    with pytest.raises(EngineError, match="Expected a folder"):
+        answers(host)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RequestFailed("The model ran out of memory on this photo.")]
+)
+def test_after_want_of_memory_the_next_visitor_is_served_by_the_same_model(error: Exception) -> None:
+    host, left = opened(Breaking(error), ScriptedEngine(SCORE))
+    with pytest.raises(RequestFailed, match="ran out of memory"):
+        answers(host)
+    assert "4.25" in answers(host)
+    assert len(left) == 1
+
+
+def test_want_of_memory_before_the_model_is_asked_is_a_sentence_too() -> None:
+    def work(job: Job) -> Iterator[State]:
+        yield State("Reading …")
+        bytes(1 << 60)
+
+    with pytest.raises(RequestFailed, match="too little memory for this photo"):
+        [*in_background(work, Job())]
+
+
+def test_the_model_is_free_again_when_a_reader_goes() -> None:
+    host, _ = opened(ScriptedEngine(["a", "b", "c"]))
+    for _ in host.wait(job := Job()):
+        pass
+    engine = host.engine
+    assert engine is not None
+    stream = engine.stream([Request(Task.SCORE, (PHOTO,))], stop=job)
+    next(stream)
+    assert host.line._running == 1
+    stream.close()
+    assert host.line._running == 0

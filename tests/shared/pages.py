@@ -1,0 +1,74 @@
+"""A page around an engine, and what a visitor does on it in a browser."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from qinsight.page import build_page, launch
+from qinsight.page.host import Host
+from qinsight.page.line import Line
+from qinsight.page.uploads import Darkroom
+from qinsight.page.visitors import Visitors
+from qinsight.requests import Engine
+from shared.engines import PatientEngine
+from shared.proxies import free_port
+
+TOKEN = "only-at-home"
+
+
+@contextlib.contextmanager
+def served(engine: Engine, darkroom: Darkroom | None = None, *, local: bool = False) -> Iterator[str]:
+    host = Host(lambda progress: engine)
+    host.start()
+    page = build_page(host, darkroom=darkroom, local=local)
+    visitors = Visitors(token="at-home") if local else None
+    _, url, _ = launch(page, visitors=visitors, prevent_thread_lock=True, quiet=True)
+    try:
+        yield url + "?token=at-home" * local
+    finally:
+        page.close(verbose=False)
+
+
+@contextlib.contextmanager
+def served_at_a_port(engine: Engine, line: Line | None = None, **options: Any) -> Iterator[tuple[int, Any]]:
+    host = Host(lambda progress: engine, line)
+    host.load()
+    page = build_page(host, local=options.pop("local", False))
+    port = options.setdefault("server_port", free_port())
+    launch(page, prevent_thread_lock=True, quiet=True, **options)
+    try:
+        yield port, page
+    finally:
+        page.close(verbose=False)
+
+
+def upload(page: Any, photo: str | dict[str, Any], where: str = "photo") -> None:
+    page.locator(f"#{where} input[type=file]").first.set_input_files(photo)
+
+
+def shows(page: Any, elem_id: str, words: str) -> None:
+    """Wait until the element shows the words; fails with what it shows instead."""
+    try:
+        page.locator(f"#{elem_id}", has_text=words).first.wait_for(timeout=20_000)
+    except Exception as error:  # playwright's own, imported only where it is installed
+        shown = page.locator(f"#{elem_id}").inner_text()
+        raise AssertionError(f"expected {words!r} in #{elem_id}, which shows {shown!r}") from error
+
+
+def use(page: Any, photo: str, engine: PatientEngine) -> None:
+    """Upload a photo, read its answer; ask again, read words as they are thought, and stop."""
+    upload(page, photo)
+    shows(page, "gauge", "4.25")
+    page.wait_for_function("!document.querySelector('#assess').disabled")
+    page.locator("#assess").click()
+    shows(page, "score-words", "and on and on")
+    page.locator("#stop").click()
+    assert engine.stopped.wait(5)
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
