@@ -375,16 +375,23 @@ def _print_words(task: Task, names: dict[str, str], result: dict[str, Any]) -> N
     if result["error"]:
         _say(f"{name}: {result['error']}")
         return
-    if task is Task.SCORE:
-        words = f"{result['rating']:.2f}"
-    elif task is Task.COMPARISON:
-        words = result.get("verdict", result["winner"])
-    elif result["distortion_class"] is None:
-        words = "clean"
-    else:
-        words = f"{result['severity']} {result['distortion_class']}"
+    told = {Task.SCORE: _told_rating, Task.DEGRADATION: _told_degradation, Task.COMPARISON: _told_winner}
+    words = told[task](result)
     beside = f"  (spread {result['spread']:.2f})" if "spread" in result else ""
     _print(f"{words}{beside}  {name}")
+
+
+def _told_rating(result: dict[str, Any]) -> str:
+    return f"{result['rating']:.2f}"
+
+
+def _told_degradation(result: dict[str, Any]) -> str:
+    named = result["distortion_class"]
+    return f"{result['severity']} {named}" if named else "clean"
+
+
+def _told_winner(result: dict[str, Any]) -> str:
+    return str(result.get("verdict", result["winner"]))
 
 
 def _show_progress(words: str, done: float | None) -> None:

@@ -55,6 +55,11 @@ class Task(StrEnum):
     COMPARISON = "comparison"
 
 
+ABOUT_ONE_PHOTO = {Task.SCORE: SCORE, Task.DEGRADATION: DEGRADATION}
+KNOWN_BEFORE = frozenset({Task.SCORE, Task.DEGRADATION, Task.COMPARISON})
+"""What a model that does not say its tasks was taught: a later task is asked only of models that name it."""
+
+
 class Order(StrEnum):
     """Whether a question about one photo stands before the photo or after it.
 
@@ -86,7 +91,7 @@ def build_messages(
     elif reference:
         raise ValueError(f"expected a reference only for a comparison, got one for {task}")
     else:
-        content = [_text(SCORE if task is Task.SCORE else DEGRADATION), {"type": "image"}]
+        content = [_text(ABOUT_ONE_PHOTO[task]), {"type": "image"}]
         if order is Order.PHOTO_FIRST:
             content.reverse()
     return [{"role": "system", "content": [_text(SYSTEM)]}, {"role": "user", "content": content}]

@@ -8,6 +8,7 @@ number, and a field in quotes that is not expected in quotes, earns nothing. The
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from qinsight.answers import Comparison, Score, Winner
@@ -35,10 +36,14 @@ def find_answer(task: Task, text: str) -> Found | None:
     said = _first_answer(text)
     if said is None:
         return None
-    if task is Task.SCORE:
-        return _rating(said)
-    if task is Task.COMPARISON:
-        return Comparison(Winner(said)) if said in set(Winner) else None
+    return FINDERS[task](said)
+
+
+def _winner(said: str) -> Comparison | None:
+    return Comparison(Winner(said)) if said in set(Winner) else None
+
+
+def _named(said: str) -> Named | None:
     found = _DIAGNOSIS.search(said)
     return Named(found[1].strip(), found[2].strip()) if found else None
 
@@ -70,6 +75,13 @@ def _rating(said: str) -> Score | None:
         return Score(float(found[1])) if found else None
     except ValueError:  # 1.2.3
         return None
+
+
+FINDERS: dict[Task, Callable[[str], Found | None]] = {
+    Task.SCORE: _rating,
+    Task.DEGRADATION: _named,
+    Task.COMPARISON: _winner,
+}
 
 
 def _framed(inner: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from qinsight.errors import EngineError
 from qinsight.photos.view import MIN_PIXELS
-from qinsight.prompts import Order, Task
+from qinsight.prompts import KNOWN_BEFORE, Order, Task
 from qinsight.requests import MAX_PIXELS, Request
 
 PUBLISHED = "ByteDance/Q-Insight"
@@ -59,7 +59,7 @@ class Checkpoint:
 
     folder: Path
     name: str
-    tasks: frozenset[Task] = frozenset(Task)
+    tasks: frozenset[Task] = KNOWN_BEFORE
     order: Order = Order.QUESTION_FIRST
     preview: bool = False
     max_pixels: int = MAX_PIXELS
@@ -174,7 +174,7 @@ def read_checkpoint(folder: Path, *, name: str = "", progress: Progress = silent
         return Checkpoint(
             folder=folder,
             name=str(card.get("name", name)),
-            tasks=frozenset(Task(task) for task in card["tasks"]) if "tasks" in card else frozenset(Task),
+            tasks=frozenset(Task(task) for task in card["tasks"]) if "tasks" in card else KNOWN_BEFORE,
             order=Order(card["order"]) if "order" in card else (base.order if base else Order.QUESTION_FIRST),
             preview=bool(card.get("preview", False)),
             max_pixels=max_pixels,

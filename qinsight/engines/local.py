@@ -30,7 +30,7 @@ from qinsight.engines.checkpoint import Device, Model, Part, Precision, Progress
 from qinsight.engines.weights import DoesNotFit, Weights, choose_model, free_cached_memory, idle_gpu, load
 from qinsight.errors import EngineError, RequestFailed, Stopped
 from qinsight.photos.view import view
-from qinsight.prompts import Order, Task, build_messages
+from qinsight.prompts import KNOWN_BEFORE, Order, build_messages
 from qinsight.requests import NUM_ALTERNATIVES, About, Delta, Finish, Request, Sampling
 
 # What a forward pass calls its cache: transformers 5.24 warns of the old word, 5.40 no longer knows it.
@@ -96,11 +96,11 @@ class LocalEngine:
     def about(self) -> About:
         loaded = next(iter(self._loaded.values()), None)
         if loaded is None:  # a swap that failed
-            return About(self._model.name, frozenset(Task), str(self._precision), str(self._device))
+            return About(self._model.name, KNOWN_BEFORE, str(self._precision), str(self._device))
         checkpoint = loaded.checkpoint
         return About(
             name=self._model.name if len(self._model.parts) > 1 else checkpoint.name,
-            tasks=frozenset(Task) if len(self._model.parts) > 1 else checkpoint.tasks,
+            tasks=KNOWN_BEFORE if len(self._model.parts) > 1 else checkpoint.tasks,
             precision=str(loaded.precision),
             device=loaded.device.type,
             preview=checkpoint.preview,

@@ -45,7 +45,7 @@ from qinsight.engines.server_reply import LONGEST_REPLY, Incoming
 from qinsight.engines.server_turns import Turn, Turns
 from qinsight.errors import EngineError, RequestFailed, Stopped
 from qinsight.photos.view import view_size
-from qinsight.prompts import Order, Task, build_messages
+from qinsight.prompts import KNOWN_BEFORE, Order, build_messages
 from qinsight.requests import MAX_PIXELS, About, Delta, Request, Sampling
 
 GREEDY = Sampling()
@@ -131,7 +131,7 @@ class EndpointEngine:
         refused = ", ".join(sorted(self.dialect.refused))
         return About(
             name=self.server.model,
-            tasks=frozenset(Task),
+            tasks=KNOWN_BEFORE,
             precision="server",
             device=self.server.host,
             max_pixels=self._max_pixels,

@@ -15,8 +15,10 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage, signal
 
-DISTORTIONS = ("noise", "compression", "blur", "darken")
-SEVERITIES = ("slight", "moderate", "obvious", "serious", "catastrophic")
+from qinsight.answers import Distortion, Severity
+
+DISTORTIONS = tuple(map(str, Distortion))
+SEVERITIES = tuple(map(str, Severity))
 NULL = "null"
 
 # KADID-10k's Gaussian blur of level 1 (sigma 0.1) cannot be seen: what people give to an untouched photo.

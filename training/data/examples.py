@@ -138,13 +138,22 @@ def target_json(target: Target) -> dict[str, Any]:
 
 def read_target(task: Task, line: dict[str, Any]) -> Target:
     """The answer in a line; `ValueError` says which field was expected and what came."""
-    if task is Task.SCORE:
-        mos = number_of(line, "mos")
-        if not 1 <= mos <= 5:
-            raise ValueError(f'expected "mos" from 1 to 5, got {mos:g}')
-        return Rated(mos, number_of(line, "label") if "label" in line else mos)
-    if task is Task.COMPARISON:
-        return Comparison(Winner(word_of(line, "winner", [str(winner) for winner in Winner])))
+    readers = {Task.SCORE: _read_rated, Task.DEGRADATION: _read_named, Task.COMPARISON: _read_winner}
+    return readers[task](line)
+
+
+def _read_rated(line: dict[str, Any]) -> Rated:
+    mos = number_of(line, "mos")
+    if not 1 <= mos <= 5:
+        raise ValueError(f'expected "mos" from 1 to 5, got {mos:g}')
+    return Rated(mos, number_of(line, "label") if "label" in line else mos)
+
+
+def _read_winner(line: dict[str, Any]) -> Comparison:
+    return Comparison(Winner(word_of(line, "winner", [str(winner) for winner in Winner])))
+
+
+def _read_named(line: dict[str, Any]) -> Degradation | Clean:
     kind = word_of(line, "distortion_class", [*map(str, Distortion), NULL])
     level = word_of(line, "severity", [*map(str, Severity), NULL])
     if (kind == NULL) != (level == NULL):
