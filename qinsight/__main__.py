@@ -262,14 +262,11 @@ def _pace(state: Progress) -> str:
 
 
 def _export(options: argparse.Namespace, found: Found) -> None:
-    from qinsight.ranking.contact_sheet import write_html
-    from qinsight.ranking.tables import write_csv, write_jsonl
+    from qinsight.ranking.exports import write_exports
 
     rows = ranking(options.out, found.frames)
-    write_jsonl(rows, options.out / "ranking.jsonl")
-    write_csv(rows, options.out / "ranking.csv")
-    write_html(rows, options.out / "contact-sheet.html", options.folder, note=found.sentence())
-    _say(f"Written: ranking.csv, ranking.jsonl and contact-sheet.html in {options.out}")
+    *first, last = [path.name for path in write_exports(rows, options.out, options.folder, found.sentence())]
+    _say(f"Written: {', '.join(first)} and {last} in {options.out}")
     if options.xmp:
         _write_xmp(options, rows)
     if options.copy_picks:

@@ -28,11 +28,10 @@ from qinsight.page.visitors import is_local
 from qinsight.page.words import ENGLISH, Spoken, Words, label
 from qinsight.photos import Photo, decode_in_child, read_photo
 from qinsight.photos.listing import READ, Found, NoPhotos, look
-from qinsight.ranking.contact_sheet import write_html
+from qinsight.ranking.exports import write_exports
 from qinsight.ranking.folder import Progress, rank_folder, ranking
 from qinsight.ranking.rows import REMARKS, Row, of_each_file
 from qinsight.ranking.sidecars import write_sidecars
-from qinsight.ranking.tables import write_csv, write_jsonl
 from qinsight.requests import Sampling
 
 HEADERS = ("preview", "photo", "expected", "written", "degradation", "severity", "burst", "remark")
@@ -431,15 +430,13 @@ def _chosen(lines: Sequence[Line], kind: str, least: float) -> list[list[Any]]:
 def _exports(rows: Sequence[Row], shoot: _Shoot, found: Found) -> tuple[str, ...]:
     """Every export of a finished run, in a folder the page may hand out from."""
     place = scratch_folder()
-    write_csv(rows, place / "ranking.csv")
-    write_jsonl(rows, place / "ranking.jsonl")
-    write_html(rows, place / "contact-sheet.html", shoot.folder, note=found.sentence())
+    written = write_exports(rows, place, shoot.folder, found.sentence())
     sidecars, _ = write_sidecars(of_each_file(rows), shoot.folder, out=place / "xmp")
-    with zipfile.ZipFile(place / "xmp-sidecars.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+    packed = place / "xmp-sidecars.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sidecars:
             archive.write(path, path.relative_to(place / "xmp"))
-    names = ("ranking.csv", "ranking.jsonl", "contact-sheet.html", "xmp-sidecars.zip")
-    return tuple(str(place / name) for name in names)
+    return tuple(map(str, (*written, packed)))
 
 
 def _headers(words: Words) -> list[str]:
