@@ -14,8 +14,8 @@ MAY_BE_HEAVY = {"qinsight.engines.local", "qinsight.engines.weights"}
 
 # The rooms, lowest first: a room imports only what stands before it. A `__main__` stands above everything.
 PRODUCT = [
-    ["qinsight", "errors", "terminal", "keeping", "prompts"],
-    ["photos", "requests", "answers"],
+    ["qinsight", "errors", "terminal", "whole_files", "prompts"],
+    ["keeping", "photos", "requests", "answers"],
     ["odds", "engines"],
     ["assess", "flags"],
     ["report", "ranking"],

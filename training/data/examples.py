@@ -24,6 +24,7 @@ from typing import Any
 from qinsight.answers import Clean, Comparison, Degradation, Distortion, Severity, Winner
 from qinsight.errors import QInsightError
 from qinsight.prompts import Task
+from qinsight.whole_files import whole_text
 
 NULL = "null"
 MOST_TOLD = 10  # problems of one file that are spelt out; the rest are counted
@@ -99,15 +100,10 @@ def write_examples(file: Path, examples: Iterable[Example], root: Path | None = 
     """Write the file whole or not at all; photos become paths relative to `root` (its folder where None)."""
     below = (root or file.parent).resolve()
     file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f".{file.name}.new")
     count = 0
-    try:
-        with open(draft, "w", encoding="utf-8") as out:
-            for count, example in enumerate(examples, 1):  # noqa: B007
-                out.write(json.dumps(as_json(example, below), ensure_ascii=False) + "\n")
-        os.replace(draft, file)
-    finally:
-        draft.unlink(missing_ok=True)
+    with whole_text(file) as out:
+        for count, example in enumerate(examples, 1):  # noqa: B007
+            out.write(json.dumps(as_json(example, below), ensure_ascii=False) + "\n")
     return count
 
 

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from transformers import TrainerCallback
 
 from qinsight.errors import QInsightError
+from qinsight.whole_files import whole_text
 
 LOG = "log.jsonl"
 FIRST = 3  # updates after which the hours of the run are told; the first one is slower, and left out
@@ -146,7 +147,8 @@ class Progress(TrainerCallback):
             return
         lines = file.read_text(encoding="utf-8").splitlines()
         kept = [line for line in lines if (told := _number(line)) is not None and told <= update]
-        file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        with whole_text(file) as text:
+            text.writelines(f"{line}\n" for line in kept)
 
 
 def shares(logs: dict[str, Any], chosen: tuple[tuple[str, str, str], ...]) -> list[str]:
