@@ -9,9 +9,7 @@ A server has no batches: it is asked about many photos side by side, and about t
 
 import contextlib
 import itertools
-import json
 import math
-import os
 import queue
 import threading
 import time
@@ -20,13 +18,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from PIL import Image
 
 from qinsight.answers import Score
 from qinsight.assess import Asked, ask, assessment, described
-from qinsight.errors import PhotoError, QInsightError, RequestFailed, Stopped
+from qinsight.errors import PhotoError, RequestFailed, Stopped
+from qinsight.json_lines import whole_lines
+from qinsight.ledger import Ledger
 from qinsight.photos import Photo, read_photo
 from qinsight.photos.jpeg import fingerprints
 from qinsight.photos.listing import Found, Frame, look
@@ -35,6 +35,7 @@ from qinsight.prompts import Task
 from qinsight.ranking.rows import BESIDE, REMARKS, Row
 from qinsight.requests import About, Engine, Sampling
 
+RESULTS = "results.jsonl"
 QUESTIONS = (Task.SCORE, Task.DEGRADATION)  # of each photo
 BATCH = 16  # photos that are asked together
 NEAR = 6  # of the 64 bits of a perceptual hash: frames of a burst differ by fewer
@@ -107,7 +108,7 @@ def rank_folder(
     rated = partial(_rated, engine, model, sampling, limit)
     at_once = math.ceil(engine.about.in_flight / len(QUESTIONS))
     ahead = _Prefetch(folder, frames, limit, 1 if at_once else batch or BATCH, decode, stop)
-    with Ledger(out, model) as ledger, ahead.of(ledger) as coming:
+    with _memory(out, model) as ledger, ahead.of(ledger) as coming:
         if at_once:
             outcomes = _side_by_side(rated, coming, batch or at_once, stop)
         else:
@@ -116,7 +117,7 @@ def rank_folder(
             yield from _written(ledger, outcomes, frames)
 
 
-def _written(ledger: "Ledger", outcomes: "_Outcomes", frames: Sequence[Frame]) -> Iterator[Progress]:
+def _written(ledger: Ledger, outcomes: "_Outcomes", frames: Sequence[Frame]) -> Iterator[Progress]:
     frame_of = {name: frame for frame in frames for name in frame}
     total = len(frames)
     state = Progress(0, total, 0, 0.0, 0)
@@ -124,7 +125,7 @@ def _written(ledger: "Ledger", outcomes: "_Outcomes", frames: Sequence[Frame]) -
     for outcome in outcomes:
         row = None if outcome.kept else outcome.row
         if row is not None:
-            ledger.write(row)
+            ledger.add(row.as_json())
         asked = state.asked + outcome.asked
         state = Progress(
             done=state.done + 1,
@@ -150,7 +151,7 @@ def ranking(out: Path, names: Iterable[str | Frame] | None = None) -> list[Row]:
 
     `names` limits it to the photos, or frames, that are there now; a frame has one row.
     """
-    rows = {row.photo: row for row in _lines(out / "results.jsonl")}
+    rows = {row.photo: row for row in whole_lines(out / RESULTS, Row.from_json)}
     frames = [(name,) if isinstance(name, str) else name for name in (rows if names is None else names)]
     return sorted(_grouped([row for frame in frames for row in _row_of(frame, rows)]), key=_standing)
 
@@ -196,118 +197,14 @@ def _grouped(rows: Sequence[Row]) -> list[Row]:
     return found
 
 
-# --- the memory of a run --------------------------------------------------------------------------------
-
-
-class Ledger:
-    """`results.jsonl`: one line per photo, fsynced as it is written, never torn for who reads it next."""
-
-    def __init__(self, out: Path, model: str) -> None:
-        self.path = out / "results.jsonl"
-        self._model = model
-        self._places: dict[str, tuple[int, str]] = {}  # content hash -> offset of its line, and its photo
-        self._file: BinaryIO | None = None
-        self._lock: BinaryIO | None = None
-
-    def __enter__(self) -> "Ledger":
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path.parent / ".lock").open("wb")
-            _lock(self._lock, self.path.parent)
-            self._keep_what_holds()
-            self._file = self.path.open("a+b")
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for file in (self._file, self._lock):
-            if file is not None:
-                file.close()
-
-    def _keep_what_holds(self) -> None:
-        """Rewrite the file with the whole, error-free lines of this model, one for each photo.
-
-        Lines of photos that are gone stay: the same content may come back under another name.
-        """
-        rows = {row.photo: row for row in _lines(self.path) if row.model == self._model and row.error is None}
-        draft = self.path.with_suffix(".draft")
-        with draft.open("wb") as file:
-            for row in rows.values():
-                self._places[row.sha256] = (file.tell(), row.photo)
-                file.write(_line(row))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, self.path)
-
-    def kept(self, sha256: str) -> str | None:
-        """The photo under which this content was rated already."""
-        return self._places.get(sha256, (0, None))[1]
-
-    def copy(self, sha256: str, photo: str) -> Row:
-        """The line of a content once more, for another photo with the same bytes."""
-        assert self._file is not None
-        with self.path.open("rb") as file:
-            file.seek(self._places[sha256][0])
-            return replace(_row(file.readline()), photo=photo)
-
-    def write(self, row: Row) -> None:
-        """Add a line, on disk when this returns."""
-        assert self._file is not None
-        try:
-            place = self._file.seek(0, os.SEEK_END)
-            self._file.write(_line(row))
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
-        if row.error is None:
-            self._places[row.sha256] = (place, row.photo)
-
-
-def _lines(path: Path) -> Iterator[Row]:
-    """The whole lines of a results file; a last one torn by a kill is passed over."""
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield _row(line)
-            except (ValueError, TypeError) as error:
-                raise QInsightError(
-                    f"Expected a result in line {number} of {path}; it cannot be read ({error}). "
-                    "Move the file away to begin anew."
-                ) from error
-
-
-def _row(line: bytes) -> Row:
-    return Row.from_json(json.loads(line))
-
-
-def _line(row: Row) -> bytes:
-    return json.dumps(row.as_json(), ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
-
-
-def _lock(file: BinaryIO, out: Path) -> None:
-    """One run at a time per output folder; where the system has no such locks, none."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise QInsightError(
-            f"Another run is writing to {out}. Wait for it, or choose another folder."
-        ) from error
-
-
-def _unwritable(path: Path, error: OSError) -> QInsightError:
-    return QInsightError(
-        f"Results cannot be written to {path.parent}: {error.strerror or error}. "
-        "What was finished is kept; run the same command again."
+def _memory(out: Path, model: str) -> Ledger:
+    """`results.jsonl`: of earlier runs what this model answered. A content may come back under another name."""
+    return Ledger(
+        out / RESULTS,
+        lambda line: Row.from_json(line).as_json(),
+        name="photo",
+        key="sha256",
+        kept=lambda line: line["model"] == model and line["error"] is None,
     )
 
 
@@ -416,12 +313,10 @@ class _Prefetch:
         try:
             content = (self._folder / name).read_bytes()
             sha256, *before = fingerprints(content)
-            known = self._ledger.kept(sha256)
-            if known is not None:
-                return _Outcome(self._ledger.copy(sha256, name), kept=known == name)
-            for whole in before:  # as earlier versions counted, before the packet was left out
-                if self._ledger.kept(whole) is not None:
-                    return _Outcome(replace(self._ledger.copy(whole, name), sha256=sha256))
+            for digest in (sha256, *before):  # as this version counts, and as earlier ones, with the packet
+                if known := self._ledger.get(digest):
+                    row = replace(Row.from_json(known), photo=name, sha256=sha256)
+                    return _Outcome(row, kept=(known["photo"], known["sha256"]) == (name, sha256))
             photo = self._decode(self._folder / name, content)
             shown = view(photo.image, self._limit)
         except PhotoError as error:

@@ -15,14 +15,14 @@ where given, names the original that a photo was made from, so that no crop of a
 
 import json
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qinsight.answers import Clean, Comparison, Degradation, Distortion, Severity, Winner
 from qinsight.errors import QInsightError
+from qinsight.json_lines import json_object
 from qinsight.prompts import Task
 from qinsight.whole_files import whole_text
 
@@ -77,7 +77,7 @@ def read_examples(file: Path, root: Path | None = None) -> list[Example]:
                 if not line.strip():
                     continue
                 try:
-                    example = _example(_object(line), below)
+                    example = _example(json_object(line), below)
                 except ValueError as error:
                     problems.append(f"{file}:{number}: {error}")
                     continue
@@ -148,23 +148,6 @@ def read_target(task: Task, line: dict[str, Any]) -> Target:
     return Clean() if kind == NULL else Degradation(Distortion(kind), Severity(level))
 
 
-def parsed(text: str) -> Any:
-    """A JSON value; `ValueError` where an object says one thing twice, of which `json` would take the last."""
-    return json.loads(text, object_pairs_hook=_said_once)
-
-
-def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    refuse_twice([name for name, _ in pairs], "key")
-    return dict(pairs)
-
-
-def refuse_twice(names: Sequence[str], kind: str) -> None:
-    """`ValueError` where two names differ in capitals and spaces at most."""
-    counted = Counter(name.strip().casefold() for name in names)
-    if doubled := [name for name, count in counted.items() if count > 1]:
-        raise ValueError(f"expected every {kind} once, got {', '.join(doubled)} {counted[doubled[0]]} times")
-
-
 def raise_all(problems: list[str]) -> None:
     """`LabelError` with every problem on a line of its own, the first ten spelt out; nothing where none."""
     if problems:
@@ -193,16 +176,6 @@ def origins(examples: Iterable[Example]) -> Iterator[tuple[str | Path, str]]:
             yield f"{example.set}:{example.source}", example.id
         for photo in example.photos:
             yield photo, example.id
-
-
-def _object(line: str) -> dict[str, Any]:
-    try:
-        value = parsed(line)
-    except ValueError as error:
-        raise ValueError(f"expected one JSON object a line: {error}") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"expected a JSON object, got {line.strip()[:60]}")
-    return value
 
 
 def _example(line: dict[str, Any], root: Path) -> Example:

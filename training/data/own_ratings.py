@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from qinsight.answers import Comparison, Winner
+from qinsight.json_lines import refuse_twice
 from qinsight.prompts import Task
 from training.data.examples import (
     NULL,
@@ -24,7 +25,6 @@ from training.data.examples import (
     Rated,
     Target,
     read_target,
-    refuse_twice,
     text_of,
 )
 from training.data.lists import Scale

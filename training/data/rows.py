@@ -6,14 +6,14 @@ from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from training.data.examples import Example, LabelError, origins, parsed, raise_all
+from qinsight.json_lines import Read, json_object, parsed
+from training.data.examples import Example, LabelError, origins, raise_all
 
 Row = dict[str, Any]
-Read = TypeVar("Read")
 
 # Photos that were made from an original carry its name: KADID-10k, PIPAL, TID2013, CSIQ.
 MADE_FROM = (
@@ -65,7 +65,7 @@ def text_lines(file: Path) -> Iterator[tuple[str, str]]:
 
 def json_lines(file: Path) -> Iterator[tuple[str, Row]]:
     """The objects of a JSONL, each with the file and its line number."""
-    return iter(read_each(text_lines(file), _placed_object))
+    return iter(read_each(text_lines(file), lambda place, line: (place, json_object(line))))
 
 
 def any_rows(file: Path) -> Iterator[tuple[str, Row]]:
@@ -165,13 +165,3 @@ def _families(examples: Sequence[Example]) -> list[int]:
             one, other = find(first.setdefault(key, number)), find(number)
             leader[max(one, other)] = min(one, other)
     return [find(number) for number in range(len(examples))]
-
-
-def _placed_object(place: str, line: str) -> tuple[str, Row]:
-    try:
-        value = parsed(line)
-    except ValueError as error:
-        raise ValueError(f"expected one JSON object a line: {error}") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"expected a JSON object, got {line.strip()[:60]}")
-    return place, value

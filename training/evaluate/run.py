@@ -27,6 +27,8 @@ from typing import Any
 from qinsight.engines.checkpoint import silent
 from qinsight.errors import QInsightError
 from qinsight.flags import add_model_flags, open_engine, positive
+from qinsight.json_lines import whole_lines
+from qinsight.ledger import Ledger
 from qinsight.ranking.tables import replacing
 from qinsight.requests import About, Engine, Sampling
 from training.command_line import Parser
@@ -36,12 +38,13 @@ from training.evaluate.asking import Questions, ask_all, target_value
 from training.evaluate.many import CURVE, TABLE, curve, places, read_report, table
 from training.evaluate.measures import Measures, measure, paired
 from training.evaluate.predictions import (
+    PREDICTIONS,
     Fault,
-    Ledger,
     Prediction,
+    memory,
+    own_line,
     read_prediction,
     read_predictions,
-    whole_lines,
 )
 from training.evaluate.run_card import check_run, head_of, read_run
 from training.evaluate.tables import details, paired_table, report
@@ -178,11 +181,11 @@ def _evaluate(options: argparse.Namespace) -> int:
     examples = _examples(options)
     engine = open_engine(options, _show if sys.stderr.isatty() else silent)
     _check_tasks(engine.about, {example.task for example, _ in examples})
-    with Ledger(options.out) as ledger:
-        check_run(options, engine.about, begun=bool(ledger.lines))
+    with memory(options.out) as ledger:
+        check_run(options, engine.about, begun=len(ledger) > 0)
         _ask(options, engine, examples, ledger)
-        rows = [ledger.lines[example.id] for example, _ in examples]
-        others = len(ledger.lines) - len(rows)
+        rows = [row for example, _ in examples if (row := ledger.get(example.id))]
+        others = len(ledger) - len(rows)
     if others:
         _say(f"evaluate: {others} lines of {ledger.path} are of other data, and left out of this report.")
     return _write_report(options, rows)
@@ -243,7 +246,7 @@ def _ask(
     for root in dict.fromkeys(root for _, root in left):
         mine = [example for example, place in left if place == root]
         for line in ask_all(engine, mine, root, questions):
-            ledger.write(line)
+            ledger.add(line)
             done += 1
             now = time.monotonic()
             if done == len(left) or now - told > (0.5 if sys.stderr.isatty() else 30):
@@ -255,7 +258,7 @@ def _ask(
 
 def _is_answered(example: Example, root: Path, ledger: Ledger) -> bool:
     """Whether the ledger holds an answer, readable or not, to this question with these photos and this target."""
-    line = ledger.lines.get(example.id)
+    line = ledger.get(example.id)
     if line is None or line.get("fault") in (Fault.PHOTO, Fault.MODEL):
         return False
     photos = as_json(example, root)["photos"]
@@ -274,9 +277,10 @@ def _check_tasks(about: About, tasks: set[Any]) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
-    rows = list({line["id"]: line for line in whole_lines(options.out / "predictions.jsonl")}.values())
+    file = options.out / PREDICTIONS
+    rows = list({line["id"]: line for line in whole_lines(file, own_line)}.values())
     if not rows:
-        raise LabelError(f"Expected answers in {options.out / 'predictions.jsonl'}, got none.")
+        raise LabelError(f"Expected answers in {file}, got none.")
     return _write_report(options, rows)
 
 
