@@ -20,17 +20,10 @@ from training.data import lists as label_lists
 from training.data import metas as label_metas
 from training.data import official, own_ratings
 from training.data.degraded_set import Settings, make_set
-from training.data.examples import (
-    Example,
-    LabelError,
-    Rated,
-    read_examples,
-    refuse_leaks,
-    target_json,
-    write_examples,
-)
+from training.data.examples import Example, Rated, read_examples, refuse_leaks, target_json, write_examples
 from training.data.flags import parser_of
 from training.data.kinds import converter_of
+from training.data.lines import LabelError
 from training.data.lists import Scale
 from training.data.metas import Sample, Swap
 from training.data.photo_check import Progress, read_photos, record_of, refuse_copies

@@ -21,17 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from qinsight.answers import Clean, Comparison, Degradation, Distortion, Severity, Winner
-from qinsight.errors import QInsightError
 from qinsight.json_lines import json_object
 from qinsight.prompts import Task
 from qinsight.whole_files import whole_text
+from training.data.lines import line_in, raise_all, read_each, text_lines
 
 NULL = "null"
-MOST_TOLD = 10  # problems of one file that are spelt out; the rest are counted
-
-
-class LabelError(QInsightError):
-    """A data file that cannot be trusted: which line, what was expected, what came."""
 
 
 @dataclass(frozen=True)
@@ -68,32 +63,15 @@ def read_examples(file: Path, root: Path | None = None) -> list[Example]:
     are there is asked by `training.data.photo_check`.
     """
     below = (root or file.parent).resolve()
-    examples: list[Example] = []
-    problems: list[str] = []
-    first: dict[str, int] = {}
-    try:
-        with open(file, encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                try:
-                    example = _example(json_object(line), below)
-                except ValueError as error:
-                    problems.append(f"{file}:{number}: {error}")
-                    continue
-                if example.id in first:
-                    problems.append(
-                        f'{file}:{number}: expected every id once; "{example.id}" stands in line '
-                        f"{first[example.id]} too"
-                    )
-                first.setdefault(example.id, number)
-                examples.append(example)
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabelError(f"Expected a readable JSONL at {file}: {error}") from error
-    raise_all(problems)
-    if not examples:
-        raise LabelError(f"Expected at least one example in {file}; it is empty.")
-    return examples
+    first: dict[str, str] = {}
+
+    def read(place: str, text: str) -> Example:
+        example = _example(json_object(text), below)
+        if (before := first.setdefault(example.id, place)) != place:
+            raise ValueError(f'expected every id once; "{example.id}" stands in line {line_in(before)} too')
+        return example
+
+    return read_each(text_lines(file, "JSONL"), read)
 
 
 def write_examples(file: Path, examples: Iterable[Example], root: Path | None = None) -> int:
@@ -146,13 +124,6 @@ def read_target(task: Task, line: dict[str, Any]) -> Target:
     if (kind == NULL) != (level == NULL):
         raise ValueError(f'expected a class with its severity or "null" for both, got "{kind}", "{level}"')
     return Clean() if kind == NULL else Degradation(Distortion(kind), Severity(level))
-
-
-def raise_all(problems: list[str]) -> None:
-    """`LabelError` with every problem on a line of its own, the first ten spelt out; nothing where none."""
-    if problems:
-        more = [f"... and {len(problems) - MOST_TOLD} more."] if len(problems) > MOST_TOLD else []
-        raise LabelError("\n".join(problems[:MOST_TOLD] + more))
 
 
 def refuse_leaks(train: list[Example], test: list[Example]) -> None:

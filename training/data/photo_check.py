@@ -16,7 +16,8 @@ from qinsight.errors import PhotoError
 from qinsight.photos import load_photo
 from qinsight.photos.files import read_bytes
 from qinsight.whole_files import whole_text
-from training.data.examples import Example, raise_all
+from training.data.examples import Example
+from training.data.lines import raise_all
 
 Seen = tuple[int, int, str]
 """Size in bytes, time of the last change in nanoseconds, and SHA-256 of a photo that could be read."""

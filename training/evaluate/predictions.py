@@ -20,7 +20,8 @@ from qinsight.answers import Answer, Comparison, Score, Winner
 from qinsight.json_lines import json_object
 from qinsight.ledger import Ledger
 from qinsight.prompts import Task
-from training.data.examples import LabelError, Rated, Target, raise_all, read_target
+from training.data.examples import Rated, Target, read_target
+from training.data.lines import line_in, read_each, text_lines
 
 PREDICTIONS = "predictions.jsonl"
 
@@ -67,37 +68,18 @@ class Prediction:
 
 def read_predictions(file: Path) -> list[Prediction]:
     """All lines of a file; `LabelError` names file and line of each that is not one, and what was expected."""
-    found: list[Prediction] = []
-    problems: list[str] = []
-    places: dict[tuple[str, Task, str], int] = {}
-    try:
-        with open(file, encoding="utf-8-sig") as lines:
-            for number, text in enumerate(lines, 1):
-                if not text.strip():
-                    continue
-                try:
-                    one = read_prediction(json_object(text), number)
-                except ValueError as error:
-                    problems.append(f"{file}:{number}: {error}")
-                    continue
-                before = (
-                    None if one.id is None else places.setdefault((one.set, one.task, one.id), len(found))
-                )
-                if before is None or before == len(found):
-                    found.append(one)
-                elif not found[before].answered:  # a photo that could not be read, and then could
-                    found[before] = one
-                else:
-                    problems.append(
-                        f'{file}:{number}: expected every id once in a set; "{one.id}" stands in line '
-                        f"{found[before].line} too"
-                    )
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabelError(f"Expected a readable JSONL at {file}: {error}") from error
-    raise_all(problems)
-    if not found:
-        raise LabelError(f"Expected at least one prediction in {file}; it is empty.")
-    return found
+    found: dict[object, Prediction] = {}
+
+    def read(place: str, text: str) -> None:
+        one = read_prediction(json_object(text), number := line_in(place))
+        name = number if one.id is None else (one.set, one.task, one.id)
+        before = found.get(name)
+        if before and before.answered:  # unless a photo could not be read, and then could
+            raise ValueError(f'expected every id once in a set; "{one.id}" stands in line {before.line} too')
+        found[name] = one
+
+    read_each(text_lines(file, "JSONL"), read)
+    return [*found.values()]
 
 
 def read_prediction(line: dict[str, Any], number: int = 0) -> Prediction:

@@ -32,8 +32,9 @@ from qinsight.ledger import Ledger
 from qinsight.ranking.tables import replacing
 from qinsight.requests import About, Engine, Sampling
 from training.command_line import Parser
-from training.data.examples import Example, LabelError, as_json, raise_all
+from training.data.examples import Example, as_json
 from training.data.kinds import read_or_point
+from training.data.lines import LabelError, raise_all
 from training.evaluate.asking import Questions, ask_all, target_value
 from training.evaluate.many import CURVE, TABLE, curve, places, read_report, table
 from training.evaluate.measures import Measures, measure, paired

@@ -26,8 +26,9 @@ from qinsight.engines.weights import load_processor, nf4_config
 from qinsight.errors import QInsightError
 from qinsight.prompts import Task
 from qinsight.ranking.tables import replacing
-from training.data.examples import Example, raise_all, refuse_leaks
+from training.data.examples import Example, refuse_leaks
 from training.data.kinds import read_or_point
+from training.data.lines import raise_all
 from training.data.photo_check import read_photos, record_of, refuse_copies
 from training.evaluate.best import KeepBest
 from training.grpo.fits import check_fit
