@@ -7,14 +7,13 @@ packet of a JPEG does not count: what programs write into it, ours too, changes 
 A server has no batches: it is asked about many photos side by side, and about the next as soon as one is done.
 """
 
-import contextlib
 import itertools
 import math
-import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,8 +21,9 @@ from typing import Any
 
 from PIL import Image
 
+from qinsight.ahead import ahead
 from qinsight.answers import Score
-from qinsight.assess import Asked, ask, assessment, described
+from qinsight.assess import Asked, ask_each, assessment, described
 from qinsight.errors import PhotoError, RequestFailed, Stopped
 from qinsight.json_lines import whole_lines
 from qinsight.ledger import Ledger
@@ -107,14 +107,16 @@ def rank_folder(
     model = model_signature(engine.about, limit, sampling.repetition_penalty)
     rated = partial(_rated, engine, model, sampling, limit)
     at_once = math.ceil(engine.about.in_flight / len(QUESTIONS))
-    ahead = _Prefetch(folder, frames, limit, 1 if at_once else batch or BATCH, decode, stop)
-    with _memory(out, model) as ledger, ahead.of(ledger) as coming:
-        if at_once:
-            outcomes = _side_by_side(rated, coming, batch or at_once, stop)
-        else:
-            outcomes = _in_batches(rated, coming, stop)
-        with contextlib.closing(outcomes):
-            yield from _written(ledger, outcomes, frames)
+    size = 1 if at_once else batch or BATCH
+    with _memory(out, model) as ledger:
+        decoding = _Decoding(folder, ledger, limit, decode)
+        with closing(ahead(decoding, frames, 2 * size + 1, stop=stop)) as coming:
+            if at_once:
+                outcomes = _side_by_side(rated, coming, batch or at_once, stop)
+            else:
+                outcomes = _in_batches(rated, coming, size, stop)
+            with closing(outcomes):
+                yield from _written(ledger, outcomes, frames)
 
 
 def _written(ledger: Ledger, outcomes: "_Outcomes", frames: Sequence[Frame]) -> Iterator[Progress]:
@@ -211,7 +213,7 @@ def _memory(out: Path, model: str) -> Ledger:
 # --- decoding ahead --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Photo:
     name: str
     sha256: str
@@ -222,80 +224,15 @@ class _Photo:
 
 
 @dataclass(frozen=True)
-class _Load:
-    """A batch as it comes from the decoder: photos to ask, and what needs no asking. Either may be empty."""
+class _Decoding:
+    """Of each frame what is to be asked, or the line that needs no asking."""
 
-    photos: list[_Photo]
-    settled: list["_Outcome"]
+    folder: Path
+    ledger: Ledger
+    limit: int
+    decode: Decoder
 
-
-class _Prefetch:
-    """Decodes the next batches in a thread of its own, at most two ahead."""
-
-    def __init__(
-        self,
-        folder: Path,
-        frames: Sequence[Frame],
-        limit: int,
-        batch: int,
-        decode: Decoder,
-        stop: threading.Event,
-    ) -> None:
-        self._folder, self._frames = folder, frames
-        self._limit, self._batch, self._decode, self._stop = limit, batch, decode, stop
-        self._over = threading.Event()
-        self._loads: queue.Queue[_Load | BaseException | None] = queue.Queue(maxsize=2)
-        self._thread = threading.Thread(target=self._decode_all, name="qinsight-decode", daemon=True)
-
-    def of(self, ledger: Ledger) -> "_Prefetch":
-        self._ledger = ledger
-        return self
-
-    def __enter__(self) -> Iterator[_Load]:
-        self._thread.start()
-        return self._coming()
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        while self._thread.is_alive():  # it may be waiting to hand over a batch that nobody wants
-            with contextlib.suppress(queue.Empty):
-                self._loads.get(timeout=0.05)
-
-    def _coming(self) -> Iterator[_Load]:
-        while True:
-            if self._stop.is_set():
-                raise Stopped("Stopped.")
-            try:
-                load = self._loads.get(timeout=0.1)
-            except queue.Empty:
-                load = _Load([], [])  # nothing yet; there may be replies to write meanwhile
-            if load is None:
-                return
-            if isinstance(load, BaseException):
-                raise load
-            yield load
-
-    def _decode_all(self) -> None:
-        photos: list[_Photo] = []
-        settled: list[_Outcome] = []
-        try:
-            for frame in self._frames:
-                if self._over.is_set() or self._stop.is_set():
-                    return
-                outcome = self._first_readable(frame)
-                if isinstance(outcome, _Photo):
-                    photos.append(outcome)
-                else:
-                    settled.append(outcome)
-                if len(photos) == self._batch or len(settled) >= 64:
-                    self._loads.put(_Load(photos, settled))
-                    photos, settled = [], []
-            self._loads.put(_Load(photos, settled))
-            self._loads.put(None)
-        except BaseException as error:  # noqa: BLE001 - carried over to the reader, whatever it is
-            self._loads.put(error)
-
-    def _first_readable(self, frame: Frame) -> "_Photo | _Outcome":
+    def __call__(self, frame: Frame) -> "_Photo | _Outcome":
         """The frame's first file; where that is damaged, another of the same shutter."""
         unreadable: list[_Outcome] = []
         for name in frame:
@@ -311,14 +248,14 @@ class _Prefetch:
     def _decoded(self, name: str) -> "_Photo | _Outcome":
         sha256 = ""
         try:
-            content = (self._folder / name).read_bytes()
+            content = (self.folder / name).read_bytes()
             sha256, *before = fingerprints(content)
             for digest in (sha256, *before):  # as this version counts, and as earlier ones, with the packet
-                if known := self._ledger.get(digest):
+                if known := self.ledger.get(digest):
                     row = replace(Row.from_json(known), photo=name, sha256=sha256)
                     return _Outcome(row, kept=(known["photo"], known["sha256"]) == (name, sha256))
-            photo = self._decode(self._folder / name, content)
-            shown = view(photo.image, self._limit)
+            photo = self.decode(self.folder / name, content)
+            shown = view(photo.image, self.limit)
         except PhotoError as error:
             return _Outcome(Row(name, sha256, "", error=str(error)))
         except OSError as error:
@@ -359,17 +296,29 @@ class _Outcome:
 
 
 _Outcomes = Generator[_Outcome, None, None]
+_Coming = Iterable[_Photo | _Outcome | None]
 _Rated = Callable[[Sequence[_Photo], threading.Event], Iterator[Row]]
 
 
-def _in_batches(rated: _Rated, coming: Iterator[_Load], stop: threading.Event) -> _Outcomes:
-    for load in coming:
-        yield from load.settled
-        for count, row in enumerate(rated(load.photos, stop), start=1):
-            yield _Outcome(row, asked=True, round_over=count == len(load.photos))
+def _in_batches(rated: _Rated, coming: _Coming, size: int, stop: threading.Event) -> _Outcomes:
+    batch: list[_Photo] = []
+    for one in coming:
+        if isinstance(one, _Outcome):
+            yield one
+        elif one:
+            batch.append(one)
+        if len(batch) == size:
+            yield from _round(rated, batch, stop)
+            batch = []
+    yield from _round(rated, batch, stop)
 
 
-def _side_by_side(rated: _Rated, coming: Iterator[_Load], width: int, stop: threading.Event) -> _Outcomes:
+def _round(rated: _Rated, batch: Sequence[_Photo], stop: threading.Event) -> _Outcomes:
+    for count, row in enumerate(rated(batch, stop), start=1):
+        yield _Outcome(row, asked=True, round_over=count == len(batch))
+
+
+def _side_by_side(rated: _Rated, coming: _Coming, width: int, stop: threading.Event) -> _Outcomes:
     """Each photo asked on its own, `width` at a time, rows as they come; no photo waits for the slowest."""
     halt = threading.Event()
     running: set[Future[list[Row]]] = set()
@@ -381,10 +330,11 @@ def _side_by_side(rated: _Rated, coming: Iterator[_Load], width: int, stop: thre
 
     with ThreadPoolExecutor(width, "qinsight-ask") as pool:
         try:
-            for load in coming:
-                yield from load.settled
-                for photo in load.photos:
-                    running.add(pool.submit(lambda one: list(rated([one], halt)), photo))
+            for one in coming:
+                if isinstance(one, _Outcome):
+                    yield one
+                elif one:
+                    running.add(pool.submit(lambda photo: list(rated([photo], halt)), one))
                     yield from finished(width - 1)
                 yield from finished(len(running))
             yield from finished(0)
@@ -414,27 +364,19 @@ def _rated(
     photos: Sequence[_Photo],
     stop: threading.Event,
 ) -> Iterator[Row]:
-    """Rows for a batch asked together; photos whose replies failed are asked once more, one by one."""
-    if not photos:
-        return
-    requests = [
-        replace(request, odds=request.task is Task.SCORE)  # for the expected rating
+    """Rows for photos asked together, as they come."""
+    questions = {
+        photo: [
+            replace(request, odds=request.task is Task.SCORE)  # for the expected rating
+            for request in assessment(photo.image, QUESTIONS)
+        ]
         for photo in photos
-        for request in assessment(photo.image, QUESTIONS)
-    ]
-    asked = tuple(Asked(request) for request in requests)
-    try:
-        for asked in ask(engine, requests, sampling, max_pixels=limit, stop=stop, watched=False):  # noqa: B007
-            pass
-    except RequestFailed as failure:
-        if len(photos) == 1:
-            yield Row(photos[0].name, photos[0].sha256, model, error=str(failure))
-            return
-    for photo, score, diagnosis in zip(photos, asked[::2], asked[1::2], strict=True):
-        if score.finish and diagnosis.finish:
-            yield _rated_row(photo, model, score, diagnosis)
+    }
+    for photo, asked in ask_each(engine, questions, sampling, max_pixels=limit, stop=stop):
+        if isinstance(asked, RequestFailed):
+            yield Row(photo.name, photo.sha256, model, error=str(asked))
         else:
-            yield from _rated(engine, model, sampling, limit, [photo], stop)
+            yield _rated_row(photo, model, *asked)
 
 
 def _rated_row(photo: _Photo, model: str, score: Asked, diagnosis: Asked) -> Row:
