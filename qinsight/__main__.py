@@ -4,9 +4,7 @@ import argparse
 import json
 import math
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +17,12 @@ from qinsight.flags import add_model_flags, open_engine, positive
 from qinsight.photos import read_photo
 from qinsight.photos.listing import Found, look
 from qinsight.prompts import Task
-from qinsight.ranking.folder import BATCH, Progress, rank_folder, ranking
+from qinsight.ranking.folder import BATCH, rank_folder, ranking
 from qinsight.ranking.rows import Row, of_each_file
 from qinsight.ranking.xmp import STARS
 from qinsight.report import report
 from qinsight.requests import Engine, Sampling
-from qinsight.terminal import at_a_terminal
+from qinsight.terminal import at_a_terminal, counted, say, show_step
 
 ANSWERED, FAILED, MISUSED, UNREADABLE_ANSWER, UNREADABLE_PHOTO = 0, 1, 2, 3, 4
 
@@ -35,10 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except QInsightError as error:
-        _say(f"qinsight: {error}")
+        say(f"qinsight: {error}")
         return FAILED
     except KeyboardInterrupt:
-        _say("qinsight: stopped.")
+        say("qinsight: stopped.")
         return 130
 
 
@@ -201,17 +199,16 @@ def _compare(options: argparse.Namespace) -> int:
 def _read(path: str) -> Image.Image:
     photo = read_photo(path)
     for remark in photo.notes:
-        _say(f"{path}: {remark}")
+        say(f"{path}: {remark}")
     return photo.image
 
 
 def _rank(options: argparse.Namespace) -> int:
     found = _check_rank(options)  # an empty folder, too, is told before a model is loaded
     if found.left_out:
-        _say(found.sentence())
+        say(found.sentence())
     engine = _engine(options)
     code = ANSWERED
-    last_words = 0.0
     run = rank_folder(
         engine,
         options.folder,
@@ -221,18 +218,17 @@ def _rank(options: argparse.Namespace) -> int:
         batch=options.batch,
         found=found,
     )
-    for state in run:
-        row = state.row
-        if row is not None and row.error:
-            unreadable = row.expected_rating is None and row.thinking is None
-            code = max(code, UNREADABLE_PHOTO if unreadable else UNREADABLE_ANSWER)
-            _say(f"{row.photo}: {row.error}")
-        if row is not None and options.json:
-            line = row.as_json()
-            _print(json.dumps(line, ensure_ascii=False), json.dumps(line))
-        if sys.stderr.isatty() and (time.monotonic() - last_words > 0.5 or state.done == state.total):
-            last_words = time.monotonic()
-            _show_progress(_pace(state), state.done / state.total)
+    with counted("rank", "photos") as progress:
+        for state in run:
+            row = state.row
+            if row is not None and row.error:
+                unreadable = row.expected_rating is None and row.thinking is None
+                code = max(code, UNREADABLE_PHOTO if unreadable else UNREADABLE_ANSWER)
+                say(f"{row.photo}: {row.error}")
+            if row is not None and options.json:
+                line = row.as_json()
+                _print(json.dumps(line, ensure_ascii=False), json.dumps(line))
+            progress(state.done, state.total, state.done - state.asked)
     _export(options, found)
     return code
 
@@ -242,7 +238,7 @@ def _check_rank(options: argparse.Namespace) -> Found:
     from qinsight.ranking.tables import check_folder
 
     if options.xmp_caption and not options.xmp:
-        _say("qinsight: expected --xmp with --xmp-caption, got none.")
+        say("qinsight: expected --xmp with --xmp-caption, got none.")
         raise SystemExit(MISUSED)
     found = look(options.folder, options.out)
     check_folder(options.out, "results")
@@ -254,19 +250,12 @@ def _check_rank(options: argparse.Namespace) -> Found:
     return found
 
 
-def _pace(state: Progress) -> str:
-    left = f", {timedelta(seconds=round(state.seconds_left))} left" if state.seconds_left else ""
-    failed = f", {state.failed} unreadable" if state.failed else ""
-    rate = f", {state.rate:.1f} a second" if state.rate else ""
-    return f"{state.done} of {state.total} photos{failed}{rate}{left}"
-
-
 def _export(options: argparse.Namespace, found: Found) -> None:
     from qinsight.ranking.exports import write_exports
 
     rows = ranking(options.out, found.frames)
     *first, last = [path.name for path in write_exports(rows, options.out, options.folder, found.sentence())]
-    _say(f"Written: {', '.join(first)} and {last} in {options.out}")
+    say(f"Written: {', '.join(first)} and {last} in {options.out}")
     if options.xmp:
         _write_xmp(options, rows)
     if options.copy_picks:
@@ -303,24 +292,24 @@ def _copy_picks(options: argparse.Namespace, rows: Sequence[Row]) -> None:
 
 
 def _say_written(what: str, failures: Sequence[str]) -> None:
-    _say(f"Written: {what}")
+    say(f"Written: {what}")
     for failure in failures:
-        _say(failure)
+        say(failure)
 
 
 def _quantize(options: argparse.Namespace) -> int:
     from qinsight.engines.weights import quantize  # torch, only now
 
-    for folder in quantize(options.model, options.out, options.device, _show_progress):
+    for folder in quantize(options.model, options.out, options.device, show_step):
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         _print(f"{folder}  {size / 1e6:.1f} MB")
     return ANSWERED
 
 
 def _engine(options: argparse.Namespace) -> Engine:
-    engine = open_engine(options, _show_progress)
+    engine = open_engine(options, show_step)
     if engine.about.idle_gpu:
-        _say(f"A GPU was expected and could not be used because {engine.about.idle_gpu}.")
+        say(f"A GPU was expected and could not be used because {engine.about.idle_gpu}.")
     return engine
 
 
@@ -329,7 +318,7 @@ def _sampling(options: argparse.Namespace) -> Sampling:
     if temperature is None:
         temperature = 1.0 if options.samples > 1 else 0.0
     if options.samples > 1 and temperature == 0:
-        _say("qinsight: expected a --temperature above 0 with --samples; greedy samples are all the same.")
+        say("qinsight: expected a --temperature above 0 with --samples; greedy samples are all the same.")
         raise SystemExit(MISUSED)
     penalty = options.repetition_penalty
     return Sampling(options.max_new_tokens, temperature, seed=options.seed, repetition_penalty=penalty)
@@ -370,7 +359,7 @@ def _report(
 def _print_words(task: Task, names: dict[str, str], result: dict[str, Any]) -> None:
     name = " | ".join(names.values())
     if result["error"]:
-        _say(f"{name}: {result['error']}")
+        say(f"{name}: {result['error']}")
         return
     told = {Task.SCORE: _told_rating, Task.DEGRADATION: _told_degradation, Task.COMPARISON: _told_winner}
     words = told[task](result)
@@ -391,24 +380,13 @@ def _told_winner(result: dict[str, Any]) -> str:
     return str(result.get("verdict", result["winner"]))
 
 
-def _show_progress(words: str, done: float | None) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r{words}" + (f" {done:4.0%}" if done is not None else "") + "\033[K")
-        if done is None or done >= 1:
-            sys.stderr.write("\n")
-
-
 def _print(words: str, in_ascii: str | None = None) -> None:
     """A file name may hold bytes that are no text, and a terminal may lack a character."""
     try:
         words.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
         words = in_ascii or words.encode("ascii", "backslashreplace").decode("ascii")
-    print(words, flush=True)  # noqa: T201
-
-
-def _say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)  # noqa: T201
+    say(words, result=True)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 from PIL import Image
 
@@ -21,12 +23,13 @@ from qinsight.answers import (
     read_answer,
     read_reply,
 )
-from qinsight.errors import AnswerError, EngineError
+from qinsight.errors import AnswerError, EngineError, RequestFailed
 from qinsight.odds import Place, distortion_odds, expected_rating, severity_odds
 from qinsight.prompts import Task
 from qinsight.requests import Engine, Finish, Request, Sampling
 
 GREEDY = Sampling()
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def ask(
     max_pixels: int | None = None,
     stop: threading.Event | None = None,
     watched: bool = True,
-) -> Iterator[tuple[Asked, ...]]:
+) -> Generator[tuple[Asked, ...]]:
     """Ask all requests together; yields the state of every reply after each few words.
 
     In the last state every reply is finished. Closing the iterator stops the model. Where nobody has `watched`
@@ -115,6 +118,41 @@ def ask(
         close = getattr(stream, "close", None)
         if close is not None:
             close()
+
+
+def ask_each(
+    engine: Engine,
+    questions: Mapping[Key, Sequence[Request]],
+    sampling: Sampling = GREEDY,
+    *,
+    max_pixels: int | None = None,
+    stop: threading.Event | None = None,
+) -> Iterator[tuple[Key, tuple[Asked, ...] | RequestFailed]]:
+    """Ask the requests of all keys together; yields each key once its replies are finished, watched by nobody.
+
+    Where that fails, those that are left are asked one by one, and a key that fails alone yields why.
+    """
+    if not questions:
+        return
+    requests = [request for mine in questions.values() for request in mine]
+    left: dict[Key, slice] = {}
+    start = 0
+    for key, mine in questions.items():
+        left[key] = slice(start, start := start + len(mine))
+    try:
+        with closing(
+            ask(engine, requests, sampling, max_pixels=max_pixels, stop=stop, watched=False)
+        ) as states:
+            for state in states:
+                for key in [key for key, place in left.items() if all(one.finish for one in state[place])]:
+                    yield key, state[left.pop(key)]
+    except RequestFailed as failure:
+        if len(questions) == 1:
+            yield from ((key, failure) for key in left)
+            return
+        for key in left:
+            alone = {key: questions[key]}
+            yield from ask_each(engine, alone, sampling, max_pixels=max_pixels, stop=stop)
 
 
 def last(states: Iterator[tuple[Asked, ...]]) -> tuple[Asked, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from qinsight.errors import QInsightError
+from qinsight.whole_files import hold
 
 PREFIX = "qinsight-page-"
 LOCK = ".held"  # by the process whose folder it is, as long as it lives
@@ -69,22 +70,3 @@ def _is_left(folder: Path) -> bool:
             return hold(file)
     except FileNotFoundError:
         return time.time() - folder.stat().st_mtime > YOUNG
-
-
-def hold(file: BinaryIO) -> bool:
-    """Lock the file for this process, or say that another has it; closing it lets go."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        import msvcrt
-
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        except OSError:
-            return False
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

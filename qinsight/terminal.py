@@ -1,9 +1,15 @@
-"""What a person at a terminal sees of a command: its words, no warnings meant for developers, no broken pipes."""
+"""What a person at a terminal sees of a command: its words, how far it is, no warnings meant for developers, no broken pipes."""
 
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tqdm import tqdm
+
+LOGGED = 30.0  # seconds between two lines of a log
 
 
 def at_a_terminal(run: Callable[[], int]) -> int:
@@ -39,3 +45,65 @@ def quiet() -> None:
         warnings.simplefilter("ignore")
         os.environ["PYTHONWARNINGS"] = "ignore"  # of the processes that read photos, too
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
+# --- how far it is ----------------------------------------------------------------------------------------
+
+
+def say(words: str, *, result: bool = False) -> None:
+    """A line of what was asked for, or of what is said beside it; a bar stays below both."""
+    file = sys.stdout if result else sys.stderr
+    tqdm.write(words, file=file)
+    file.flush()
+
+
+def show_step(words: str, done: float | None) -> None:
+    """A step of something long, such as a model that is loaded, in a line of a terminal that is written over."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{words}" + (f" {done:4.0%}" if done is not None else "") + "\033[K")
+        sys.stderr.write("\n" if done is None or done >= 1 else "")
+        sys.stderr.flush()
+
+
+@contextmanager
+def counted(words: str, unit: str, *, logged: bool = False) -> Iterator[Callable[..., None]]:
+    """A bar with rate and time left for what hears `(done, whole)`, and how many were done before; from the first on.
+
+    Where nobody watches there is none, or if `logged` a line every half minute.
+    """
+    watched = sys.stderr.isatty()
+    how = size() if watched else {"file": _Log(), "mininterval": LOGGED, "maxinterval": LOGGED}
+    bars: list[Any] = []
+
+    def show(done: int, whole: int, before: int = 0) -> None:
+        if not bars:
+            shown = watched or logged
+            bars.append(tqdm(total=whole, desc=words, unit=f" {unit}", smoothing=0, disable=not shown, **how))
+        bars[0].initial = before  # these say nothing about the rate
+        bars[0].update(done - bars[0].n)
+
+    try:
+        yield show
+    finally:
+        for bar in bars:
+            bar.close()
+
+
+def size() -> dict[str, Any]:
+    """Of the terminal, as it is drawn wider and narrower; one that tells no size would show nothing."""
+    try:
+        told = all(os.get_terminal_size(sys.stderr.fileno()))
+    except (OSError, ValueError):
+        told = False
+    return {"dynamic_ncols": True} if told else {"ncols": 100, "nrows": 20}
+
+
+class _Log:
+    """Takes a bar and writes it as lines."""
+
+    def write(self, text: str) -> None:
+        if words := text.strip():
+            say(words)
+
+    def flush(self) -> None:
+        pass

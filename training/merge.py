@@ -10,7 +10,6 @@ import argparse
 import json
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import torch
@@ -19,6 +18,7 @@ from qinsight.engines.checkpoint import Device, Precision, locate, read_json
 from qinsight.engines.weights import load, stored_precision
 from qinsight.errors import EngineError, QInsightError
 from qinsight.terminal import at_a_terminal
+from qinsight.whole_files import whole_folder
 
 DTYPES = ("float32", "bfloat16")
 
@@ -37,9 +37,7 @@ def merge(model: str, out: Path, dtype: str | None = None) -> Path:
     weights = load(checkpoint, Device.CPU, Precision.FP32)
     if dtype is None:
         dtype = "float32" if stored_precision(checkpoint) is Precision.FP32 else "bfloat16"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
+    with whole_folder(out) as draft:
         weights.model.to(getattr(torch, dtype)).save_pretrained(draft)
         for folder in (checkpoint.folder, checkpoint.base.folder):
             _copy_what_is_beside(folder, draft)
@@ -47,10 +45,6 @@ def merge(model: str, out: Path, dtype: str | None = None) -> Path:
         told = {**read_json(card), "name": f"{checkpoint.name}, merged"} if card.exists() else {}
         told.pop("base", None)
         card.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        draft.chmod(0o755)
-        draft.rename(out)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return out
 
 

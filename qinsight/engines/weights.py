@@ -3,7 +3,6 @@
 import gc
 import logging
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from qinsight.engines.checkpoint import (
     silent,
 )
 from qinsight.errors import EngineError
+from qinsight.whole_files import whole_folder
 
 BYTES_PER_PARAMETER = {
     Precision.FP32: 4.0,
@@ -341,27 +341,20 @@ def quantize(model: str, out: Path, device: Device = Device.AUTO, progress: Prog
     if out.exists():
         raise EngineError(f"Expected a folder that does not exist yet; {out} does.")
     found = locate(model, progress)
-    draft = None
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-        for subfolder, part in found.parts.items():
-            checkpoint = part.fetch(progress)
-            if checkpoint.base is not None:
-                raise EngineError(
-                    f"Expected full weights to quantise; {part.name} is an adapter. Merge it into its base first."
-                )
-            weights = load(checkpoint, device, Precision.NF4, progress)
-            _write(weights, draft / subfolder, progress)
-            del weights
-            free_cached_memory()
-        draft.chmod(0o755)
-        draft.rename(out)
+        with whole_folder(out) as draft:
+            for subfolder, part in found.parts.items():
+                checkpoint = part.fetch(progress)
+                if checkpoint.base is not None:
+                    raise EngineError(
+                        f"Expected full weights to quantise; {part.name} is an adapter. Merge it into its base first."
+                    )
+                weights = load(checkpoint, device, Precision.NF4, progress)
+                _write(weights, draft / subfolder, progress)
+                del weights
+                free_cached_memory()
     except (OSError, SafetensorError) as error:
         raise EngineError(f"The checkpoint cannot be written to {out}: {_first_line(error)}") from error
-    finally:
-        if draft is not None:
-            shutil.rmtree(draft, ignore_errors=True)
     return [out / subfolder for subfolder in found.parts]
 
 

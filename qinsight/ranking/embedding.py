@@ -29,8 +29,9 @@ from qinsight.photos.jpeg import (
     points_behind,
 )
 from qinsight.ranking.rows import Row
-from qinsight.ranking.tables import in_its_place, inside, sweep
+from qinsight.ranking.tables import inside
 from qinsight.ranking.xmp import NEW_PACKET, STARS, check_stars, holds_ours, merged, rewritten, stars_of
+from qinsight.whole_files import sweep, whole_file
 
 WHAT = "an XMP packet"
 
@@ -231,7 +232,7 @@ def _own_file(folder: Path, name: str) -> Path:
 
 def _write(path: Path, data: bytes, before: os.stat_result, finished: int) -> None:
     try:
-        with in_its_place(path, like=before) as file:
+        with whole_file(path, like=before) as file:
             file.write(data)
             file.flush()
             if _changed(before, path.stat()):

@@ -7,26 +7,26 @@ packet of a JPEG does not count: what programs write into it, ours too, changes 
 A server has no batches: it is asked about many photos side by side, and about the next as soon as one is done.
 """
 
-import contextlib
 import itertools
-import json
 import math
-import os
-import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from PIL import Image
 
+from qinsight.ahead import ahead
 from qinsight.answers import Score
-from qinsight.assess import Asked, ask, assessment, described
-from qinsight.errors import PhotoError, QInsightError, RequestFailed, Stopped
+from qinsight.assess import Asked, ask_each, assessment, described
+from qinsight.errors import PhotoError, RequestFailed, Stopped
+from qinsight.json_lines import whole_lines
+from qinsight.ledger import Ledger
 from qinsight.photos import Photo, read_photo
 from qinsight.photos.jpeg import fingerprints
 from qinsight.photos.listing import Found, Frame, look
@@ -35,6 +35,7 @@ from qinsight.prompts import Task
 from qinsight.ranking.rows import BESIDE, REMARKS, Row
 from qinsight.requests import About, Engine, Sampling
 
+RESULTS = "results.jsonl"
 QUESTIONS = (Task.SCORE, Task.DEGRADATION)  # of each photo
 BATCH = 16  # photos that are asked together
 NEAR = 6  # of the 64 bits of a perceptual hash: frames of a burst differ by fewer
@@ -106,17 +107,19 @@ def rank_folder(
     model = model_signature(engine.about, limit, sampling.repetition_penalty)
     rated = partial(_rated, engine, model, sampling, limit)
     at_once = math.ceil(engine.about.in_flight / len(QUESTIONS))
-    ahead = _Prefetch(folder, frames, limit, 1 if at_once else batch or BATCH, decode, stop)
-    with Ledger(out, model) as ledger, ahead.of(ledger) as coming:
-        if at_once:
-            outcomes = _side_by_side(rated, coming, batch or at_once, stop)
-        else:
-            outcomes = _in_batches(rated, coming, stop)
-        with contextlib.closing(outcomes):
-            yield from _written(ledger, outcomes, frames)
+    size = 1 if at_once else batch or BATCH
+    with _memory(out, model) as ledger:
+        decoding = _Decoding(folder, ledger, limit, decode)
+        with closing(ahead(decoding, frames, 2 * size + 1, stop=stop)) as coming:
+            if at_once:
+                outcomes = _side_by_side(rated, coming, batch or at_once, stop)
+            else:
+                outcomes = _in_batches(rated, coming, size, stop)
+            with closing(outcomes):
+                yield from _written(ledger, outcomes, frames)
 
 
-def _written(ledger: "Ledger", outcomes: "_Outcomes", frames: Sequence[Frame]) -> Iterator[Progress]:
+def _written(ledger: Ledger, outcomes: "_Outcomes", frames: Sequence[Frame]) -> Iterator[Progress]:
     frame_of = {name: frame for frame in frames for name in frame}
     total = len(frames)
     state = Progress(0, total, 0, 0.0, 0)
@@ -124,7 +127,7 @@ def _written(ledger: "Ledger", outcomes: "_Outcomes", frames: Sequence[Frame]) -
     for outcome in outcomes:
         row = None if outcome.kept else outcome.row
         if row is not None:
-            ledger.write(row)
+            ledger.add(row.as_json())
         asked = state.asked + outcome.asked
         state = Progress(
             done=state.done + 1,
@@ -150,7 +153,7 @@ def ranking(out: Path, names: Iterable[str | Frame] | None = None) -> list[Row]:
 
     `names` limits it to the photos, or frames, that are there now; a frame has one row.
     """
-    rows = {row.photo: row for row in _lines(out / "results.jsonl")}
+    rows = {row.photo: row for row in whole_lines(out / RESULTS, Row.from_json)}
     frames = [(name,) if isinstance(name, str) else name for name in (rows if names is None else names)]
     return sorted(_grouped([row for frame in frames for row in _row_of(frame, rows)]), key=_standing)
 
@@ -196,125 +199,21 @@ def _grouped(rows: Sequence[Row]) -> list[Row]:
     return found
 
 
-# --- the memory of a run --------------------------------------------------------------------------------
-
-
-class Ledger:
-    """`results.jsonl`: one line per photo, fsynced as it is written, never torn for who reads it next."""
-
-    def __init__(self, out: Path, model: str) -> None:
-        self.path = out / "results.jsonl"
-        self._model = model
-        self._places: dict[str, tuple[int, str]] = {}  # content hash -> offset of its line, and its photo
-        self._file: BinaryIO | None = None
-        self._lock: BinaryIO | None = None
-
-    def __enter__(self) -> "Ledger":
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path.parent / ".lock").open("wb")
-            _lock(self._lock, self.path.parent)
-            self._keep_what_holds()
-            self._file = self.path.open("a+b")
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for file in (self._file, self._lock):
-            if file is not None:
-                file.close()
-
-    def _keep_what_holds(self) -> None:
-        """Rewrite the file with the whole, error-free lines of this model, one for each photo.
-
-        Lines of photos that are gone stay: the same content may come back under another name.
-        """
-        rows = {row.photo: row for row in _lines(self.path) if row.model == self._model and row.error is None}
-        draft = self.path.with_suffix(".draft")
-        with draft.open("wb") as file:
-            for row in rows.values():
-                self._places[row.sha256] = (file.tell(), row.photo)
-                file.write(_line(row))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, self.path)
-
-    def kept(self, sha256: str) -> str | None:
-        """The photo under which this content was rated already."""
-        return self._places.get(sha256, (0, None))[1]
-
-    def copy(self, sha256: str, photo: str) -> Row:
-        """The line of a content once more, for another photo with the same bytes."""
-        assert self._file is not None
-        with self.path.open("rb") as file:
-            file.seek(self._places[sha256][0])
-            return replace(_row(file.readline()), photo=photo)
-
-    def write(self, row: Row) -> None:
-        """Add a line, on disk when this returns."""
-        assert self._file is not None
-        try:
-            place = self._file.seek(0, os.SEEK_END)
-            self._file.write(_line(row))
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
-        if row.error is None:
-            self._places[row.sha256] = (place, row.photo)
-
-
-def _lines(path: Path) -> Iterator[Row]:
-    """The whole lines of a results file; a last one torn by a kill is passed over."""
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield _row(line)
-            except (ValueError, TypeError) as error:
-                raise QInsightError(
-                    f"Expected a result in line {number} of {path}; it cannot be read ({error}). "
-                    "Move the file away to begin anew."
-                ) from error
-
-
-def _row(line: bytes) -> Row:
-    return Row.from_json(json.loads(line))
-
-
-def _line(row: Row) -> bytes:
-    return json.dumps(row.as_json(), ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
-
-
-def _lock(file: BinaryIO, out: Path) -> None:
-    """One run at a time per output folder; where the system has no such locks, none."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise QInsightError(
-            f"Another run is writing to {out}. Wait for it, or choose another folder."
-        ) from error
-
-
-def _unwritable(path: Path, error: OSError) -> QInsightError:
-    return QInsightError(
-        f"Results cannot be written to {path.parent}: {error.strerror or error}. "
-        "What was finished is kept; run the same command again."
+def _memory(out: Path, model: str) -> Ledger:
+    """`results.jsonl`: of earlier runs what this model answered. A content may come back under another name."""
+    return Ledger(
+        out / RESULTS,
+        lambda line: Row.from_json(line).as_json(),
+        name="photo",
+        key="sha256",
+        kept=lambda line: line["model"] == model and line["error"] is None,
     )
 
 
 # --- decoding ahead --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Photo:
     name: str
     sha256: str
@@ -325,80 +224,15 @@ class _Photo:
 
 
 @dataclass(frozen=True)
-class _Load:
-    """A batch as it comes from the decoder: photos to ask, and what needs no asking. Either may be empty."""
+class _Decoding:
+    """Of each frame what is to be asked, or the line that needs no asking."""
 
-    photos: list[_Photo]
-    settled: list["_Outcome"]
+    folder: Path
+    ledger: Ledger
+    limit: int
+    decode: Decoder
 
-
-class _Prefetch:
-    """Decodes the next batches in a thread of its own, at most two ahead."""
-
-    def __init__(
-        self,
-        folder: Path,
-        frames: Sequence[Frame],
-        limit: int,
-        batch: int,
-        decode: Decoder,
-        stop: threading.Event,
-    ) -> None:
-        self._folder, self._frames = folder, frames
-        self._limit, self._batch, self._decode, self._stop = limit, batch, decode, stop
-        self._over = threading.Event()
-        self._loads: queue.Queue[_Load | BaseException | None] = queue.Queue(maxsize=2)
-        self._thread = threading.Thread(target=self._decode_all, name="qinsight-decode", daemon=True)
-
-    def of(self, ledger: Ledger) -> "_Prefetch":
-        self._ledger = ledger
-        return self
-
-    def __enter__(self) -> Iterator[_Load]:
-        self._thread.start()
-        return self._coming()
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        while self._thread.is_alive():  # it may be waiting to hand over a batch that nobody wants
-            with contextlib.suppress(queue.Empty):
-                self._loads.get(timeout=0.05)
-
-    def _coming(self) -> Iterator[_Load]:
-        while True:
-            if self._stop.is_set():
-                raise Stopped("Stopped.")
-            try:
-                load = self._loads.get(timeout=0.1)
-            except queue.Empty:
-                load = _Load([], [])  # nothing yet; there may be replies to write meanwhile
-            if load is None:
-                return
-            if isinstance(load, BaseException):
-                raise load
-            yield load
-
-    def _decode_all(self) -> None:
-        photos: list[_Photo] = []
-        settled: list[_Outcome] = []
-        try:
-            for frame in self._frames:
-                if self._over.is_set() or self._stop.is_set():
-                    return
-                outcome = self._first_readable(frame)
-                if isinstance(outcome, _Photo):
-                    photos.append(outcome)
-                else:
-                    settled.append(outcome)
-                if len(photos) == self._batch or len(settled) >= 64:
-                    self._loads.put(_Load(photos, settled))
-                    photos, settled = [], []
-            self._loads.put(_Load(photos, settled))
-            self._loads.put(None)
-        except BaseException as error:  # noqa: BLE001 - carried over to the reader, whatever it is
-            self._loads.put(error)
-
-    def _first_readable(self, frame: Frame) -> "_Photo | _Outcome":
+    def __call__(self, frame: Frame) -> "_Photo | _Outcome":
         """The frame's first file; where that is damaged, another of the same shutter."""
         unreadable: list[_Outcome] = []
         for name in frame:
@@ -414,16 +248,14 @@ class _Prefetch:
     def _decoded(self, name: str) -> "_Photo | _Outcome":
         sha256 = ""
         try:
-            content = (self._folder / name).read_bytes()
+            content = (self.folder / name).read_bytes()
             sha256, *before = fingerprints(content)
-            known = self._ledger.kept(sha256)
-            if known is not None:
-                return _Outcome(self._ledger.copy(sha256, name), kept=known == name)
-            for whole in before:  # as earlier versions counted, before the packet was left out
-                if self._ledger.kept(whole) is not None:
-                    return _Outcome(replace(self._ledger.copy(whole, name), sha256=sha256))
-            photo = self._decode(self._folder / name, content)
-            shown = view(photo.image, self._limit)
+            for digest in (sha256, *before):  # as this version counts, and as earlier ones, with the packet
+                if known := self.ledger.get(digest):
+                    row = replace(Row.from_json(known), photo=name, sha256=sha256)
+                    return _Outcome(row, kept=(known["photo"], known["sha256"]) == (name, sha256))
+            photo = self.decode(self.folder / name, content)
+            shown = view(photo.image, self.limit)
         except PhotoError as error:
             return _Outcome(Row(name, sha256, "", error=str(error)))
         except OSError as error:
@@ -464,17 +296,29 @@ class _Outcome:
 
 
 _Outcomes = Generator[_Outcome, None, None]
+_Coming = Iterable[_Photo | _Outcome | None]
 _Rated = Callable[[Sequence[_Photo], threading.Event], Iterator[Row]]
 
 
-def _in_batches(rated: _Rated, coming: Iterator[_Load], stop: threading.Event) -> _Outcomes:
-    for load in coming:
-        yield from load.settled
-        for count, row in enumerate(rated(load.photos, stop), start=1):
-            yield _Outcome(row, asked=True, round_over=count == len(load.photos))
+def _in_batches(rated: _Rated, coming: _Coming, size: int, stop: threading.Event) -> _Outcomes:
+    batch: list[_Photo] = []
+    for one in coming:
+        if isinstance(one, _Outcome):
+            yield one
+        elif one:
+            batch.append(one)
+        if len(batch) == size:
+            yield from _round(rated, batch, stop)
+            batch = []
+    yield from _round(rated, batch, stop)
 
 
-def _side_by_side(rated: _Rated, coming: Iterator[_Load], width: int, stop: threading.Event) -> _Outcomes:
+def _round(rated: _Rated, batch: Sequence[_Photo], stop: threading.Event) -> _Outcomes:
+    for count, row in enumerate(rated(batch, stop), start=1):
+        yield _Outcome(row, asked=True, round_over=count == len(batch))
+
+
+def _side_by_side(rated: _Rated, coming: _Coming, width: int, stop: threading.Event) -> _Outcomes:
     """Each photo asked on its own, `width` at a time, rows as they come; no photo waits for the slowest."""
     halt = threading.Event()
     running: set[Future[list[Row]]] = set()
@@ -486,10 +330,11 @@ def _side_by_side(rated: _Rated, coming: Iterator[_Load], width: int, stop: thre
 
     with ThreadPoolExecutor(width, "qinsight-ask") as pool:
         try:
-            for load in coming:
-                yield from load.settled
-                for photo in load.photos:
-                    running.add(pool.submit(lambda one: list(rated([one], halt)), photo))
+            for one in coming:
+                if isinstance(one, _Outcome):
+                    yield one
+                elif one:
+                    running.add(pool.submit(lambda photo: list(rated([photo], halt)), one))
                     yield from finished(width - 1)
                 yield from finished(len(running))
             yield from finished(0)
@@ -519,27 +364,19 @@ def _rated(
     photos: Sequence[_Photo],
     stop: threading.Event,
 ) -> Iterator[Row]:
-    """Rows for a batch asked together; photos whose replies failed are asked once more, one by one."""
-    if not photos:
-        return
-    requests = [
-        replace(request, odds=request.task is Task.SCORE)  # for the expected rating
+    """Rows for photos asked together, as they come."""
+    questions = {
+        photo: [
+            replace(request, odds=request.task is Task.SCORE)  # for the expected rating
+            for request in assessment(photo.image, QUESTIONS)
+        ]
         for photo in photos
-        for request in assessment(photo.image, QUESTIONS)
-    ]
-    asked = tuple(Asked(request) for request in requests)
-    try:
-        for asked in ask(engine, requests, sampling, max_pixels=limit, stop=stop, watched=False):  # noqa: B007
-            pass
-    except RequestFailed as failure:
-        if len(photos) == 1:
-            yield Row(photos[0].name, photos[0].sha256, model, error=str(failure))
-            return
-    for photo, score, diagnosis in zip(photos, asked[::2], asked[1::2], strict=True):
-        if score.finish and diagnosis.finish:
-            yield _rated_row(photo, model, score, diagnosis)
+    }
+    for photo, asked in ask_each(engine, questions, sampling, max_pixels=limit, stop=stop):
+        if isinstance(asked, RequestFailed):
+            yield Row(photo.name, photo.sha256, model, error=str(asked))
         else:
-            yield from _rated(engine, model, sampling, limit, [photo], stop)
+            yield _rated_row(photo, model, *asked)
 
 
 def _rated_row(photo: _Photo, model: str, score: Asked, diagnosis: Asked) -> Row:

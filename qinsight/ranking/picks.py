@@ -18,8 +18,9 @@ from qinsight.photos.files import read_bytes
 from qinsight.photos.listing import PICKS
 from qinsight.ranking.embedding import is_jpeg, packet_of
 from qinsight.ranking.rows import Row, of_each_file
-from qinsight.ranking.tables import check_folder, in_its_place, inside, sweep
+from qinsight.ranking.tables import check_folder, inside
 from qinsight.ranking.xmp import by_hand, stars_of
+from qinsight.whole_files import sweep, whole_file
 
 
 class Picks(NamedTuple):
@@ -151,5 +152,5 @@ def _copy(source: Path, target: Path) -> None:
             return
         raise PhotoError(f"expected its place free, got another file at {target}; that is unchanged")
     before = source.stat()
-    with source.open("rb") as original, in_its_place(target, like=before, source=source) as copy:
+    with source.open("rb") as original, whole_file(target, like=before, source=source) as copy:
         shutil.copyfileobj(original, copy, 1 << 20)

@@ -1,27 +1,23 @@
 """From a ranking to tables that other programs read, and to files that are whole or not there.
 
-Every file is written beside its target, flushed to the disk, and then takes the target's place: a full disk
-leaves what was there before. What goes wrong is a `QInsightError` of one sentence. The photos are only ever
+What goes wrong is a `QInsightError` of one sentence, and leaves what was there before. The photos are only ever
 looked at, except by `qinsight.ranking.embedding`.
 """
 
-import contextlib
 import csv
 import json
 import os
 import re
-import secrets
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, TextIO
+from typing import TextIO
 
 from qinsight.errors import PhotoError, QInsightError
-from qinsight.keeping import hold
 from qinsight.photos.files import recognise
 from qinsight.ranking.rows import Row
+from qinsight.whole_files import whole_text
 
 
 def write_csv(rows: Iterable[Row], path: Path) -> None:
@@ -89,70 +85,17 @@ def clean(text: str) -> str:
 
 @contextmanager
 def replacing(path: Path, *, encoding: str = "utf-8", finished: str = "") -> Iterator[TextIO]:
-    """A file that takes the place of `path` once it is whole and on the disk, and is gone otherwise."""
+    """A text that takes the place of `path` once it is whole and on the disk, and is gone otherwise; never a photo's."""
     path = Path(path)
     _refuse_photo(path)
-    temporary = path.with_name(f".q-insight-{secrets.token_hex(8)}.tmp")  # short: `path` may be 255 bytes
     try:
-        # A file name that is not UTF-8 comes as half surrogates, which JSON writes in the same way.
-        with temporary.open("x", encoding=encoding, errors="backslashreplace", newline="") as file:
+        with whole_text(path, encoding=encoding) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            shutil.copymode(path, temporary)
-        temporary.replace(path)
     except OSError as error:
         raise QInsightError(
             f"expected to write {path}, got '{error.strerror or error}'; free some space or choose another "
             f"place{finished or ' (a file that was there is unchanged)'}"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def in_its_place(
-    path: Path, *, like: os.stat_result | None = None, source: Path | None = None
-) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `path` once it is whole and on the disk, and is gone otherwise.
-
-    It has the owner, permissions, attributes and times of `source`, which is `path` itself if not said; `like` is how
-    that stood before it was read. `OSError` flies. `sweep` deletes what a killed process left.
-    """
-    temporary = path.with_name(f"{_LEFT}{secrets.token_hex(8)}.part")
-    try:
-        with temporary.open("xb") as file:
-            hold(file)
-            yield file
-            file.flush()
-            if like is not None:
-                _made_like(temporary, source or path, like)
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-_LEFT = ".q-insight-"
-
-
-def sweep(folder: Path) -> None:
-    """Delete the unfinished files of killed processes; those that are being written stay."""
-    for path in folder.glob(f"{_LEFT}*.part"):
-        with contextlib.suppress(OSError), path.open("r+b") as file:
-            if hold(file):
-                path.unlink()
-
-
-def _made_like(path: Path, source: Path, like: os.stat_result) -> None:
-    with contextlib.suppress(OSError, AttributeError):  # only root may give a file away, on Windows nobody
-        os.chown(path, like.st_uid, like.st_gid)
-    with contextlib.suppress(OSError):  # a memory card knows no permissions
-        shutil.copystat(source, path)
-    os.utime(path, ns=(like.st_atime_ns, like.st_mtime_ns))
 
 
 def _refuse_photo(path: Path) -> None:

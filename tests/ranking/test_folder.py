@@ -193,7 +193,7 @@ def test_stop_ends_a_run_between_photos_and_the_next_one_goes_on(tmp_path: Path)
     stop.set()
     with pytest.raises(Stopped):
         list(going)
-    assert not any(thread.name == "qinsight-decode" for thread in threading.enumerate())
+    assert not any(thread.name.startswith("qinsight-decode") for thread in threading.enumerate())
     kept = len(lines(out))
     assert 0 < kept < 30
     engine = PixelEngine()
@@ -205,7 +205,7 @@ def test_a_run_that_is_dropped_leaves_no_thread(tmp_path: Path) -> None:
     going = rank_folder(PixelEngine(), shoot(tmp_path / "shoot", 60), tmp_path / "out", batch=2)
     next(going)
     going.close()
-    assert not any(thread.name == "qinsight-decode" for thread in threading.enumerate())
+    assert not any(thread.name.startswith("qinsight-decode") for thread in threading.enumerate())
 
 
 def test_a_torn_last_line_is_written_anew(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_a_results_file_that_is_none_is_refused_and_left_alone(tmp_path: Path) -
     out = tmp_path / "out"
     out.mkdir()
     (out / "results.jsonl").write_text("somebody's notes\n")
-    with pytest.raises(QInsightError, match=r"line 1 of .*results\.jsonl"):
+    with pytest.raises(QInsightError, match=r"results\.jsonl:1: expected one JSON object"):
         run(PixelEngine(), shoot(tmp_path / "shoot", 2), out)
     assert (out / "results.jsonl").read_text() == "somebody's notes\n"
 

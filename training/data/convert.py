@@ -16,24 +16,18 @@ from pathlib import Path
 
 from qinsight.errors import QInsightError
 from qinsight.prompts import Task
+from qinsight.terminal import counted
 from training.data import lists as label_lists
 from training.data import metas as label_metas
 from training.data import official, own_ratings
 from training.data.degraded_set import Settings, make_set
-from training.data.examples import (
-    Example,
-    LabelError,
-    Rated,
-    read_examples,
-    refuse_leaks,
-    target_json,
-    write_examples,
-)
+from training.data.examples import Example, Rated, read_examples, refuse_leaks, target_json, write_examples
 from training.data.flags import parser_of
 from training.data.kinds import converter_of
+from training.data.lines import LabelError
 from training.data.lists import Scale
 from training.data.metas import Sample, Swap
-from training.data.photo_check import Progress, read_photos, record_of, refuse_copies
+from training.data.photo_check import read_photos, record_of, refuse_copies
 from training.data.rows import refuse_missing, split_by_origin
 
 
@@ -248,9 +242,8 @@ def _degrade(options: argparse.Namespace) -> None:
         shrink=not options.keep_size,
         name=options.name,
     )
-    made = make_set(
-        options.folder.resolve(), out, settings, workers=options.workers, progress=_progress("views drawn")
-    )
+    with counted("views drawn", "views") as progress:
+        made = make_set(options.folder.resolve(), out, settings, workers=options.workers, progress=progress)
     refuse_leaks(made.train, made.test)
     for photo, reason in made.unreadable.items():
         print(f"left out: {photo}: {reason}")
@@ -277,22 +270,12 @@ def _checked(files: Iterable[Path], root: Path | None) -> tuple[list[Example], d
     digests: dict[Path, str] = {}
     for file in files:
         found = read_examples(file, root)
-        read = read_photos(found, record_of(file), _progress("photos looked at"))
+        with counted(f"photos of {file.name}", "photos") as progress:
+            read = read_photos(found, record_of(file), progress)
         print(f"{file}: {len(found)} rows, all of their {len(read)} photos can be read\n{summary(found)}")
         examples += found
         digests |= read
     return examples, digests
-
-
-def _progress(what: str) -> Progress | None:
-    """A line that counts, where somebody is watching."""
-    if not sys.stderr.isatty():
-        return None
-
-    def tell(done: int, total: int) -> None:
-        print(f"\r{done} of {total} {what}", end="" if done < total else "\n", file=sys.stderr, flush=True)
-
-    return tell
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {

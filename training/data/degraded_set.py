@@ -21,7 +21,8 @@ from qinsight.photos.listing import photos_in
 from qinsight.prompts import Task
 from training.data import crops
 from training.data.degrade import DISTORTIONS
-from training.data.examples import Example, LabelError, Rated
+from training.data.examples import Example, Rated
+from training.data.lines import LabelError
 from training.data.originals import MASTER_PIXELS, SHRINK, SHRINK_LOSSLESS, list_photos
 
 GROUP = 3  # views of one crop

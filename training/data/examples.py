@@ -15,22 +15,18 @@ where given, names the original that a photo was made from, so that no crop of a
 
 import json
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qinsight.answers import Clean, Comparison, Degradation, Distortion, Severity, Winner
-from qinsight.errors import QInsightError
+from qinsight.json_lines import json_object
 from qinsight.prompts import Task
+from qinsight.whole_files import whole_text
+from training.data.lines import line_in, raise_all, read_each, text_lines
 
 NULL = "null"
-MOST_TOLD = 10  # problems of one file that are spelt out; the rest are counted
-
-
-class LabelError(QInsightError):
-    """A data file that cannot be trusted: which line, what was expected, what came."""
 
 
 @dataclass(frozen=True)
@@ -67,47 +63,25 @@ def read_examples(file: Path, root: Path | None = None) -> list[Example]:
     are there is asked by `training.data.photo_check`.
     """
     below = (root or file.parent).resolve()
-    examples: list[Example] = []
-    problems: list[str] = []
-    first: dict[str, int] = {}
-    try:
-        with open(file, encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                try:
-                    example = _example(_object(line), below)
-                except ValueError as error:
-                    problems.append(f"{file}:{number}: {error}")
-                    continue
-                if example.id in first:
-                    problems.append(
-                        f'{file}:{number}: expected every id once; "{example.id}" stands in line '
-                        f"{first[example.id]} too"
-                    )
-                first.setdefault(example.id, number)
-                examples.append(example)
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabelError(f"Expected a readable JSONL at {file}: {error}") from error
-    raise_all(problems)
-    if not examples:
-        raise LabelError(f"Expected at least one example in {file}; it is empty.")
-    return examples
+    first: dict[str, str] = {}
+
+    def read(place: str, text: str) -> Example:
+        example = _example(json_object(text), below)
+        if (before := first.setdefault(example.id, place)) != place:
+            raise ValueError(f'expected every id once; "{example.id}" stands in line {line_in(before)} too')
+        return example
+
+    return read_each(text_lines(file, "JSONL"), read)
 
 
 def write_examples(file: Path, examples: Iterable[Example], root: Path | None = None) -> int:
     """Write the file whole or not at all; photos become paths relative to `root` (its folder where None)."""
     below = (root or file.parent).resolve()
     file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f".{file.name}.new")
     count = 0
-    try:
-        with open(draft, "w", encoding="utf-8") as out:
-            for count, example in enumerate(examples, 1):  # noqa: B007
-                out.write(json.dumps(as_json(example, below), ensure_ascii=False) + "\n")
-        os.replace(draft, file)
-    finally:
-        draft.unlink(missing_ok=True)
+    with whole_text(file) as out:
+        for count, example in enumerate(examples, 1):  # noqa: B007
+            out.write(json.dumps(as_json(example, below), ensure_ascii=False) + "\n")
     return count
 
 
@@ -161,30 +135,6 @@ def _read_named(line: dict[str, Any]) -> Degradation | Clean:
     return Clean() if kind == NULL else Degradation(Distortion(kind), Severity(level))
 
 
-def parsed(text: str) -> Any:
-    """A JSON value; `ValueError` where an object says one thing twice, of which `json` would take the last."""
-    return json.loads(text, object_pairs_hook=_said_once)
-
-
-def _said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    refuse_twice([name for name, _ in pairs], "key")
-    return dict(pairs)
-
-
-def refuse_twice(names: Sequence[str], kind: str) -> None:
-    """`ValueError` where two names differ in capitals and spaces at most."""
-    counted = Counter(name.strip().casefold() for name in names)
-    if doubled := [name for name, count in counted.items() if count > 1]:
-        raise ValueError(f"expected every {kind} once, got {', '.join(doubled)} {counted[doubled[0]]} times")
-
-
-def raise_all(problems: list[str]) -> None:
-    """`LabelError` with every problem on a line of its own, the first ten spelt out; nothing where none."""
-    if problems:
-        more = [f"... and {len(problems) - MOST_TOLD} more."] if len(problems) > MOST_TOLD else []
-        raise LabelError("\n".join(problems[:MOST_TOLD] + more))
-
-
 def refuse_leaks(train: list[Example], test: list[Example]) -> None:
     """`LabelError` where a photo of `test`, or another photo made from the same source, is trained on."""
     trained = dict(origins(train))
@@ -206,16 +156,6 @@ def origins(examples: Iterable[Example]) -> Iterator[tuple[str | Path, str]]:
             yield f"{example.set}:{example.source}", example.id
         for photo in example.photos:
             yield photo, example.id
-
-
-def _object(line: str) -> dict[str, Any]:
-    try:
-        value = parsed(line)
-    except ValueError as error:
-        raise ValueError(f"expected one JSON object a line: {error}") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"expected a JSON object, got {line.strip()[:60]}")
-    return value
 
 
 def _example(line: dict[str, Any], root: Path) -> Example:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.data.examples import Example, LabelError, read_examples
+from training.data.examples import Example, read_examples
+from training.data.lines import LabelError
 from training.data.lists import is_line
 
 LOOKED_AT = 1 << 16  # bytes of a file that are looked at

@@ -15,8 +15,9 @@ import numpy as np
 from qinsight.answers import Comparison, Winner
 from qinsight.photos.listing import SUFFIXES
 from qinsight.prompts import Task
-from training.data.examples import Example, LabelError, Rated
-from training.data.rows import read_each, refuse_doubles, source_of, text_lines
+from training.data.examples import Example, Rated
+from training.data.lines import LabelError, read_each, text_lines
+from training.data.rows import refuse_doubles, source_of
 
 ROUNDING = 1e-9  # of the scale: SRIQA-Bench's best photos have 100.00000000000001
 LEAST_COVERED = 0.2  # of a known scale; a file that covers less is on another one

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from qinsight.answers import Clean, Comparison, Degradation, Distortion, Severity, Winner
+from qinsight.json_lines import Line
 from qinsight.prompts import Task
-from training.data.examples import Example, LabelError, Rated, number_of, text_of, word_of
-from training.data.rows import Row, json_lines, json_rows, read_each, refuse_doubles, source_of
+from training.data.examples import Example, Rated, number_of, text_of, word_of
+from training.data.lines import LabelError, json_lines, json_rows, read_each
+from training.data.rows import refuse_doubles, source_of
 
 SEVERITIES = tuple(Severity)
 DIFFIQA_PHOTOS = "DiffIQA/ValidationImage/images"
@@ -46,7 +48,7 @@ def read_deqa(file: Path, root: Path | None = None, name: str | None = None) -> 
     """
     below = (root or file.resolve().parent.parent.parent).resolve()
 
-    def read(place: str, row: Row) -> tuple[str, Example]:
+    def read(place: str, row: Line) -> tuple[str, Example]:
         photo, mos = text_of(row, "image"), _mos(row, "gt_score_norm")
         folder = photo.split("/")[0]
         known = name or NAMES.get(folder.upper(), folder)
@@ -62,7 +64,7 @@ def read_deqa(file: Path, root: Path | None = None, name: str | None = None) -> 
 def read_visualquality(file: Path, root: Path) -> list[Example]:
     """Ratings in the form of VisualQuality-R1: a JSONL of conversations that end in the MOS, 1 to 5."""
 
-    def read(place: str, row: Row) -> tuple[str, Example]:
+    def read(place: str, row: Line) -> tuple[str, Example]:
         photos, name = row.get("image"), text_of(row, "dataset_name")
         if not isinstance(photos, list) or len(photos) != 1 or not isinstance(photos[0], str):
             raise ValueError(f'expected "image" as a list of one path, got {photos!r}')
@@ -76,7 +78,7 @@ def read_visualquality(file: Path, root: Path) -> list[Example]:
 def read_diffiqa(file: Path, root: Path, name: str = "DiffIQA") -> list[Example]:
     """Comparisons with a reference, in the form that Q-Insight publishes."""
 
-    def read(place: str, row: Row) -> tuple[str, Example]:
+    def read(place: str, row: Line) -> tuple[str, Example]:
         photos = [text_of(row, key) for key in ("ref_image", "ImageA", "ImageB")]
         target = Comparison(Winner(word_of(row, "result", [str(winner) for winner in Winner])))
         paths = tuple(root.resolve() / photo for photo in photos)
@@ -118,7 +120,7 @@ def read_dq495k(
     """
     left: Counter[str] = Counter()
 
-    def read(place: str, row: Row) -> tuple[str, Example] | None:
+    def read(place: str, row: Line) -> tuple[str, Example] | None:
         target = _dq_target(row, left)
         if target is None:
             return None
@@ -135,7 +137,7 @@ def read_dq495k(
     return train, test, left
 
 
-def _dq_target(row: Row, left: Counter[str]) -> Degradation | Clean | None:
+def _dq_target(row: Line, left: Counter[str]) -> Degradation | Clean | None:
     if row.get("image_B") is not None:
         left["rows that compare two photos"] += 1
         return None
@@ -192,14 +194,14 @@ def _class(example: Example) -> str:
     return str(example.target.distortion) if isinstance(example.target, Degradation) else "clean"
 
 
-def _mos(row: Row, name: str) -> float:
+def _mos(row: Line, name: str) -> float:
     mos = number_of(row, name)
     if not 1 <= mos <= 5:
         raise ValueError(f'expected "{name}" from 1 to 5, got {mos:g}')
     return mos
 
 
-def _said(row: Row) -> Any:
+def _said(row: Line) -> Any:
     turns = row.get("conversations")
     said = [
         turn.get("value")

@@ -16,13 +16,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from qinsight.answers import Clean, Comparison, Degradation, Distortion, Severity
+from qinsight.json_lines import Line
 from qinsight.prompts import Task
-from training.data.examples import Example, LabelError, Rated, raise_all
+from training.data.examples import Example, Rated
 from training.data.kinds import converter_of, told_nearest
+from training.data.lines import LabelError, any_rows, raise_all, read_each
 from training.data.lists import Scale
 from training.data.metas import NAMES
 from training.data.own_ratings import ONE_TO_FIVE, winner_of
-from training.data.rows import Row, any_rows, read_each, source_of
+from training.data.rows import source_of
 
 FOLDERS = {**NAMES, "KADIS-700K": "DQ-495K", "KADIS700K": "DQ-495K", "DIFFIQA": "DiffIQA"}
 PASSED_OVER = {"data", "data-deqa-score", "datadepictqa", ".", ".."}  # folders that name no set
@@ -73,7 +75,7 @@ def read_official(files: list[Path], source: Source) -> tuple[list[Example], Tal
         _refuse_unknown(file, rows)
         _refuse_another_scale(file, rows, source.scale)
 
-        def read(place: str, row: Row, file: Path = file) -> list[tuple[str, Example]]:
+        def read(place: str, row: Line, file: Path = file) -> list[tuple[str, Example]]:
             return [(place, example) for example in _examples(row, file, source, tally.left)]
 
         placed += [one for found in read_each(rows, read) for one in found]
@@ -84,7 +86,7 @@ def read_official(files: list[Path], source: Source) -> tuple[list[Example], Tal
 # --- rows -------------------------------------------------------------------------------------------------
 
 
-def _refuse_unknown(file: Path, rows: list[tuple[str, Row]]) -> None:
+def _refuse_unknown(file: Path, rows: list[tuple[str, Line]]) -> None:
     """One sentence for a file of another kind, instead of one for every row."""
     place, first = rows[0]
     if any(_is_known(row) for _, row in rows):
@@ -94,13 +96,13 @@ def _refuse_unknown(file: Path, rows: list[tuple[str, Row]]) -> None:
     raise LabelError(f"{place}: expected the keys that Q-Insight's trainer reads, got {keys}{hint}")
 
 
-def _is_known(row: Row) -> bool:
+def _is_known(row: Line) -> bool:
     return ("image" in row and bool({"gt_score_norm", "distortion_class", "severity"} & set(row))) or {
         *PAIR
     } <= set(row)
 
 
-def _refuse_another_scale(file: Path, rows: list[tuple[str, Row]], scale: Scale) -> None:
+def _refuse_another_scale(file: Path, rows: list[tuple[str, Line]], scale: Scale) -> None:
     labels = [label for _, row in rows if (label := _number(row.get("gt_score_norm"))) is not None]
     if not labels or all(scale.holds(label) for label in labels):
         return
@@ -114,7 +116,7 @@ def _refuse_another_scale(file: Path, rows: list[tuple[str, Row]], scale: Scale)
     )
 
 
-def _examples(row: Row, file: Path, source: Source, left: Counter[str]) -> Iterator[Example]:
+def _examples(row: Line, file: Path, source: Source, left: Counter[str]) -> Iterator[Example]:
     if {*PAIR} <= set(row):
         yield _comparison(row, file, source)
         return
@@ -138,7 +140,7 @@ def _examples(row: Row, file: Path, source: Source, left: Counter[str]) -> Itera
             yield example(Task.DEGRADATION, target, ":degradation")
 
 
-def _comparison(row: Row, file: Path, source: Source) -> Example:
+def _comparison(row: Line, file: Path, source: Source) -> Example:
     photos = [_photo(row, key) for key in PAIR]
     name = source.name or _set_of(photos[0], file, "DiffIQA")
     target = Comparison(winner_of(row, "result"))
@@ -146,7 +148,7 @@ def _comparison(row: Row, file: Path, source: Source) -> Example:
     return Example(f"{name}/{'|'.join(photos[1:])}", name, Task.COMPARISON, paths, target, source=photos[0])
 
 
-def _rated(row: Row, scale: Scale) -> Rated:
+def _rated(row: Line, scale: Scale) -> Rated:
     norm, label = _number(row["gt_score_norm"]), _number(row.get("gt_score"))
     if norm is None:
         raise ValueError(f'expected "gt_score_norm" as a number, got {row["gt_score_norm"]!r}')
@@ -155,7 +157,7 @@ def _rated(row: Row, scale: Scale) -> Rated:
     return Rated(round(scale.mos(norm), 6), norm if label is None else label)
 
 
-def _diagnosed(row: Row, left: Counter[str]) -> Degradation | Clean | None:
+def _diagnosed(row: Line, left: Counter[str]) -> Degradation | Clean | None:
     kind, level = _word(row, "distortion_class"), _level(row)
     if (kind is None) != (level is None):
         raise ValueError(f'expected a class with its severity or "null" for both, got {kind!r} and {level!r}')
@@ -173,7 +175,7 @@ def _diagnosed(row: Row, left: Counter[str]) -> Degradation | Clean | None:
     return Degradation(Distortion(kind), Severity(level))
 
 
-def _word(row: Row, name: str) -> str | None:
+def _word(row: Line, name: str) -> str | None:
     """A word in small letters with single spaces; None for null in any spelling."""
     value = row.get(name)
     if value is not None and not isinstance(value, str):
@@ -182,7 +184,7 @@ def _word(row: Row, name: str) -> str | None:
     return None if word in NOTHING else word
 
 
-def _level(row: Row) -> str | None:
+def _level(row: Line) -> str | None:
     """The severity; a whole number from 0 to 5 counts the levels, as in the metas of DataDepictQA."""
     value = row.get("severity")
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= len(Severity):
@@ -202,7 +204,7 @@ def _number(value: Any) -> float | None:
 # --- photos -----------------------------------------------------------------------------------------------
 
 
-def _photo(row: Row, key: str) -> str:
+def _photo(row: Line, key: str) -> str:
     """The path in a row, in a list of one or bare, with slashes as they are written on every system."""
     value = row.get(key)
     if isinstance(value, list) and len(value) == 1:

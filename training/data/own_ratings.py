@@ -16,19 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from qinsight.answers import Comparison, Winner
+from qinsight.json_lines import Line, refuse_twice
 from qinsight.prompts import Task
-from training.data.examples import (
-    NULL,
-    Example,
-    LabelError,
-    Rated,
-    Target,
-    read_target,
-    refuse_twice,
-    text_of,
-)
+from training.data.examples import NULL, Example, Rated, Target, read_target, text_of
+from training.data.lines import LabelError, json_lines, read_each, text_of_file
 from training.data.lists import Scale
-from training.data.rows import Row, json_lines, read_each, refuse_doubles, text_of_file
+from training.data.rows import refuse_doubles
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", *"＝＋－＠")  # noqa: RUF001 (what the export leads by an apostrophe)
 WINNERS = {
@@ -81,7 +74,7 @@ def read_ratings(file: Path, table: Table) -> tuple[list[Example], Counter[str]]
         )
     left: Counter[str] = Counter()
 
-    def read(place: str, row: Row) -> list[tuple[str, Example]]:
+    def read(place: str, row: Line) -> list[tuple[str, Example]]:
         found = [(place, example) for example in _examples(row, table)]
         if not found:
             left["rows with an error" if row.get("error") else "rows without an opinion of yours"] += 1
@@ -98,7 +91,7 @@ def read_ratings(file: Path, table: Table) -> tuple[list[Example], Counter[str]]
     return examples, left
 
 
-def _examples(row: Row, table: Table) -> Iterator[Example]:
+def _examples(row: Line, table: Table) -> Iterator[Example]:
     row = _filled(row)
     if "winner" in row:
         yield _comparison(row, table)
@@ -115,7 +108,7 @@ def _examples(row: Row, table: Table) -> Iterator[Example]:
         yield _about_one(row, Task.DEGRADATION, read_target(Task.DEGRADATION, row), table)
 
 
-def _filled(row: Row) -> Row:
+def _filled(row: Line) -> Line:
     """What a row says. The app leaves class and severity of a clean photo empty."""
     told = {name: value for name, value in row.items() if value not in (None, "")}
     clean = (
@@ -126,12 +119,12 @@ def _filled(row: Row) -> Row:
     return told | dict.fromkeys(DIAGNOSIS, NULL) if clean else told
 
 
-def _about_one(row: Row, task: Task, target: Target, table: Table) -> Example:
+def _about_one(row: Line, task: Task, target: Target, table: Table) -> Example:
     photo = text_of(row, "photo")
     return Example(f"{table.name}/{photo}:{task}", table.name, task, (_below(table.root, photo),), target)
 
 
-def _comparison(row: Row, table: Table) -> Example:
+def _comparison(row: Line, table: Table) -> Example:
     names = [text_of(row, name) for name in ("a", "b")]
     if "reference" in row:
         names.insert(0, text_of(row, "reference"))
@@ -146,7 +139,7 @@ def _comparison(row: Row, table: Table) -> Example:
     return Example(told, table.name, Task.COMPARISON, photos, Comparison(winner), source)
 
 
-def winner_of(row: Row, name: str) -> Winner:
+def winner_of(row: Line, name: str) -> Winner:
     """The winner under a key, in any spelling that can mean one only."""
     winner = WINNERS.get(str(row[name]).strip().lower())
     if winner is None:
@@ -160,7 +153,7 @@ def _rated(label: float, name: str, scale: Scale) -> Rated:
     return Rated(round(scale.mos(label), 6), label)
 
 
-def _number(row: Row, name: str) -> float:
+def _number(row: Line, name: str) -> float:
     value = row[name]
     if isinstance(value, str):  # a cell of a CSV; with a comma where a spreadsheet program counts like that
         if not NUMBER.fullmatch(value.strip()):
@@ -175,7 +168,7 @@ def _below(root: Path, name: str) -> Path:
     return root.resolve() / name
 
 
-def _csv_rows(file: Path, root: Path) -> Iterator[tuple[str, Row]]:
+def _csv_rows(file: Path, root: Path) -> Iterator[tuple[str, Line]]:
     """Rows of a CSV with commas, semicolons or tabs, as spreadsheet programs save it."""
     try:
         lines = io.StringIO(text_of_file(file), newline="")
@@ -211,12 +204,12 @@ def _head_of(lines: io.StringIO) -> tuple[int, str]:
     raise AssertionError
 
 
-def _json_rows(file: Path) -> Iterator[tuple[str, Row]]:
+def _json_rows(file: Path) -> Iterator[tuple[str, Line]]:
     for place, row in json_lines(file):
         yield place, {name.strip().lower(): value for name, value in row.items()}
 
 
-def _whole_row(place: str, found: tuple[str, dict[Any, Any], Path]) -> tuple[str, Row]:
+def _whole_row(place: str, found: tuple[str, dict[Any, Any], Path]) -> tuple[str, Line]:
     _, row, root = found
     if None in row or None in row.values():
         raise ValueError("expected as many cells as the head has columns, got more or fewer")

@@ -15,7 +15,9 @@ from pathlib import Path
 from qinsight.errors import PhotoError
 from qinsight.photos import load_photo
 from qinsight.photos.files import read_bytes
-from training.data.examples import Example, raise_all
+from qinsight.whole_files import whole_text
+from training.data.examples import Example
+from training.data.lines import raise_all
 
 Seen = tuple[int, int, str]
 """Size in bytes, time of the last change in nanoseconds, and SHA-256 of a photo that could be read."""
@@ -133,10 +135,5 @@ def _remember(record: Path, seen: dict[Path, Seen]) -> None:
         (photo.relative_to(below) if photo.is_relative_to(below) else photo).as_posix(): stamp
         for photo, stamp in seen.items()
     }
-    draft = record.with_name(f".{record.name}.{os.getpid()}")
-    with suppress(OSError):
-        try:
-            draft.write_text(json.dumps(named), encoding="utf-8")
-            os.replace(draft, record)
-        finally:
-            draft.unlink(missing_ok=True)
+    with suppress(OSError), whole_text(record) as file:
+        json.dump(named, file)

@@ -1,19 +1,14 @@
-"""What all readers of published label files share: rows with their place, all problems at once, a fair split."""
+"""What all readers of published label files share: no row twice, no photo missing, a fair split."""
 
-import json
 import re
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 
-from training.data.examples import Example, LabelError, origins, parsed, raise_all
-
-Row = dict[str, Any]
-Read = TypeVar("Read")
+from training.data.examples import Example, origins
+from training.data.lines import LabelError, raise_all
 
 # Photos that were made from an original carry its name: KADID-10k, PIPAL, TID2013, CSIQ.
 MADE_FROM = (
@@ -22,69 +17,6 @@ MADE_FROM = (
     re.compile(r"(I\d\d)_\d\d_\d\.", re.IGNORECASE),
     re.compile(r"(\w+)\.(?:awgn|blur|contrast|fnoise|jpeg|jpeg2000)\.\d\.", re.IGNORECASE),
 )
-
-
-def json_rows(file: Path) -> Iterator[tuple[str, Row]]:
-    """The objects of a JSON list, each with the file and its row number, counted from 1."""
-    try:
-        rows = parsed(text_of_file(file))
-    except (OSError, ValueError) as error:
-        raise LabelError(f"Expected a readable JSON file at {file}: {error}") from error
-    if not isinstance(rows, list) or not rows:
-        raise LabelError(f"Expected a JSON list of rows in {file}, got {json.dumps(rows)[:60]}")
-    raise_all(
-        [
-            f"{file}: row {number}: expected an object, got {json.dumps(row)[:60]}"
-            for number, row in enumerate(rows, 1)
-            if not isinstance(row, dict)
-        ]
-    )
-    yield from ((f"{file}: row {number}", row) for number, row in enumerate(rows, 1))
-
-
-def text_of_file(file: Path) -> str:
-    """A text in UTF-8, or in UTF-16 with the mark that Excel's "Unicode Text" begins with."""
-    content = file.read_bytes()
-    if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-        return content.decode("utf-16")
-    if b"\0" in content[:2]:  # the mark is missing; no text begins with NUL
-        return content.decode("utf-16-be" if content.startswith(b"\0") else "utf-16-le")
-    return content.decode("utf-8-sig")
-
-
-def text_lines(file: Path) -> Iterator[tuple[str, str]]:
-    """The lines of a text that are not empty, each with the file and its line number."""
-    try:
-        lines = text_of_file(file).split("\n")  # splitlines would split at U+2028 too
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabelError(f"Expected a readable text in UTF-8 at {file}: {error}") from error
-    if not any(line.strip() for line in lines):
-        raise LabelError(f"Expected at least one line in {file}; it is empty.")
-    yield from ((f"{file}:{number}", line) for number, line in enumerate(lines, 1) if line.strip())
-
-
-def json_lines(file: Path) -> Iterator[tuple[str, Row]]:
-    """The objects of a JSONL, each with the file and its line number."""
-    return iter(read_each(text_lines(file), _placed_object))
-
-
-def any_rows(file: Path) -> Iterator[tuple[str, Row]]:
-    """The objects of a JSON list or of a JSONL, each with its place."""
-    first = next(text_lines(file))[1].lstrip()[:1]
-    return json_rows(file) if first == "[" else json_lines(file)
-
-
-def read_each(places: Iterable[tuple[str, Any]], read: Callable[[str, Any], Read]) -> list[Read]:
-    """`read` called with every place and row; `LabelError` lists all places where it raised `ValueError`."""
-    found: list[Read] = []
-    problems: list[str] = []
-    for place, row in places:
-        try:
-            found.append(read(place, row))
-        except ValueError as error:
-            problems.append(f"{place}: {error}")
-    raise_all(problems)
-    return found
 
 
 def refuse_doubles(placed: Iterable[tuple[str, Example]]) -> list[Example]:
@@ -165,13 +97,3 @@ def _families(examples: Sequence[Example]) -> list[int]:
             one, other = find(first.setdefault(key, number)), find(number)
             leader[max(one, other)] = min(one, other)
     return [find(number) for number in range(len(examples))]
-
-
-def _placed_object(place: str, line: str) -> tuple[str, Row]:
-    try:
-        value = parsed(line)
-    except ValueError as error:
-        raise ValueError(f"expected one JSON object a line: {error}") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"expected a JSON object, got {line.strip()[:60]}")
-    return place, value

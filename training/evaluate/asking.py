@@ -4,19 +4,20 @@ The photos of the next batch are decoded while the model works on this one. A ph
 with its reason; so is a question for which the model lacks memory or time.
 """
 
-from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from PIL import Image
 
+from qinsight.ahead import ahead
 from qinsight.answers import Answer, Comparison, Score, Winner
-from qinsight.assess import GREEDY, Asked, ask, comparison, described, summary
+from qinsight.assess import GREEDY, Asked, ask, ask_each, comparison, described, last, summary
 from qinsight.errors import PhotoError, RequestFailed
 from qinsight.photos import load_photo
 from qinsight.photos.view import view
@@ -24,7 +25,9 @@ from qinsight.prompts import Task
 from qinsight.requests import Engine, Request, Sampling
 from training.data.examples import Example, Target, as_json, target_json
 from training.evaluate.predictions import Fault
+from training.rewards import read_plainly
 
+BATCH = 16  # asked together
 AHEAD = 2  # batches whose photos are decoded before they are asked about
 DECODERS = 2  # threads
 
@@ -40,7 +43,7 @@ class Questions:
     samples: int = 1
     both_orders: bool = False
     max_pixels: int | None = None
-    batch: int = 16
+    batch: int = BATCH
 
 
 @dataclass(frozen=True)
@@ -58,41 +61,42 @@ def ask_all(
     Raises `EngineError` where the model cannot be asked at all. Closing the iterator stops the model.
     """
     limit = questions.max_pixels or engine.about.max_pixels
-    with closing(_decoded(examples, questions.batch, limit)) as batches:
-        for batch in batches:
+    size = questions.batch
+    batches = [examples[start : start + size] for start in range(0, len(examples), size)]
+    with closing(ahead(partial(_decoded, limit), batches, AHEAD, threads=DECODERS)) as decoded:
+        for batch in filter(None, decoded):
             for one in batch:
                 if one.error is not None:
                     yield _line(one.example, root, engine, fault=Fault.PHOTO, error=one.error)
-            ready = [one for one in batch if one.error is None]
-            yield from _answers(engine, ready, root, questions, limit)
+            mine = {one.example: _requests(one, questions) for one in batch if one.error is None}
+            for example, asked in ask_each(engine, mine, questions.sampling, max_pixels=limit):
+                if isinstance(asked, RequestFailed):
+                    yield _line(example, root, engine, fault=Fault.MODEL, error=str(asked))
+                else:
+                    yield _answered(example, root, engine, asked, questions.samples)
 
 
-def _decoded(examples: Sequence[Example], size: int, limit: int) -> Generator[list[_Ready]]:
-    """Batches of examples with their photos, at most `AHEAD` of them ahead of the reader."""
-    pool = ThreadPoolExecutor(DECODERS, "qinsight-decode")
-    coming: deque[tuple[tuple[Example, ...], dict[Path, Future[Image.Image]]]] = deque()
-    try:
-        for start in range(0, len(examples), size):
-            batch = tuple(examples[start : start + size])
-            paths = {path for example in batch for path in example.photos}
-            coming.append((batch, {path: pool.submit(_photo, path, limit) for path in paths}))
-            if len(coming) > AHEAD:
-                yield _collected(*coming.popleft())
-        while coming:
-            yield _collected(*coming.popleft())
-    finally:
-        pool.shutdown(cancel_futures=True)
+def plain_answers(engine: Engine, requests: Iterable[Request], most_tokens: int) -> list[Answer | None]:
+    """Greedy answers in order; None where a reply is not an answer to its question in its plain form."""
+    found: list[Answer | None] = []
+    left = iter(requests)
+    while batch := list(islice(left, BATCH)):
+        replies = last(ask(engine, batch, Sampling(max_new_tokens=most_tokens), watched=False))
+        found += [read_plainly(one.request.task, one.text) for one in replies]
+    return found
 
 
-def _photo(path: Path, limit: int) -> Image.Image:
-    return view(load_photo(path), limit)
+def _decoded(limit: int, batch: Sequence[Example]) -> list[_Ready]:
+    """The examples with their photos, each photo read once."""
 
+    @cache
+    def photo(path: Path) -> Image.Image:
+        return view(load_photo(path), limit)
 
-def _collected(batch: Sequence[Example], photos: dict[Path, Future[Image.Image]]) -> list[_Ready]:
     found = []
     for example in batch:
         try:
-            found.append(_Ready(example, tuple(photos[path].result() for path in example.photos)))
+            found.append(_Ready(example, tuple(map(photo, example.photos))))
         except PhotoError as error:
             found.append(_Ready(example, error=str(error)))
         except OSError as error:
@@ -110,34 +114,6 @@ def _requests(one: _Ready, questions: Questions) -> list[Request]:
     if reference and questions.both_orders:
         orders += comparison(b, a, *reference)
     return [request for request in orders for _ in range(questions.samples)]
-
-
-def _answers(
-    engine: Engine, ready: list[_Ready], root: Path, questions: Questions, limit: int
-) -> Iterator[dict[str, Any]]:
-    """Lines of a batch asked together; where that fails, those that are left are asked one by one."""
-    if not ready:
-        return
-    requests: list[Request] = []
-    places: dict[int, slice] = {}
-    for number, one in enumerate(ready):
-        mine = _requests(one, questions)
-        places[number] = slice(len(requests), len(requests) + len(mine))
-        requests += mine
-    try:
-        with closing(ask(engine, requests, questions.sampling, max_pixels=limit, watched=False)) as states:  # type: ignore[type-var]
-            for state in states:
-                for number in [
-                    place for place, mine in places.items() if all(one.finish for one in state[mine])
-                ]:
-                    asked = state[places.pop(number)]
-                    yield _answered(ready[number].example, root, engine, asked, questions.samples)
-    except RequestFailed as failure:
-        if len(ready) == 1:
-            yield _line(ready[0].example, root, engine, fault=Fault.MODEL, error=str(failure))
-            return
-        for number in places:
-            yield from _answers(engine, [ready[number]], root, questions, limit)
 
 
 # --- lines ------------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ import numpy as np
 
 from qinsight.answers import Answer, Clean, Comparison, Degradation, Score
 from qinsight.prompts import Task
-from training.data.examples import LabelError, Rated, Target
+from training.data.examples import Rated, Target
+from training.data.lines import LabelError
 from training.evaluate.bootstrap import (
     MOST_FOR_KRCC,
     Interval,

@@ -11,17 +11,19 @@ never answered; it is counted and not scored.
 
 import json
 import math
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from qinsight.answers import Answer, Comparison, Score, Winner
-from qinsight.errors import QInsightError
+from qinsight.json_lines import json_object
+from qinsight.ledger import Ledger
 from qinsight.prompts import Task
-from training.data.examples import LabelError, Rated, Target, raise_all, read_target
+from training.data.examples import Rated, Target, read_target
+from training.data.lines import line_in, read_each, text_lines
+
+PREDICTIONS = "predictions.jsonl"
 
 
 class Fault(StrEnum):
@@ -66,37 +68,18 @@ class Prediction:
 
 def read_predictions(file: Path) -> list[Prediction]:
     """All lines of a file; `LabelError` names file and line of each that is not one, and what was expected."""
-    found: list[Prediction] = []
-    problems: list[str] = []
-    places: dict[tuple[str, Task, str], int] = {}
-    try:
-        with open(file, encoding="utf-8-sig") as lines:
-            for number, text in enumerate(lines, 1):
-                if not text.strip():
-                    continue
-                try:
-                    one = read_prediction(_object(text), number)
-                except ValueError as error:
-                    problems.append(f"{file}:{number}: {error}")
-                    continue
-                before = (
-                    None if one.id is None else places.setdefault((one.set, one.task, one.id), len(found))
-                )
-                if before is None or before == len(found):
-                    found.append(one)
-                elif not found[before].answered:  # a photo that could not be read, and then could
-                    found[before] = one
-                else:
-                    problems.append(
-                        f'{file}:{number}: expected every id once in a set; "{one.id}" stands in line '
-                        f"{found[before].line} too"
-                    )
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabelError(f"Expected a readable JSONL at {file}: {error}") from error
-    raise_all(problems)
-    if not found:
-        raise LabelError(f"Expected at least one prediction in {file}; it is empty.")
-    return found
+    found: dict[object, Prediction] = {}
+
+    def read(place: str, text: str) -> None:
+        one = read_prediction(json_object(text), number := line_in(place))
+        name = number if one.id is None else (one.set, one.task, one.id)
+        before = found.get(name)
+        if before and before.answered:  # unless a photo could not be read, and then could
+            raise ValueError(f'expected every id once in a set; "{one.id}" stands in line {before.line} too')
+        found[name] = one
+
+    read_each(text_lines(file, "JSONL"), read)
+    return [*found.values()]
 
 
 def read_prediction(line: dict[str, Any], number: int = 0) -> Prediction:
@@ -195,112 +178,17 @@ def _text(line: dict[str, Any], name: str) -> str | None:
     return value
 
 
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"expected one JSON object a line: {error}") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"expected a JSON object, got {text.strip()[:60]}")
-    return value
-
-
 # --- the memory of a run ----------------------------------------------------------------------------------
 
 
-class Ledger:
-    """`predictions.jsonl` in a folder: a line per question, on the disk when `write` returns.
-
-    Opened, it holds the whole lines of earlier runs in `lines`, by id; one torn by a kill is dropped.
-    """
-
-    def __init__(self, out: Path) -> None:
-        self.path = out / "predictions.jsonl"
-        self.lines: dict[str, dict[str, Any]] = {}
-        self._files: list[BinaryIO] = []
-        self._repeated = False
-
-    def __enter__(self) -> "Ledger":
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._files.append((self.path.parent / ".lock").open("wb"))
-            _lock(self._files[0], self.path.parent)
-            self.lines = {line["id"]: line for line in whole_lines(self.path)}
-            self._rewrite()
-            self._files.append(self.path.open("ab"))
-        except OSError as error:
-            raise self._unwritable(error) from error
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            if self._repeated:
-                self._rewrite()
-        except OSError as error:
-            raise self._unwritable(error) from error
-        finally:
-            for file in self._files:
-                file.close()
-
-    def _rewrite(self) -> None:
-        """One line for each question, in place of the file with what was asked twice or torn."""
-        draft = self.path.with_suffix(".draft")
-        with draft.open("wb") as file:
-            for line in self.lines.values():
-                file.write(_bytes(line))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, self.path)
-
-    def write(self, line: dict[str, Any]) -> None:
-        """Add a line; `QInsightError` if the disk refuses it."""
-        try:
-            self._files[-1].write(_bytes(line))
-            self._files[-1].flush()
-            os.fsync(self._files[-1].fileno())
-        except OSError as error:
-            raise self._unwritable(error) from error
-        self._repeated |= line["id"] in self.lines
-        self.lines[line["id"]] = line
-
-    def _unwritable(self, error: OSError) -> QInsightError:
-        return QInsightError(
-            f"Answers cannot be written to {self.path.parent}: {error.strerror or error}. "
-            "What was finished is kept; run the same command again."
-        )
+def memory(out: Path) -> Ledger:
+    """`predictions.jsonl` in a folder: a line per question, by its id."""
+    return Ledger(out / PREDICTIONS, own_line, name="id", key="id")
 
 
-def whole_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a run's own file, as JSON; a last one torn by a kill is passed over."""
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for number, text in enumerate(file, 1):
-            if not text.endswith(b"\n"):
-                return
-            try:
-                line = _object(text.decode())
-                read_prediction(line)
-                if not isinstance(line.get("id"), str):
-                    raise ValueError('expected "id" as text')
-            except ValueError as error:
-                raise LabelError(f"{path}:{number}: {error}. Move the file away to begin anew.") from error
-            yield line
-
-
-def _bytes(line: dict[str, Any]) -> bytes:
-    return json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
-
-
-def _lock(file: BinaryIO, out: Path) -> None:
-    """One run at a time per folder; where the system has no such locks, none."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise QInsightError(
-            f"Another run is writing to {out}. Wait for it, or choose another --out."
-        ) from error
+def own_line(line: dict[str, Any]) -> dict[str, Any]:
+    """A line as a run wrote it; `ValueError` where none did."""
+    read_prediction(line)
+    if not isinstance(line.get("id"), str):
+        raise ValueError('expected "id" as text')
+    return line

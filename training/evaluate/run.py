@@ -15,33 +15,35 @@ import argparse
 import json
 import shlex
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
-from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from qinsight.engines.checkpoint import silent
 from qinsight.errors import QInsightError
 from qinsight.flags import add_model_flags, open_engine, positive
+from qinsight.json_lines import whole_lines
+from qinsight.ledger import Ledger
 from qinsight.ranking.tables import replacing
 from qinsight.requests import About, Engine, Sampling
+from qinsight.terminal import counted, say, show_step
 from training.command_line import Parser
-from training.data.examples import Example, LabelError, as_json, raise_all
+from training.data.examples import Example, as_json
 from training.data.kinds import read_or_point
+from training.data.lines import LabelError, raise_all
 from training.evaluate.asking import Questions, ask_all, target_value
 from training.evaluate.many import CURVE, TABLE, curve, places, read_report, table
 from training.evaluate.measures import Measures, measure, paired
 from training.evaluate.predictions import (
+    PREDICTIONS,
     Fault,
-    Ledger,
     Prediction,
+    memory,
+    own_line,
     read_prediction,
     read_predictions,
-    whole_lines,
 )
 from training.evaluate.run_card import check_run, head_of, read_run
 from training.evaluate.tables import details, paired_table, report
@@ -66,13 +68,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _evaluate_all(options)
         return _report(options) if options.report_only else _evaluate(options)
     except QInsightError as error:
-        _say(f"evaluate: {error}")
+        say(f"evaluate: {error}")
         return FAILED
     except KeyboardInterrupt:
         kept = (
             f" What was answered is kept in {options.out}; the same command goes on." if options.data else ""
         )
-        _say(f"\nevaluate: stopped.{kept}")
+        say(f"\nevaluate: stopped.{kept}")
         return STOPPED
 
 
@@ -141,7 +143,7 @@ def _predictions(options: argparse.Namespace) -> int:
 
 def _measuring(predictions: Sequence[Prediction]) -> Callable[[str], None] | None:
     """Says which set is measured, where that takes long: its intervals come from thousands of resamples."""
-    return (lambda words: _say(f"evaluate: {words}")) if len(predictions) >= LONG else None
+    return (lambda words: say(f"evaluate: {words}")) if len(predictions) >= LONG else None
 
 
 def _print_all(options: argparse.Namespace, predictions: list[Prediction], found: list[Measures]) -> None:
@@ -164,11 +166,11 @@ def _list_faults(predictions: list[Prediction], place: str) -> None:
     ):
         mine = [one for one in predictions if one.fault is fault]
         if mine:
-            _say(f"{place}: {len(mine)} of {len(predictions)} {words}:")
+            say(f"{place}: {len(mine)} of {len(predictions)} {words}:")
             for one in mine[:MOST_LISTED]:
-                _say(f"  {one.id or f'line {one.line}'}: {one.words[:200]}")
+                say(f"  {one.id or f'line {one.line}'}: {one.words[:200]}")
             if len(mine) > MOST_LISTED:
-                _say(f"  ... and {len(mine) - MOST_LISTED} more")
+                say(f"  ... and {len(mine) - MOST_LISTED} more")
 
 
 # --- asking a model ---------------------------------------------------------------------------------------
@@ -176,15 +178,15 @@ def _list_faults(predictions: list[Prediction], place: str) -> None:
 
 def _evaluate(options: argparse.Namespace) -> int:
     examples = _examples(options)
-    engine = open_engine(options, _show if sys.stderr.isatty() else silent)
+    engine = open_engine(options, show_step)
     _check_tasks(engine.about, {example.task for example, _ in examples})
-    with Ledger(options.out) as ledger:
-        check_run(options, engine.about, begun=bool(ledger.lines))
+    with memory(options.out) as ledger:
+        check_run(options, engine.about, begun=len(ledger) > 0)
         _ask(options, engine, examples, ledger)
-        rows = [ledger.lines[example.id] for example, _ in examples]
-        others = len(ledger.lines) - len(rows)
+        rows = [row for example, _ in examples if (row := ledger.get(example.id))]
+        others = len(ledger) - len(rows)
     if others:
-        _say(f"evaluate: {others} lines of {ledger.path} are of other data, and left out of this report.")
+        say(f"evaluate: {others} lines of {ledger.path} are of other data, and left out of this report.")
     return _write_report(options, rows)
 
 
@@ -192,7 +194,7 @@ def _evaluate_all(options: argparse.Namespace) -> int:
     """Each checkpoint into a folder of its own below --out; then one table and one picture of all of them."""
     found, codes = [], set()
     for place in places(options.checkpoints):
-        _say(f"evaluate: {place.name}")
+        say(f"evaluate: {place.name}")
         one = argparse.Namespace(
             **{**vars(options), "model": str(place.folder), "out": options.out / place.name}
         )
@@ -204,7 +206,7 @@ def _evaluate_all(options: argparse.Namespace) -> int:
         file.write(text)
     drawn = f" and {CURVE}" if curve(found, options.out / CURVE) else ""
     print(text, end="")
-    _say(f"Written: {TABLE}{drawn} in {options.out}, and a report in a folder for each checkpoint")
+    say(f"Written: {TABLE}{drawn} in {options.out}, and a report in a folder for each checkpoint")
     return INCOMPLETE if INCOMPLETE in codes else DONE
 
 
@@ -234,28 +236,23 @@ def _ask(
 ) -> None:
     left = [(example, root) for example, root in examples if not _is_answered(example, root, ledger)]
     if len(left) < len(examples):
-        _say(f"evaluate: {len(examples) - len(left)} of {len(examples)} are answered already.")
+        say(f"evaluate: {len(examples) - len(left)} of {len(examples)} are answered already.")
     questions = Questions(
         options.sampling, options.samples, options.both_orders, options.max_pixels, options.batch
     )
-    began = told = time.monotonic()
     done = 0
-    for root in dict.fromkeys(root for _, root in left):
-        mine = [example for example, place in left if place == root]
-        for line in ask_all(engine, mine, root, questions):
-            ledger.write(line)
-            done += 1
-            now = time.monotonic()
-            if done == len(left) or now - told > (0.5 if sys.stderr.isatty() else 30):
-                told = now
-                rate = done / (now - began)
-                last = timedelta(seconds=round((len(left) - done) / rate))
-                _show(f"{done} of {len(left)}, {rate:.2f} a second, {last} left", done / len(left))
+    with counted("evaluate", "answers", logged=True) as progress:
+        for root in dict.fromkeys(root for _, root in left):
+            mine = [example for example, place in left if place == root]
+            for line in ask_all(engine, mine, root, questions):
+                ledger.add(line)
+                done += 1
+                progress(done, len(left))
 
 
 def _is_answered(example: Example, root: Path, ledger: Ledger) -> bool:
     """Whether the ledger holds an answer, readable or not, to this question with these photos and this target."""
-    line = ledger.lines.get(example.id)
+    line = ledger.get(example.id)
     if line is None or line.get("fault") in (Fault.PHOTO, Fault.MODEL):
         return False
     photos = as_json(example, root)["photos"]
@@ -274,9 +271,10 @@ def _check_tasks(about: About, tasks: set[Any]) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
-    rows = list({line["id"]: line for line in whole_lines(options.out / "predictions.jsonl")}.values())
+    file = options.out / PREDICTIONS
+    rows = list({line["id"]: line for line in whole_lines(file, own_line)}.values())
     if not rows:
-        raise LabelError(f"Expected answers in {options.out / 'predictions.jsonl'}, got none.")
+        raise LabelError(f"Expected answers in {file}, got none.")
     return _write_report(options, rows)
 
 
@@ -299,18 +297,5 @@ def _write_report(options: argparse.Namespace, rows: list[dict[str, Any]]) -> in
     else:
         print(report(head, found, pairs))
     _list_faults(predictions, str(options.out))
-    _say(f"Written: predictions.jsonl, report.md and report.json in {options.out}")
+    say(f"Written: predictions.jsonl, report.md and report.json in {options.out}")
     return INCOMPLETE if any(one["missing"] for one in found) else DONE
-
-
-def _show(words: str, done: float | None) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r{words}" + (f" {done:4.0%}" if done is not None else "") + "\033[K")
-        sys.stderr.write("\n" if done is None or done >= 1 else "")
-        sys.stderr.flush()
-    elif done is not None:
-        _say(f"evaluate: {words}")
-
-
-def _say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ from typing import Any
 from qinsight.errors import QInsightError
 from qinsight.ranking.tables import replacing
 from qinsight.requests import About
-from training.data.examples import LabelError
+from training.data.lines import LabelError
 from training.evaluate.measures import Measures
 from training.evaluate.tables import sizes
 

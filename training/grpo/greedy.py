@@ -1,6 +1,7 @@
 """How good the model is in the middle of its training: greedy answers to held-out questions, by the app's engine."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -8,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate.utils import gather_object
-from scipy import stats
 from trl.models import unwrap_model_for_generation
 
 from qinsight.answers import Answer, Clean, Degradation, Score
@@ -17,12 +17,13 @@ from qinsight.engines.local import LocalEngine
 from qinsight.engines.weights import ImageOnlyProcessor, Weights
 from qinsight.photos import load_photo
 from qinsight.prompts import Task
-from qinsight.requests import Request, Sampling
+from qinsight.requests import Request
 from training.data.examples import Example, Rated
+from training.evaluate.asking import plain_answers
+from training.evaluate.metrics import MetricError, plcc, srcc
 from training.grpo.recipe import Recipe
-from training.rewards import class_reward, level_reward, read_plainly, task_reward
+from training.rewards import class_reward, level_reward, task_reward
 
-BATCH = 16
 Answered = tuple[int, Answer | None]
 
 
@@ -73,16 +74,8 @@ class Greedy:
                 precision=Precision.FP32 if model.dtype == torch.float32 else Precision.BF16,
             )
         )
-        answered: list[Answered] = []
-        for start in range(0, len(mine), BATCH):
-            numbers = mine[start : start + BATCH]
-            asked = [_request(self.examples[number]) for number in numbers]
-            words = [""] * len(asked)
-            for delta in engine.stream(asked, Sampling(max_new_tokens=512)):
-                words[delta.request] += delta.text
-            for number, request, text in zip(numbers, asked, words, strict=True):
-                answered.append((number, read_plainly(request.task, text)))
-        return answered
+        requests = (_request(self.examples[number]) for number in mine)  # a batch of photos at a time
+        return list(zip(mine, plain_answers(engine, requests, 512), strict=True))
 
 
 def measures(examples: Sequence[Example], answers: Sequence[Answer | None]) -> dict[str, float]:
@@ -107,9 +100,8 @@ def measures(examples: Sequence[Example], answers: Sequence[Answer | None]) -> d
     if len(rated) > 2:
         said, true = np.array(rated).T
         found["score/absolute_error"] = float(np.abs(said - true).mean())
-        if np.ptp(said) > 0 and np.ptp(true) > 0:
-            found["score/plcc"] = float(np.corrcoef(said, true)[0, 1])
-            found["score/srcc"] = float(stats.spearmanr(said, true).statistic)
+        with suppress(MetricError):
+            found |= {"score/plcc": plcc(said, true), "score/srcc": srcc(said, true)}
     named = [(one.target, answer) for one, answer in pairs if isinstance(one.target, Degradation | Clean)]
     if named:
         found["degradation/class"] = _mean([class_reward(target, answer) for target, answer in named])

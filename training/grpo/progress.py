@@ -1,7 +1,6 @@
 """What a run shows while it goes on: a bar, one line an update, the rest in a file; and how it is stopped."""
 
 import json
-import os
 import signal
 import sys
 import threading
@@ -17,6 +16,8 @@ from tqdm import tqdm
 from transformers import TrainerCallback
 
 from qinsight.errors import QInsightError
+from qinsight.terminal import say, size
+from qinsight.whole_files import whole_text
 
 LOG = "log.jsonl"
 FIRST = 3  # updates after which the hours of the run are told; the first one is slower, and left out
@@ -75,7 +76,7 @@ class Progress(TrainerCallback):
             desc="Training",
             disable=hidden,
             bar_format=shown,
-            **_size(),
+            **size(),
         )
         self.times = [self.clock()]
 
@@ -85,7 +86,7 @@ class Progress(TrainerCallback):
         self.times.append(self.clock())
         self.bar.update(1)
         if len(self.times) == FIRST + 1 and state.max_steps > state.global_step:
-            self._say(self._hours(state))
+            say(self._hours(state), result=True)
 
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **rest: Any
@@ -95,17 +96,17 @@ class Progress(TrainerCallback):
         with (self.out / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"update": state.global_step, **logs}) + "\n")
         if "loss" in logs:
-            self._say(self._line(state, logs))
+            say(self._line(state, logs), result=True)
             kept = [
                 words for words in shares(logs, SHARES) if words.split()[0] in ("reward", "unreadable", "no")
             ]
             self.bar.set_postfix_str(", ".join(kept), refresh=True)
         elif any(name.startswith("eval_") for name in logs):
-            self._say(f"  held out after {state.global_step}: " + "  ".join(shares(logs, MEASURED)))
+            say(f"  held out after {state.global_step}: " + "  ".join(shares(logs, MEASURED)), result=True)
 
     def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         if self.bar is not None:
-            self._say(f"  saved: {self.out / f'checkpoint-{state.global_step}'}")
+            say(f"  saved: {self.out / f'checkpoint-{state.global_step}'}", result=True)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         if self.bar is not None:
@@ -135,10 +136,6 @@ class Progress(TrainerCallback):
         times = self.times[1:][-11:]
         return (times[-1] - times[0]) / (len(times) - 1)
 
-    def _say(self, words: str) -> None:
-        tqdm.write(words, file=sys.stdout)
-        sys.stdout.flush()
-
     def _forget_after(self, update: int) -> None:
         """Lines of updates that a killed run made after its last checkpoint are made again."""
         file = self.out / LOG
@@ -146,7 +143,8 @@ class Progress(TrainerCallback):
             return
         lines = file.read_text(encoding="utf-8").splitlines()
         kept = [line for line in lines if (told := _number(line)) is not None and told <= update]
-        file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        with whole_text(file) as text:
+            text.writelines(f"{line}\n" for line in kept)
 
 
 def shares(logs: dict[str, Any], chosen: tuple[tuple[str, str, str], ...]) -> list[str]:
@@ -159,39 +157,11 @@ def shares(logs: dict[str, Any], chosen: tuple[tuple[str, str, str], ...]) -> li
     ]
 
 
-def _size() -> dict[str, Any]:
-    """Of the terminal, as it is drawn wider and narrower; one that tells no size would show nothing."""
-    try:
-        told = all(os.get_terminal_size(sys.stderr.fileno()))
-    except (OSError, ValueError):
-        told = False
-    return {"dynamic_ncols": True} if told else {"ncols": 100, "nrows": 20}
-
-
 def _number(line: str) -> int | None:
     try:
         return int(json.loads(line)["update"])
     except (ValueError, KeyError, TypeError):
         return None
-
-
-@contextmanager
-def counted(words: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar for something that hears `(done, whole)`; it appears with the first of them."""
-    bars: list[Any] = []
-
-    def show(done: int, whole: int) -> None:
-        if not bars:
-            bars.append(
-                tqdm(total=whole, desc=words, unit=unit, leave=False, disable=not sys.stderr.isatty())
-            )
-        bars[0].update(done - bars[0].n)
-
-    try:
-        yield show
-    finally:
-        for bar in bars:
-            bar.close()
 
 
 class Stop(TrainerCallback):
@@ -215,8 +185,7 @@ class Stop(TrainerCallback):
     def _hear(self, number: int, frame: Any) -> None:
         self.heard = True
         if self.args.process_index == 0:
-            words = "\nSIGTERM: this update is finished and saved, then the run stops."
-            tqdm.write(words, file=sys.stderr)
+            say("\nSIGTERM: this update is finished and saved, then the run stops.")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         together = max(1, args.steps_per_generation * args.num_iterations // args.gradient_accumulation_steps)

@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from peft import LoraConfig
-from tqdm import tqdm
 from transformers import Qwen2_5_VLForConditionalGeneration
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
@@ -26,8 +25,10 @@ from qinsight.engines.weights import load_processor, nf4_config
 from qinsight.errors import QInsightError
 from qinsight.prompts import Task
 from qinsight.ranking.tables import replacing
-from training.data.examples import Example, raise_all, refuse_leaks
+from qinsight.terminal import counted, show_step
+from training.data.examples import Example, refuse_leaks
 from training.data.kinds import read_or_point
+from training.data.lines import raise_all
 from training.data.photo_check import read_photos, record_of, refuse_copies
 from training.evaluate.best import KeepBest
 from training.grpo.fits import check_fit
@@ -35,7 +36,7 @@ from training.grpo.greedy import Greedy
 from training.grpo.hub import check_access
 from training.grpo.partners import RankingTrainer
 from training.grpo.plan import plan
-from training.grpo.progress import Progress, Stop, Stopped, counted
+from training.grpo.progress import Progress, Stop, Stopped
 from training.grpo.questions import Asking, as_dataset
 from training.grpo.recipe import Adapt, Recipe, RecipeError, Settings, parse, told, under_deepspeed
 from training.grpo.resume import data_digests, differences, not_noted
@@ -70,7 +71,7 @@ def run(recipe: Recipe, settings: Settings) -> QInsightTrainer:
     first = settings.process_index == 0
     data = checked_data(recipe)
     out = Path(str(settings.output_dir))
-    now = {**told(recipe, settings), "weights": locate(recipe.model, _progress()).fingerprint}
+    now = {**told(recipe, settings), "weights": locate(recipe.model, show_step).fingerprint}
     if data.digests is not None:
         now["data"] = data.digests
     last = where_it_stood(out, now, resume=settings.resume)
@@ -136,7 +137,7 @@ def checked_data(recipe: Recipe) -> Data:
         return Data(train, test)
     digests: dict[Path, str] = {}
     for file, examples in files:
-        with counted(f"photos of {file.name}", "photo") as progress:
+        with counted(f"photos of {file.name}", "photos") as progress:
             digests |= read_photos(examples, record_of(file), progress)
     refuse_copies(train, test, digests)
     return Data(train, test, data_digests(files[: len(recipe.train)], digests))
@@ -219,7 +220,7 @@ def build(recipe: Recipe, settings: Settings, train: list[Example], test: list[E
 
 def find(recipe: Recipe) -> Checkpoint:
     """The checkpoint to start from, on this disk. Of the published two, the one that reads single photos."""
-    checkpoint = next(iter(locate(recipe.model, _progress()).parts.values())).fetch(_progress())
+    checkpoint = next(iter(locate(recipe.model, show_step).parts.values())).fetch(show_step)
     if checkpoint.base is not None:
         raise RecipeError(
             f"Expected full weights to train from; {recipe.model} is an adapter. Fold it into its base first: "
@@ -292,14 +293,3 @@ def _is_json(file: Path) -> bool:
         return isinstance(json.loads(file.read_text()), dict)
     except (OSError, ValueError):
         return False
-
-
-def _progress() -> Any:
-    bar: list[tqdm] = []
-
-    def show(words: str, done: float | None) -> None:
-        if done is not None:
-            bar[:] = bar or [tqdm(total=100, desc=words, unit="%")]
-            bar[0].update(100 * done - bar[0].n)
-
-    return show

@@ -17,6 +17,7 @@ from PIL import Image
 from scipy import stats
 
 from qinsight.answers import (
+    Answer,
     Clean,
     Comparison,
     Degradation,
@@ -33,7 +34,7 @@ from training.data import crops
 from training.data.degrade import DISTORTIONS, SEVERITIES, Degraded, degrade, degrade_at, leave_clean
 from training.data.originals import open_photos
 from training.preview import classical
-from training.preview.asked import Answered, area, ask, named, share
+from training.preview.asked import area, ask, fall, named, rating, share
 from training.preview.real import on_real_photos
 
 STATISTICS = "30 statistics, boosted trees"
@@ -96,13 +97,13 @@ def whole_views(photo: Image.Image, rng: np.random.Generator) -> Iterator[Degrad
     """A photo at each distortion and level and four times clean, each at a random size."""
     made: list[tuple[str, int]] = [(name, level) for name in DISTORTIONS for level in range(1, 6)]
     for distortion, level in made + [("null", 0)] * 4:
-        own = photo.width * photo.height / crops.UNIT**2
+        own = area(photo) / crops.UNIT**2
         tokens = np.exp(rng.uniform(np.log(16), np.log(min(own, crops.MAX_TOKENS))))
         smaller = _resized(photo, (tokens / own) ** 0.5)
         yield degrade(smaller, distortion, level, rng) if level else leave_clean(smaller)
 
 
-def _degradations(answers: list[Answered], views: list[Degraded]) -> list[tuple[str, str, str]]:
+def _degradations(answers: list[Answer | None], views: list[Degraded]) -> list[tuple[str, str, str]]:
     said_of = [named(answer) for answer in answers]
     truth = [(view.distortion_class, view.severity) for view in views]
     right = [said[0] == true[0] for said, true in zip(said_of, truth, strict=True)]
@@ -127,7 +128,7 @@ def _degradations(answers: list[Answered], views: list[Degraded]) -> list[tuple[
     return rows
 
 
-def _ratings(answers: list[Answered], views: list[Degraded]) -> list[tuple[str, str, str]]:
+def _ratings(answers: list[Answer | None], views: list[Degraded]) -> list[tuple[str, str, str]]:
     read = [
         (one.rating, view.mos) for one, view in zip(answers, views, strict=True) if isinstance(one, Score)
     ]
@@ -198,7 +199,7 @@ def _with_reference(
 def _classical(trees: classical.Classical, views: list[Degraded]) -> list[tuple[str, str, str]]:
     """The same rows for the classical reference, which has learnt from the training photos."""
     told, opinions = trees.look(views)
-    answers: list[Answered] = [
+    answers: list[Answer | None] = [
         Clean() if name == "null" else Degradation(Distortion(name), Severity(severity))
         for name, severity in told
     ]
@@ -217,19 +218,11 @@ def _ladders(
             smaller = _resized(photo, min(1, (LADDER_TOKENS * crops.UNIT**2 / area(photo)) ** 0.5))
             worse = [degrade_at(smaller, kind, float(at), rng).image for at in positions]
             asked += [Request(Task.SCORE, (view,)) for view in (smaller, *worse)]
-        answers = ask(engine, asked)
-        found, unread = [], 0
-        for start in range(0, len(answers), RUNGS + 1):
-            said = [
-                (step, one.rating)
-                for step, one in enumerate(answers[start : start + RUNGS + 1])
-                if isinstance(one, Score)
-            ]
-            unread += RUNGS + 1 - len(said)
-            varied = len({rating for _, rating in said}) > 1
-            found.append(-stats.spearmanr(*zip(*said, strict=True)).statistic if varied else 0.0)
+        ratings = [rating(answer) for answer in ask(engine, asked)]
+        starts = range(0, len(ratings), RUNGS + 1)
+        found = [fall(ratings[start : start + RUNGS + 1]) for start in starts]
         name = f"ladder of growing {distortion} ({kind}, {RUNGS} strengths): ratings fall, median SRCC"
-        yield f"{name} ({unread} unreadable)", f"{np.median(found):.3f}", "0"
+        yield f"{name} ({ratings.count(None)} unreadable)", f"{np.median(found):.3f}", "0"
 
 
 def _every_size(

@@ -12,16 +12,14 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy import stats
 
-from qinsight.answers import Clean, Degradation, Score
 from qinsight.engines.local import LocalEngine
 from qinsight.photos import load_photo
 from qinsight.prompts import Task
 from qinsight.requests import Request
 from training.data.degrade import KINDS, Degraded, degrade_at, leave_clean
 from training.data.faults import FAULTS, afflict, carry
-from training.preview.asked import Answered, ask, named, share
+from training.preview.asked import ask, fall, named, rating, share
 from training.preview.classical import Classical
 
 POSITIONS = np.linspace(0, 5, 9)
@@ -84,10 +82,7 @@ def _model(engine: LocalEngine, photos: Sequence[Image.Image]) -> Judged:
     answers = ask(
         engine, [Request(task, (photo,)) for photo in photos for task in (Task.SCORE, Task.DEGRADATION)]
     )
-    scores, diagnoses = answers[::2], answers[1::2]
-    return Judged(
-        [one.rating if isinstance(one, Score) else None for one in scores], [_class(one) for one in diagnoses]
-    )
+    return Judged([rating(one) for one in answers[::2]], [named(one)[0] for one in answers[1::2]])
 
 
 def _laplacian(photos: Sequence[Image.Image]) -> Judged:
@@ -148,7 +143,7 @@ def _ladders(judges: list[Judge], photos: Sequence[Image.Image], rng: np.random.
         rungs = [carry(_at(photo, kind, float(at), rng), rng).image for photo in photos for at in POSITIONS]
         told = [judge(rungs) for judge in judges]
         found = [
-            [_fall(one.ratings[start : start + len(POSITIONS)]) for start in _starts(rungs)] for one in told
+            [fall(one.ratings[start : start + len(POSITIONS)]) for start in _starts(rungs)] for one in told
         ]
         cells = [f"{np.median(one):.3f}, {np.mean(np.array(one) <= 0):.2f}" for one in found]
         yield (f"ladder of growing {kind}: median SRCC, share that does not fall", *_padded(cells))
@@ -164,17 +159,6 @@ def _at(photo: Image.Image, kind: str, position: float, rng: np.random.Generator
     if kind in KINDS:
         return degrade_at(photo, kind, max(1.0, position), rng)
     return afflict(photo, kind, position, rng)
-
-
-def _fall(ratings: Sequence[float | None]) -> float:
-    read = [(step, -rating) for step, rating in enumerate(ratings) if rating is not None]
-    if len({rating for _, rating in read}) < 2:
-        return 0.0
-    return float(stats.spearmanr(*zip(*read, strict=True)).statistic)
-
-
-def _class(answer: Answered) -> str:
-    return named(answer)[0] if isinstance(answer, Degradation | Clean) else "unreadable"
 
 
 def _above(a: float | None, b: float | None) -> bool:

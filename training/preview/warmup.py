@@ -11,7 +11,6 @@ Every draw depends on (seed, step, worker) only, so a killed run goes on where i
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -27,6 +26,7 @@ from torch import Tensor, nn
 from transformers import Qwen2Tokenizer
 
 from qinsight.prompts import Order, Task, build_messages
+from qinsight.whole_files import whole_file
 from training.data import crops
 from training.data.crops import CLASSES
 from training.data.degrade import SEVERITIES
@@ -421,8 +421,8 @@ def _work(rank: int, photos: Path, out: Path, recipe: Recipe) -> None:
 
 
 def _save(worker: Warmup, out: Path) -> None:
-    torch.save(worker.state(), out / "state.new")
-    os.replace(out / "state.new", out / "state.pt")
+    with whole_file(out / "state.pt") as file:
+        torch.save(worker.state(), file)
     export(worker, out / "checkpoint")
 
 

@@ -8,16 +8,8 @@ import pytest
 
 from qinsight.answers import Clean, Comparison, Degradation, Distortion, Severity, Winner
 from qinsight.prompts import Task
-from training.data.examples import (
-    Example,
-    LabelError,
-    Rated,
-    Target,
-    raise_all,
-    read_examples,
-    refuse_leaks,
-    write_examples,
-)
+from training.data.examples import Example, Rated, Target, read_examples, refuse_leaks, write_examples
+from training.data.lines import LabelError, raise_all
 
 GOOD: dict[str, Any] = {"id": "1", "set": "own", "task": "score", "photos": ["a.png"], "mos": 3.5}
 
@@ -119,7 +111,7 @@ def test_an_id_that_comes_twice_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_gone_or_empty_is_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="Expected a readable JSONL at"):
         read_examples(tmp_path / "gone.jsonl")
-    with pytest.raises(LabelError, match="Expected at least one example in"):
+    with pytest.raises(LabelError, match="Expected at least one line in"):
         read_examples(write(tmp_path, "", ""))
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from shared.labels import converted, mos, refused, write
-from training.data.examples import LabelError, read_examples
+from training.data.examples import read_examples
+from training.data.lines import LabelError
 
 
 @pytest.mark.parametrize(

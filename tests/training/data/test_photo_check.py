@@ -9,7 +9,8 @@ from PIL import Image
 
 from qinsight.prompts import Task
 from training.data import photo_check
-from training.data.examples import Example, LabelError, Rated
+from training.data.examples import Example, Rated
+from training.data.lines import LabelError
 from training.data.photo_check import check_photos, read_photos, record_of, refuse_copies
 
 

@@ -47,9 +47,9 @@ def test_a_folder_without_pairs_is_told(tmp_path: Path) -> None:
 
 
 def test_ratings_that_rise_along_a_ladder_are_told_from_ratings_that_fall() -> None:
-    assert real._fall([4.5, 4.0, 3.0, 2.0]) == pytest.approx(1)
-    assert real._fall([2.0, 3.0, 4.0, 4.5]) == pytest.approx(-1)
-    assert real._fall([3.0, 3.0, None, 3.0]) == 0
+    assert real.fall([4.5, 4.0, 3.0, 2.0]) == pytest.approx(1)
+    assert real.fall([2.0, 3.0, 4.0, 4.5]) == pytest.approx(-1)
+    assert real.fall([3.0, 3.0, None, 3.0]) == 0
 
 
 def test_the_laplacian_falls_with_blur() -> None:
