@@ -45,7 +45,7 @@ def test_a_score_arrives_with_its_thinking_growing(photo: Path) -> None:
         "rating": 4.25,
         "thinking": "Fine detail and little grain.",
         "reply": "".join(SCORE),
-        "tokens": 4,
+        "tokens": 5,
         "seconds": 0,
         "model": "scripted",
         "error": None,
