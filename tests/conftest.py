@@ -121,5 +121,8 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def photo(tmp_path: Path) -> str:
-    return photo_file(tmp_path, "photo.png", Image.linear_gradient("L").resize((224, 168)).convert("RGB"))
+def photo(tmp_path: Path) -> Path:
+    """A grey ramp in a file."""
+    return Path(
+        photo_file(tmp_path, "photo.png", Image.linear_gradient("L").resize((224, 168)).convert("RGB"))
+    )

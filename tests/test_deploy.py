@@ -27,7 +27,7 @@ DEPLOY = REPOSITORY / "examples" / "deploy"
 @pytest.mark.skipif(NGINX is None, reason="no nginx on this machine")
 def test_the_nginx_block_serves_page_and_api_below_its_path(
     visit: Callable[..., Any],
-    photo: str,
+    photo: Path,
     tmp_path: Path,
 ) -> None:
     engine = PatientEngine(SCORE, ["<think>on ", *["and on "] * 1000])

@@ -10,6 +10,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parent.parent
 PACKAGE = REPOSITORY / "qinsight"
+TESTS = REPOSITORY / "tests"
 HEAVY = {"torch", "transformers", "gradio", "peft", "bitsandbytes"}
 MAY_BE_HEAVY = {"qinsight.engines.local", "qinsight.engines.weights"}
 
@@ -232,3 +233,27 @@ def test_the_readmes_program_runs_as_it_stands() -> None:
     rating, *diagnoses = told.stdout.splitlines()
     assert 1 <= float(rating) <= 5
     assert [line.split()[0] for line in diagnoses] == ["cat.jpg", "cat_blurred.jpg"]
+
+
+def test_the_tests_stand_in_the_rooms_of_the_code() -> None:
+    folders = {path.parent.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")} - {"."}
+    assert len(folders) > 8
+    for folder in folders:
+        room_of = PACKAGE.parent / folder if folder.startswith("training") else PACKAGE / folder
+        assert (room_of / "__init__.py").is_file(), folder
+
+
+ANOTHERS = re.compile(r"^\s*(?:from|import) (?:\w+\.)*(?:test_\w+|conftest)\b", re.MULTILINE)
+
+
+def test_no_test_file_imports_another_and_none_is_too_long_to_read() -> None:
+    for path in TESTS.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert not ANOTHERS.search(text), f"{path.name}: what two files share belongs in tests/shared"
+        assert text.count("\n") <= 700, path.name
+
+
+def test_an_import_of_another_test_file_is_known_when_it_is_seen() -> None:
+    assert ANOTHERS.search("x = 1\n    " + "from test_page import served")
+    assert ANOTHERS.search("import " + "conftest")
+    assert not ANOTHERS.search("from shared.pages import served")

@@ -5,9 +5,6 @@ import base64
 import io
 import json
 import os
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,11 +15,10 @@ import pytest
 from PIL import Image, ImageChops
 
 from qinsight.answers import Degradation, Distortion, Score, Severity
-from qinsight.assess import ask, assessment, comparison, last
+from qinsight.assess import ask, assessment, last
 from qinsight.engines import server as endpoint
 from qinsight.engines.server import EndpointEngine, Patience, RequestsFailed, encode
 from qinsight.errors import EngineError, PhotoError, Stopped
-from qinsight.odds import Place
 from qinsight.photos.view import view
 from qinsight.prompts import DEGRADATION, SCORE, SYSTEM, Order, Task
 from qinsight.requests import MAX_PIXELS, Finish, Request, Sampling
@@ -43,7 +39,6 @@ from shared.chat_server import (
     texts,
     wait_until,
 )
-from shared.places import REPOSITORY
 
 REAL = os.environ.get("QINSIGHT_TEST_ENDPOINT")
 PROMPT = 1.0  # seconds within which a stop must have reached the server; 0.05 where nobody else is at work
@@ -55,12 +50,6 @@ def pictures(body: dict[str, Any]) -> list[Image.Image]:
     urls = [part["image_url"]["url"] for part in body["messages"][1]["content"] if part["type"] != "text"]
     assert all(url.startswith("data:image/png;base64,") for url in urls)
     return [Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))) for url in urls]
-
-
-def a_closed_port() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}/v1"
 
 
 # --- what is asked ------------------------------------------------------------------------------------------------
@@ -254,182 +243,6 @@ def test_streams_that_run_side_by_side_share_a_thread_and_connections() -> None:
         assert [one.result() for one in (*first, more)] == [dict.fromkeys(range(2), "".join(SCORED))] * 5
     assert len(server.bodies) == 10
     assert server.connections <= 9  # one of them asked for the list of models
-
-
-# --- replies in one piece ------------------------------------------------------------------------------------------
-
-
-def vllms(found: Any) -> str:
-    return json.dumps(found, separators=(",", ":"), ensure_ascii=False)
-
-
-def turned(found: Any) -> str:
-    """With the alternatives before the token they stand beside."""
-    choice = found["choices"][0]
-    entries = choice.get("logprobs", {}).get("content", [])
-    first = [{"top_logprobs": entry["top_logprobs"]} | entry for entry in entries]
-    return json.dumps(found | {"choices": [choice | {"logprobs": {"content": first}}]})
-
-
-THOUGHT = [f" word{number}" for number in range(150)]
-LONG = [*THOUGHT[:3], "<answer>", '{"rating": ', "3", ".", "5", "}", *[" " for _ in range(40)], "</answer>"]
-
-
-@pytest.mark.parametrize("layout", [vllms, json.dumps, lambda found: json.dumps(found, indent=2), turned])
-@pytest.mark.parametrize(
-    "words",
-    [
-        SCORED,
-        ["<think>", *THOUGHT, "</think>", *SCORED[3:]],
-        ["<think>", '"top_logprobs":[{"token"', '{"token":"', *THOUGHT, "</think>", *SCORED[3:]],
-        LONG,
-        ["no", " answer", " at", " all"],
-        [*THOUGHT, " and still no answer"],
-    ],
-)
-def test_a_reply_that_nobody_watches_comes_in_one_piece_and_says_the_same(
-    words: list[str], layout: Callable[[Any], str]
-) -> None:
-    async def act(answering: Answering) -> None:
-        if answering.body["stream"]:
-            await says(*words)(answering)
-        else:
-            await answering.json(answering.whole(*words), layout)
-
-    taken = score()
-    with running(act) as server:
-        engine = connect(server)
-        (watched,), (not_watched,) = (last(ask(engine, taken, watched=seen)) for seen in (True, False))
-        deltas = list(engine.stream(taken, watched=False))
-    assert [body["stream"] for body in server.bodies] == [True, False, False]
-    assert (not_watched.text, not_watched.finish) == (watched.text, watched.finish)
-    end = Place(len(watched.text), 0, not_watched.places[-1].alternatives) if watched.places else None
-    assert not_watched.places == (*watched.places, *([end] if end else []))
-    assert sum(delta.tokens for delta in deltas) == len(words) + 1
-    assert len(deltas) < 10 or words is LONG
-
-
-@pytest.mark.parametrize("place", [1, 2])
-def test_a_token_that_is_half_a_character_costs_only_what_stands_before_it(place: int) -> None:
-    half = "\N{REPLACEMENT CHARACTER}"
-    tokens = ["<think>", *SCORED[3:]]
-    tokens[place:place] = [half, half]
-
-    async def act(answering: Answering) -> None:
-        found = answering.whole(*tokens)
-        found["choices"][0]["message"]["content"] = "".join(tokens).replace(half + half, "ñ")
-        await answering.json(found)
-
-    with running(act) as server:
-        asked = last(ask(connect(server), score(), watched=False))[0]
-    assert asked.text == "".join(tokens).replace(half + half, "ñ")
-    assert [place.length for place in asked.places] == [*(len(word) for word in SCORED[4:]), 0]
-
-
-def test_thinking_that_a_server_cut_out_of_a_whole_reply_is_put_back() -> None:
-    async def act(answering: Answering) -> None:
-        await answering.json(answering.whole(*SCORED[3:], reasoning_content="a bit soft"))
-
-    with running(act) as server:
-        asked = last(ask(connect(server), score(), watched=False))[0]
-    assert asked.text == "<think>a bit soft</think>" + "".join(SCORED[3:])
-
-
-def test_a_whole_reply_without_counts_or_chances_is_read_all_the_same() -> None:
-    async def act(answering: Answering) -> None:
-        message = {"role": "assistant", "content": "".join(SCORED)}
-        await answering.json({"choices": [{"message": message, "finish_reason": "length"}]})
-
-    with running(act) as server:
-        (delta,) = connect(server).stream(score(), watched=False)
-    assert (delta.text, delta.finish) == ("".join(SCORED), Finish.LENGTH)
-
-
-def test_a_server_may_stream_what_was_asked_whole_and_the_other_way_round() -> None:
-    async def streams(answering: Answering) -> None:
-        answering.body["stream"] = True
-        await says(*SCORED)(answering)
-
-    async def is_whole(answering: Answering) -> None:
-        answering.body["stream"] = False
-        await says(*SCORED)(answering)
-
-    with running(streams) as server:
-        assert texts(connect(server).stream(score(), watched=False)) == {0: "".join(SCORED)}
-    with running(is_whole) as server:
-        assert texts(connect(server).stream(score())) == {0: "".join(SCORED)}
-
-
-async def hangs_up(answering: Answering) -> None:
-    answering.writer.close()
-
-
-async def tells_of_an_error(answering: Answering) -> None:
-    await answering.json({"error": {"message": "the engine died", "code": 500}})
-
-
-@pytest.mark.parametrize(
-    "trouble",
-    [
-        hangs_up,
-        tells_of_an_error,
-        refuses(504, "gateway timeout"),
-        refuses(200, "{", "Content-Type: application/json\r\n"),
-        refuses(200, "[]", "Content-Type: application/json\r\n"),
-        refuses(200, '{"choices": []}', "Content-Type: application/json\r\n"),
-        refuses(200, '{"choices": [{"message": {}}]}', "Content-Type: application/json\r\n"),
-    ],
-)
-def test_a_whole_reply_that_does_not_come_is_asked_for_in_a_stream(trouble: Act) -> None:
-    """A proxy that hangs up on a connection without a word is content with a word now and then."""
-    with running(trouble, says(*SCORED)) as server:
-        assert texts(connect(server).stream(score(), watched=False)) == {0: "".join(SCORED)}
-    assert [body["stream"] for body in server.bodies] == [False, True]
-
-
-def test_fewer_alternatives_are_asked_for_where_a_server_tells_of_its_limit_in_a_whole_reply() -> None:
-    async def act(answering: Answering) -> None:
-        if answering.body["top_logprobs"] > 5:
-            words = "Requested sample logprobs of 20, which is greater than max allowed: 5"
-            await answering.json({"error": {"message": words, "code": 400}})
-        else:
-            await says(*SCORED)(answering)
-
-    with running(act) as server:
-        assert texts(connect(server).stream(score(), watched=False)) == {0: "".join(SCORED)}
-    assert [body["stream"] for body in server.bodies] == [False, False]
-
-
-def test_a_whole_reply_has_its_time() -> None:
-    patience = Patience(first_token=0.01, between_tokens=0.01, whole_reply=0.3)
-    with (
-        running(hangs_after()) as server,
-        pytest.raises(RequestsFailed, match=r"longer than 0\.3 seconds to answer"),
-    ):
-        texts(connect(server, patience=patience).stream(score(), watched=False))
-
-
-def test_a_reply_of_too_many_bytes_is_not_collected_forever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "LONGEST_REPLY", 1000)
-
-    async def act(answering: Answering) -> None:
-        await answering.json(answering.whole("x" * 500_000))
-
-    with running(act) as server, pytest.raises(RequestsFailed, match="no JSON"):
-        texts(connect(server).stream(score(), watched=False))
-
-
-def test_chances_are_asked_for_only_where_they_are_wanted() -> None:
-    one = photo()
-    requests = [
-        Request(Task.SCORE, (one,)),
-        Request(Task.DEGRADATION, (one,), odds=False),
-        *comparison(one, one),
-    ]
-    with running(says(*SCORED)) as server:
-        list(connect(server, concurrency=1).stream(requests))
-    assert [body.get("top_logprobs") for body in server.bodies] == [20, None, None, None]
-    assert [body.get("logprobs") for body in server.bodies] == [True, None, None, None]
 
 
 # --- fields a server does not take --------------------------------------------------------------------------------
@@ -706,87 +519,6 @@ def test_closing_one_stream_frees_the_server_of_it_while_another_goes_on() -> No
         wait_until(lambda: server.open == 2)
         go_on.set()
         assert sorted(texts(other).values()) == ["</think>", "<think></think>"]
-
-
-# --- opening ------------------------------------------------------------------------------------------------------
-
-
-def models(*names: str) -> Act:
-    return refuses(200, {"data": [{"id": name} for name in names]})
-
-
-@pytest.mark.parametrize(
-    ("listing", "model", "sentence"),
-    [
-        (models("a", "b"), None, r"several models, say which with --model: a, b\."),
-        (models(*map(str, range(40))), None, r"7, 8, 9 and 30 more\."),
-        (models(), None, "lists no model; say which one to ask with --model"),
-        (refuses(401, "who are you"), None, "wants another API key .* set QINSIGHT_API_KEY"),
-        (refuses(404, "<html>no</html>"), None, "expected an address like http://host:8000/v1"),
-        (refuses(200, "<html>hello</html>"), None, "no OpenAI-compatible server"),
-        (refuses(200, '{"data": [{"size": 3}]}'), None, "no OpenAI-compatible server"),
-        (refuses(503, {"error": {"message": "Loading model"}}), None, r"status 503\): Loading model"),
-        (cut_after("x"), None, "did not say which models"),
-    ],
-)
-def test_a_server_that_is_not_the_one_we_want_is_refused_in_a_sentence(
-    listing: Act, model: str | None, sentence: str
-) -> None:
-    with running() as server:
-        server.models = listing
-        with pytest.raises(EngineError, match=sentence) as refused:
-            connect(server, model=model)
-    assert "\n" not in str(refused.value)
-
-
-@pytest.mark.parametrize("listing", [models(), refuses(500, "Internal Server Error")])
-def test_a_server_that_cannot_list_its_models_is_asked_for_one_by_its_name(listing: Act) -> None:
-    """`transformers serve` lists what was ever downloaded, not what it serves, and breaks where nothing was."""
-    with running(says(*SCORED)) as server:
-        server.models = listing
-        engine = connect(server, model="a/folder")
-        assert texts(engine.stream(score())) == {0: "".join(SCORED)}
-    assert server.bodies[0]["model"] == engine.about.name == "a/folder"
-
-
-def test_a_list_of_models_without_an_end_is_not_read_to_it() -> None:
-    pieces = []
-
-    async def act(answering: Answering) -> None:
-        await answering.begin()
-        for number in range(1000):
-            await answering.raw(b"x" * 2**16)
-            pieces.append(number)
-
-    with running() as server:
-        server.models = act
-        with pytest.raises(EngineError, match="no OpenAI-compatible server"):
-            connect(server)
-    assert len(pieces) < 200  # 64 KB each: what the sockets hold, and the megabyte we read
-
-
-def test_a_server_that_is_not_there_is_told_in_a_sentence() -> None:
-    with pytest.raises(EngineError, match=r"^Nobody answers at 127.0.0.1:\d+; is the server running"):
-        EndpointEngine.open(a_closed_port())
-
-
-@pytest.mark.parametrize("url", ["", "host:8000", "ftp://host/v1", "http://", "http://[::"])
-def test_an_address_that_is_none_is_refused_in_a_sentence(url: str) -> None:
-    with pytest.raises(EngineError, match="Expected an address like http://host:8000/v1"):
-        EndpointEngine.open(url)
-
-
-def test_the_path_may_be_left_out_and_a_password_in_the_address_is_not_shown() -> None:
-    with running(says(*SCORED)) as server:
-        bare = server.url.removesuffix("/v1").replace("http://", "http://me:secret@") + "/"
-        engine = EndpointEngine.open(bare)
-    assert engine.about.device == server.url.split("/")[2]
-    assert (engine.about.name, engine.about.tasks) == ("qinsight", frozenset(Task))
-
-
-def test_talking_to_a_server_needs_no_torch() -> None:
-    words = "import sys, qinsight.engines.server; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", words], check=True, cwd=REPOSITORY, timeout=60)
 
 
 # --- a real server ------------------------------------------------------------------------------------------------

@@ -188,7 +188,7 @@ def test_two_photos_are_chosen_compared_and_swapped_by_single_keys(visit: Callab
 
 
 def test_the_stop_key_stops_and_keys_are_silent_in_fields_and_when_switched_off(
-    visit: Callable[..., Any], photo: str
+    visit: Callable[..., Any], photo: Path
 ) -> None:
     engine = PatientEngine(["<think>on ", *["and on "] * 1000])
     with served(engine, local=True) as url:
@@ -224,7 +224,7 @@ def test_the_stop_key_stops_and_keys_are_silent_in_fields_and_when_switched_off(
 
 
 def test_the_focus_goes_from_ask_to_stop_and_back_and_a_held_key_does_not_stop(
-    visit: Callable[..., Any], photo: str
+    visit: Callable[..., Any], photo: Path
 ) -> None:
     engine = PatientEngine(SCORE, ["<think>on ", *["on "] * 12, '</think><answer>{"rating": 4.25}</answer>'])
     with served(engine) as url:
@@ -280,7 +280,7 @@ def test_every_control_of_every_tab_is_reached_by_the_keyboard_alone(visit: Call
                 )
 
 
-def test_an_answer_is_said_once_and_a_long_reply_is_no_flood(visit: Callable[..., Any], photo: str) -> None:
+def test_an_answer_is_said_once_and_a_long_reply_is_no_flood(visit: Callable[..., Any], photo: Path) -> None:
     long = ["<think>on ", *["and on "] * 60, '</think><answer>{"rating": 4.25}</answer>']
     clean = [
         "<think>clean</think><answer>",
@@ -325,7 +325,10 @@ def test_an_answer_is_said_once_and_a_long_reply_is_no_flood(visit: Callable[...
 
 
 def test_a_saved_answer_is_the_json_of_the_command_line_and_a_copied_one_can_be_read(
-    visit: Callable[..., Any], photo: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    visit: Callable[..., Any],
+    photo: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from qinsight import __main__ as command_line
 
@@ -347,7 +350,7 @@ def test_a_saved_answer_is_the_json_of_the_command_line_and_a_copied_one_can_be_
     for command, script in (("score", SCORE), ("diagnose", DIAGNOSIS)):
         engine = ScriptedEngine(script)
         monkeypatch.setattr(command_line, "open_engine", lambda *_, engine=engine: engine)
-        command_line.main([command, photo, "--json"])
+        command_line.main([command, str(photo), "--json"])
         printed.append(json.loads(capsys.readouterr().out))
     for line in [*saved, *printed]:
         line["seconds"] = 0
@@ -357,7 +360,7 @@ def test_a_saved_answer_is_the_json_of_the_command_line_and_a_copied_one_can_be_
 
 
 def test_a_comparison_is_saved_too_and_a_hostile_reply_comes_home_as_it_is(
-    visit: Callable[..., Any], photo: str
+    visit: Callable[..., Any], photo: Path
 ) -> None:
     hostile = "`${window.hacked=1}` </script><img src=x onerror=window.hacked=2> {{value}}"
     replies = [[f"<think>{hostile}</think><answer>Image {letter}</answer>"] for letter in "AB"]
@@ -406,7 +409,7 @@ def violations(page: Any) -> list[str]:
 
 @pytest.mark.parametrize(("scheme", "width", "locale"), [("light", 1280, "en-US"), ("dark", 390, "zh-CN")])
 def test_axe_finds_no_fault_of_ours_in_any_tab(
-    visit: Callable[..., Any], photo: str, scheme: str, width: int, locale: str
+    visit: Callable[..., Any], photo: Path, scheme: str, width: int, locale: str
 ) -> None:
     with served(ScriptedEngine(SCORE, DIAGNOSIS), local=True) as url:
         page = visit(url, color_scheme=scheme, viewport={"width": width, "height": 844}, locale=locale)

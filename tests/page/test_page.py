@@ -47,7 +47,7 @@ class RecordingDarkroom(Darkroom):
 
 @pytest.mark.browser
 def test_an_uploaded_photo_is_rated_and_diagnosed_while_the_reasoning_can_be_read(
-    visit: Callable[..., Any], photo: str
+    visit: Callable[..., Any], photo: Path
 ) -> None:
     with served(ScriptedEngine(SCORE, DIAGNOSIS)) as url:
         page = visit(url)
@@ -107,7 +107,7 @@ def test_the_uploaded_bytes_reach_the_decoder_unchanged(
 
 
 @pytest.mark.browser
-def test_tags_html_and_scripts_in_a_reply_are_shown_as_text(visit: Callable[..., Any], photo: str) -> None:
+def test_tags_html_and_scripts_in_a_reply_are_shown_as_text(visit: Callable[..., Any], photo: Path) -> None:
     hostile = '<img src=x onerror="window.hacked=1"><script>window.hacked=2</script> **bold** ${window.hacked=3} ${alert(4)} `+alert(5)+` {{value}}'
     score = [f"<think>{hostile}</think><answer>", '{"rating": "<b>9${window.hacked=6}</b>"}</answer>']
     with served(ScriptedEngine(score, DIAGNOSIS)) as url:
@@ -124,7 +124,7 @@ def test_tags_html_and_scripts_in_a_reply_are_shown_as_text(visit: Callable[...,
 
 @pytest.mark.browser
 def test_a_rubbish_file_with_a_hostile_name_gets_a_sentence_and_the_old_answer_goes(
-    visit: Callable[..., Any], photo: str
+    visit: Callable[..., Any], photo: Path
 ) -> None:
     with served(ScriptedEngine(SCORE, DIAGNOSIS)) as url:
         page = visit(url)
@@ -140,7 +140,7 @@ def test_a_rubbish_file_with_a_hostile_name_gets_a_sentence_and_the_old_answer_g
 
 
 @pytest.mark.browser
-def test_stop_stops_the_model_and_gives_the_buttons_back(visit: Callable[..., Any], photo: str) -> None:
+def test_stop_stops_the_model_and_gives_the_buttons_back(visit: Callable[..., Any], photo: Path) -> None:
     engine = PatientEngine(["<think>on ", *["and on "] * 1000])
     with served(engine) as url:
         page = visit(url)
@@ -154,7 +154,7 @@ def test_stop_stops_the_model_and_gives_the_buttons_back(visit: Callable[..., An
 
 
 @pytest.mark.browser
-def test_closing_the_tab_frees_the_model(visit: Callable[..., Any], photo: str) -> None:
+def test_closing_the_tab_frees_the_model(visit: Callable[..., Any], photo: Path) -> None:
     engine = PatientEngine(["<think>on ", *["and on "] * 1000])
     with served(engine) as url:
         page = visit(url)
@@ -166,7 +166,7 @@ def test_closing_the_tab_frees_the_model(visit: Callable[..., Any], photo: str) 
 
 @pytest.mark.browser
 def test_a_second_photo_never_shows_the_first_ones_answer(
-    visit: Callable[..., Any], photo: str, tmp_path: Path
+    visit: Callable[..., Any], photo: Path, tmp_path: Path
 ) -> None:
     first = ["<think>FIRST ", *["FIRST "] * 300, '</think><answer>{"rating": 1.11}</answer>']
     second = ["<think>SECOND ", *["SECOND "] * 10, '</think><answer>{"rating": 4.44}</answer>']
@@ -198,7 +198,7 @@ def test_a_second_photo_never_shows_the_first_ones_answer(
     ids=["orders agree", "orders disagree"],
 )
 def test_a_winner_is_named_only_where_both_orders_agree(
-    visit: Callable[..., Any], photo: str, tmp_path: Path, second: list[str], sentence: str
+    visit: Callable[..., Any], photo: Path, tmp_path: Path, second: list[str], sentence: str
 ) -> None:
     other = photo_file(tmp_path, "other.png", Image.new("RGB", (112, 168), (10, 200, 30)))
     engine = ScriptedEngine(A_FIRST, second)
@@ -220,7 +220,9 @@ def test_a_winner_is_named_only_where_both_orders_agree(
 
 
 @pytest.mark.browser
-def test_with_a_reference_the_comparison_is_asked_once_with_it(visit: Callable[..., Any], photo: str) -> None:
+def test_with_a_reference_the_comparison_is_asked_once_with_it(
+    visit: Callable[..., Any], photo: Path
+) -> None:
     engine = ScriptedEngine(["<think>alike</think><answer>Similar</answer>"])
     with served(engine) as url:
         page = visit(url)
@@ -292,7 +294,7 @@ def test_a_folder_of_this_computer_is_ranked_where_it_is_and_the_run_resumes(
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_on_a_phone_nothing_is_cut_off_and_no_request_leaves_the_machine(
-    visit: Callable[..., Any], photo: str, scheme: str
+    visit: Callable[..., Any], photo: Path, scheme: str
 ) -> None:
     with served(ScriptedEngine(SCORE, DIAGNOSIS)) as url:
         page = visit(
@@ -321,7 +323,7 @@ def test_on_a_phone_nothing_is_cut_off_and_no_request_leaves_the_machine(
 
 
 @pytest.mark.browser
-def test_a_photo_is_assessed_with_the_keyboard_alone(visit: Callable[..., Any], photo: str) -> None:
+def test_a_photo_is_assessed_with_the_keyboard_alone(visit: Callable[..., Any], photo: Path) -> None:
     engine = ScriptedEngine(SCORE, DIAGNOSIS)
     with served(engine) as url:
         page = visit(url)

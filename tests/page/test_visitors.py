@@ -172,7 +172,7 @@ def test_nobody_can_write_what_the_gate_tells() -> None:
 @pytest.mark.browser
 def test_below_a_path_of_stock_nginx_photos_are_uploaded_streamed_and_stopped(
     visit: Callable[..., Any],
-    photo: str,
+    photo: Path,
     tmp_path: Path,
 ) -> None:
     engine = PatientEngine(SCORE, ["<think>on ", *["and on "] * 1000])
@@ -248,13 +248,13 @@ def test_the_field_for_a_folder_is_there_for_who_opened_the_printed_address_and_
     assert (shoot / "q-insight" / "results.jsonl").exists()
 
 
-def test_a_proxy_that_holds_answers_back_gives_them_whole(tmp_path: Path, photo: str) -> None:
+def test_a_proxy_that_holds_answers_back_gives_them_whole(tmp_path: Path, photo: Path) -> None:
     front = free_port()
     with (
         served_at_a_port(ScriptedEngine(SCORE)) as (port, _),
         proxied(port, tmp_path, front, "/below", buffered=True) as url,
     ):
-        uri = "data:image/png;base64," + base64.b64encode(Path(photo).read_bytes()).decode()
+        uri = "data:image/png;base64," + base64.b64encode(photo.read_bytes()).decode()
         event = httpx.post(f"{url}/gradio_api/call/score", json={"data": [uri]}).json()["event_id"]
         answer = httpx.get(f"{url}/gradio_api/call/score/{event}", timeout=30).text
         assert '"rating": 4.25' in answer
@@ -262,7 +262,7 @@ def test_a_proxy_that_holds_answers_back_gives_them_whole(tmp_path: Path, photo:
             assert httpx.get(f"{url}/healthz").status_code == 200
 
 
-def test_visitors_behind_a_trusted_proxy_have_a_share_of_the_line_each(tmp_path: Path, photo: str) -> None:
+def test_visitors_behind_a_trusted_proxy_have_a_share_of_the_line_each(tmp_path: Path, photo: Path) -> None:
     engine, front = PatientEngine(["<think>on ", *["and on "] * 10_000]), free_port()
     visitors = Visitors(trusted(["127.0.0.0/8"]))
     with (
@@ -271,7 +271,7 @@ def test_visitors_behind_a_trusted_proxy_have_a_share_of_the_line_each(tmp_path:
     ):
 
         def ask(address: str, to: str = url) -> int:
-            uri = "data:image/png;base64," + base64.b64encode(Path(photo).read_bytes()).decode()
+            uri = "data:image/png;base64," + base64.b64encode(photo.read_bytes()).decode()
             headers = {"x-forwarded-for": address}
             answer = httpx.post(f"{to}/gradio_api/call/score", json={"data": [uri]}, headers=headers)
             return answer.status_code
@@ -287,13 +287,13 @@ def test_visitors_behind_a_trusted_proxy_have_a_share_of_the_line_each(tmp_path:
         line.stop_all()
 
 
-def test_without_trust_a_forged_header_makes_nobody_somebody_else(photo: str) -> None:
+def test_without_trust_a_forged_header_makes_nobody_somebody_else(photo: Path) -> None:
     engine = PatientEngine(["<think>on ", *["and on "] * 10_000])
     with served_at_a_port(engine, visitors=Visitors()) as (port, page):
         seen = set()
         for address in ("203.0.113.7", "203.0.113.8", "", "rubbish", "::1"):
             headers = {"x-forwarded-for": address, "x-real-ip": address, "forwarded": f"for={address}"}
-            uri = "data:image/png;base64," + base64.b64encode(Path(photo).read_bytes()).decode()
+            uri = "data:image/png;base64," + base64.b64encode(photo.read_bytes()).decode()
             url = f"http://127.0.0.1:{port}/gradio_api/call/score"
             assert httpx.post(url, json={"data": [uri]}, headers=headers).status_code == 200
         eventually(lambda: len(page.model_host.line) == 5)

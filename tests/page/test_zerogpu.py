@@ -109,12 +109,6 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Page]]:
         page.close(verbose=False)
 
 
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    Image.linear_gradient("L").resize((224, 168)).convert("RGB").save(path := tmp_path / "garden.png")
-    return path
-
-
 def of_size(width: int, height: int) -> list[Request]:
     return assessment(Image.new("RGB", (width, height)))
 

@@ -1,5 +1,6 @@
 """A served page, asked as programs ask it."""
 
+import base64
 import contextlib
 import json
 from collections.abc import Iterator
@@ -60,3 +61,11 @@ def served(engine: Engine, line: Line | None = None, **options: Any) -> Iterator
         yield Page(url, host, page)
     finally:
         page.close(verbose=False)
+
+
+def page_functions(page: Page) -> list[Any]:
+    return [*page.blocks.fns.values()]
+
+
+def data_uri(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()

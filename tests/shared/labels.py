@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,3 +38,8 @@ def write(path: Path, content: object) -> Path:
 
 def mos(examples: list[Example]) -> list[float]:
     return [example.target.mos for example in examples if isinstance(example.target, Rated)]
+
+
+def write_rows(path: Path, *rows: Any) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path

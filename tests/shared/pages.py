@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from qinsight.page import build_page, launch
@@ -43,7 +44,7 @@ def served_at_a_port(engine: Engine, line: Line | None = None, **options: Any) -
         page.close(verbose=False)
 
 
-def upload(page: Any, photo: str | dict[str, Any], where: str = "photo") -> None:
+def upload(page: Any, photo: str | Path | dict[str, Any], where: str = "photo") -> None:
     page.locator(f"#{where} input[type=file]").first.set_input_files(photo)
 
 
@@ -56,7 +57,7 @@ def shows(page: Any, elem_id: str, words: str) -> None:
         raise AssertionError(f"expected {words!r} in #{elem_id}, which shows {shown!r}") from error
 
 
-def use(page: Any, photo: str, engine: PatientEngine) -> None:
+def use(page: Any, photo: Path, engine: PatientEngine) -> None:
     """Upload a photo, read its answer; ask again, read words as they are thought, and stop."""
     upload(page, photo)
     shows(page, "gauge", "4.25")
