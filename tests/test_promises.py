@@ -14,7 +14,7 @@ MAY_BE_HEAVY = {"qinsight.engines.local", "qinsight.engines.weights"}
 
 # The rooms, lowest first: a room imports only what stands before it. A `__main__` stands above everything.
 PRODUCT = [
-    ["qinsight", "errors", "terminal", "whole_files", "json_lines", "ledger", "ahead", "prompts"],
+    ["qinsight", "errors", "terminal", "whole_files", "json_lines", "ledger", "ahead", "hosts", "prompts"],
     ["keeping", "photos", "requests", "answers"],
     ["odds", "engines"],
     ["assess", "flags"],

@@ -15,9 +15,11 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage, signal
 
-DISTORTIONS = ("noise", "compression", "blur", "darken")
-SEVERITIES = ("slight", "moderate", "obvious", "serious", "catastrophic")
-NULL = "null"
+from qinsight.answers import Distortion, Severity
+from training.data.examples import NULL
+
+DISTORTIONS = tuple(map(str, Distortion))
+SEVERITIES = tuple(map(str, Severity))
 
 # KADID-10k's Gaussian blur of level 1 (sigma 0.1) cannot be seen: what people give to an untouched photo.
 CLEAN_MOS = 4.6
