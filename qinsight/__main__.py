@@ -19,7 +19,7 @@ from qinsight.photos.listing import Found, look
 from qinsight.prompts import Task
 from qinsight.ranking.folder import BATCH, rank_folder, ranking
 from qinsight.ranking.rows import Row, of_each_file
-from qinsight.ranking.xmp import STARS
+from qinsight.ranking.xmp import STARS, check_stars
 from qinsight.report import report
 from qinsight.requests import Engine, Sampling
 from qinsight.terminal import at_a_terminal, counted, say, show_step
@@ -118,12 +118,11 @@ def _asking_command(commands: Any, name: str, words: str) -> argparse.ArgumentPa
 def _stars(text: str) -> tuple[float, ...]:
     try:
         found = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        found = ()
-    if len(found) != 4 or list(found) != sorted(found) or not all(map(math.isfinite, found)):
+        check_stars(found)
+    except (ValueError, QInsightError):
         raise argparse.ArgumentTypeError(
-            f"expected four rising ratings such as 1.8,2.6,3.4,4.2; got {text!r}"
-        )
+            f"expected four rising ratings such as {','.join(map(str, STARS))}; got {text!r}"
+        ) from None
     return found
 
 
@@ -172,7 +171,7 @@ def _each_photo(options: argparse.Namespace) -> int:
             continue
         engine = engine or _engine(options)  # a rubbish file is told before a model is loaded
         requests = assessment(photo, [options.task]) * options.samples
-        asked = _watch(ask(engine, requests, sampling, max_pixels=options.max_pixels), path)
+        asked = _watch(ask(engine, requests, sampling, max_pixels=options.max_pixels))
         if not _report(options, options.task, {"photo": path}, asked, engine):
             code = max(code, UNREADABLE_ANSWER)
     return code
@@ -192,7 +191,7 @@ def _compare(options: argparse.Namespace) -> int:
             return UNREADABLE_PHOTO
     engine = _engine(options)
     requests = comparison(photos["photo"], photos["other"], photos.get("reference")) * options.samples
-    asked = _watch(ask(engine, requests, sampling, max_pixels=options.max_pixels), "comparison")
+    asked = _watch(ask(engine, requests, sampling, max_pixels=options.max_pixels))
     return ANSWERED if _report(options, Task.COMPARISON, names, asked, engine) else UNREADABLE_ANSWER
 
 
@@ -324,7 +323,7 @@ def _sampling(options: argparse.Namespace) -> Sampling:
     return Sampling(options.max_new_tokens, temperature, seed=options.seed, repetition_penalty=penalty)
 
 
-def _watch(states: Iterator[tuple[Asked, ...]], name: str) -> tuple[Asked, ...]:
+def _watch(states: Iterator[tuple[Asked, ...]]) -> tuple[Asked, ...]:
     """Run to the end; on a terminal the thinking of the first reply is shown as it comes."""
     shown = 0
     state: tuple[Asked, ...] = ()

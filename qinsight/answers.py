@@ -43,6 +43,11 @@ class Winner(StrEnum):
     B = "Image B"
     SIMILAR = "Similar"
 
+    @property
+    def swapped(self) -> "Winner":
+        """The same photo by its name when the two have changed places."""
+        return {Winner.A: Winner.B, Winner.B: Winner.A}.get(self, self)
+
 
 @dataclass(frozen=True)
 class Reply:

@@ -26,9 +26,8 @@ from qinsight.answers import (
 from qinsight.errors import AnswerError, EngineError, RequestFailed
 from qinsight.odds import Place, distortion_odds, expected_rating, severity_odds
 from qinsight.prompts import Task
-from qinsight.requests import Engine, Finish, Request, Sampling
+from qinsight.requests import GREEDY, Engine, Finish, Request, Sampling
 
-GREEDY = Sampling()
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -190,7 +189,7 @@ def verdict(asked: Sequence[Asked]) -> Verdict | None:
         return None
     winners = [answer.winner for answer in answers if isinstance(answer, Comparison)]
     if len(winners) == 2:
-        winners[1] = _swapped(winners[1])
+        winners[1] = winners[1].swapped
     if len(set(winners)) > 1:
         return Verdict(
             None, "Too close, or order-dependent: the model changed its mind when the photos changed places."
@@ -199,10 +198,6 @@ def verdict(asked: Sequence[Asked]) -> Verdict | None:
     if winners[0] is Winner.SIMILAR:
         return Verdict(winners[0], f"About equally good, {orders}.")
     return Verdict(winners[0], f"{winners[0]} is better, {orders}.")
-
-
-def _swapped(winner: Winner) -> Winner:
-    return {Winner.A: Winner.B, Winner.B: Winner.A}.get(winner, winner)
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,9 @@ class Sampling:
             )
 
 
+GREEDY = Sampling()
+
+
 class Finish(StrEnum):
     """Why a reply ended: the model said so, or it ran into `max_new_tokens`."""
 

@@ -16,7 +16,7 @@ MAY_BE_HEAVY = {"qinsight.engines.local", "qinsight.engines.weights"}
 
 # The rooms, lowest first: a room imports only what stands before it. A `__main__` stands above everything.
 PRODUCT = [
-    ["errors", "terminal", "whole_files", "json_lines", "ledger", "ahead", "prompts"],
+    ["errors", "terminal", "whole_files", "json_lines", "ledger", "ahead", "hosts", "prompts"],
     ["keeping", "photos", "requests", "answers"],
     ["odds", "engines"],
     ["assess", "flags"],

@@ -31,14 +31,13 @@ from qinsight.engines.weights import DoesNotFit, Weights, choose_model, free_cac
 from qinsight.errors import EngineError, RequestFailed, Stopped
 from qinsight.photos.view import view
 from qinsight.prompts import KNOWN_BEFORE, Order, build_messages
-from qinsight.requests import NUM_ALTERNATIVES, About, Delta, Finish, Request, Sampling
+from qinsight.requests import GREEDY, NUM_ALTERNATIVES, About, Delta, Finish, Request, Sampling
 
 # What a forward pass calls its cache: transformers 5.24 warns of the old word, 5.40 no longer knows it.
 _PARAMETERS = inspect.signature(Qwen2_5_VLTextModel.forward).parameters
 CACHE_WORD = "cache" if "cache" in _PARAMETERS else "past_key_values"
 
 WORTH_SHARING = 64  # prompt tokens below which a shared prefix costs more than it saves
-GREEDY = Sampling()
 
 
 class LocalEngine:

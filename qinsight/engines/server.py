@@ -46,9 +46,8 @@ from qinsight.engines.server_turns import Turn, Turns
 from qinsight.errors import EngineError, RequestFailed, Stopped
 from qinsight.photos.view import view_size
 from qinsight.prompts import KNOWN_BEFORE, Order, build_messages
-from qinsight.requests import MAX_PIXELS, About, Delta, Request, Sampling
+from qinsight.requests import GREEDY, MAX_PIXELS, About, Delta, Request, Sampling
 
-GREEDY = Sampling()
 PATIENCE = Patience()
 CHAT = "/chat/completions"
 LONGEST_WAIT = 60.0  # seconds; more than that is a refusal

@@ -22,6 +22,7 @@ import httpx2
 
 from qinsight.engines.server_events import LONGEST_EVENT
 from qinsight.errors import EngineError
+from qinsight.hosts import loopback
 
 KEY_VARIABLES = ("QINSIGHT_API_KEY", "OPENAI_API_KEY")
 BUSY = {408, 409, 425, 429, 500, 502, 503, 504, 529}  # worth another try
@@ -80,7 +81,7 @@ class Server:
 
     @property
     def is_here(self) -> bool:
-        return _is_here(self.address.host)
+        return loopback(self.address.host)
 
     @property
     def is_near(self) -> bool:
@@ -408,13 +409,6 @@ def _key(api_key: str | None) -> str | None:
     if not key.isascii() or not key.isprintable():
         raise EngineError("Expected an API key of plain letters, digits and signs; this one has others.")
     return key
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @cache

@@ -164,7 +164,7 @@ def load(
     if place.type != "cpu" or precision is Precision.NF4:
         options["device_map"] = {"": str(place)}
     if precision is Precision.NF4 and stored is not Precision.NF4:
-        options["quantization_config"] = nf4_config(place)
+        options["quantization_config"] = nf4_config()
     try:
         with _watched(f"Loading {checkpoint.name}", progress):
             model, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(
@@ -267,7 +267,7 @@ def parameter_count(checkpoint: Checkpoint) -> int:
     return total
 
 
-def nf4_config(place: torch.device) -> BitsAndBytesConfig:
+def nf4_config() -> BitsAndBytesConfig:
     """NF4 with double quantisation, computing in bf16; the same on every device."""
     return BitsAndBytesConfig(
         load_in_4bit=True,

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
+from qinsight.hosts import loopback
 from qinsight.page.about_tab import about_text, headline
 from qinsight.page.api import Api
 from qinsight.page.assess_tab import AssessTab
@@ -21,7 +22,7 @@ from qinsight.page.pictures import headline as headline_line
 from qinsight.page.rank_tab import RankTab
 from qinsight.page.tab import AT_ONCE, Tab
 from qinsight.page.uploads import Darkroom, Janitor
-from qinsight.page.visitors import Visitors, loopback
+from qinsight.page.visitors import Visitors
 from qinsight.page.words import ENGLISH, I18N, Spoken, Words, label
 from qinsight.requests import Sampling
 

@@ -13,12 +13,13 @@ from typing import Any
 
 import gradio as gr
 
+from qinsight.hosts import loopback
 from qinsight.page.api import AGENTS, NAMES, BadCall, checked, names_of_parameters
 from qinsight.page.form import Refused, UploadForm
 from qinsight.page.host import Host
 from qinsight.page.line import CLOSING, Job, LineFull
 from qinsight.page.uploads import inside_uploads
-from qinsight.page.visitors import ADDRESS, Visitors, host_name, loopback
+from qinsight.page.visitors import ADDRESS, Visitors, host_name
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

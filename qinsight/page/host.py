@@ -11,9 +11,8 @@ from qinsight.engines.checkpoint import Progress
 from qinsight.errors import EngineError, QInsightError, RequestFailed, Stopped
 from qinsight.page.line import Job, Line
 from qinsight.page.recordings import Recordings
-from qinsight.requests import About, Delta, Engine, Request, Sampling
+from qinsight.requests import GREEDY, About, Delta, Engine, Request, Sampling
 
-GREEDY = Sampling()
 RELOAD_AFTER = 600  # seconds after a reload in which a crash does not lead to another
 
 

@@ -17,6 +17,8 @@ from urllib.parse import parse_qs
 
 import gradio as gr
 
+from qinsight.hosts import loopback
+
 Scope = MutableMapping[str, Any]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -140,14 +142,6 @@ def address_of(request: gr.Request) -> str:
 def is_local(request: gr.Request) -> bool:
     """Whether the person at this computer asks, as the gate found out."""
     return _header(request, LOCAL) == "yes"
-
-
-def loopback(host: str) -> bool:
-    """Whether the name or address of a host is this computer's own."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def host_name(header: str) -> str:

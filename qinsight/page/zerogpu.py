@@ -23,9 +23,8 @@ import gradio as gr
 from qinsight.errors import NotLent, QInsightError, RequestFailed, Stopped
 from qinsight.photos.child import end_with
 from qinsight.photos.view import view_size
-from qinsight.requests import About, Delta, Engine, Request, Sampling
+from qinsight.requests import GREEDY, About, Delta, Engine, Request, Sampling
 
-GREEDY = Sampling()
 AT_ONCE = 4  # questions: each has a worker and a GPU of its own
 SECONDS_AT_LEAST = 8.0  # to get the weights onto the GPU and to read the words of the question
 SECONDS_PER_MEGAPIXEL = 3.0

@@ -20,7 +20,7 @@ from qinsight.terminal import counted
 from training.data import lists as label_lists
 from training.data import metas as label_metas
 from training.data import official, own_ratings
-from training.data.degraded_set import Settings, make_set
+from training.data.degraded_set import SetSettings, make_set
 from training.data.examples import Example, Rated, read_examples, refuse_leaks, target_json, write_examples
 from training.data.flags import parser_of
 from training.data.kinds import converter_of
@@ -231,7 +231,7 @@ def _degrade(options: argparse.Namespace) -> None:
     low, high = options.tokens
     if low > high:
         raise LabelError(f"Expected --tokens LOW HIGH with LOW not above HIGH, got {low} {high}.")
-    settings = Settings(
+    settings = SetSettings(
         views=options.views,
         test_share=options.test_share,
         seed=options.seed,

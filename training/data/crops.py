@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
+from qinsight.photos.view import PATCH, view_size
 from training.data.degrade import (
     CLEAN_MOS,
     DISTORTIONS,
@@ -19,7 +20,7 @@ from training.data.degrade import (
 )
 from training.data.faults import OTHER, afflict, carry, grainy_shadow, shallow_focus
 
-UNIT = 28  # a token of the language model covers 28 x 28 pixels
+UNIT = PATCH  # a token of the language model covers 28 x 28 pixels
 MAX_TOKENS = 1280  # 1,003,520 pixels, the size at which the app rates a photo
 MIN_TOKENS = 4
 CLASSES = (*DISTORTIONS, "null")
@@ -114,23 +115,10 @@ def draw_degradation(photo: Image.Image, rng: np.random.Generator) -> Degraded:
 def fit(degraded: Degraded) -> Degraded:
     """The same, with the image at the size the model reads: multiples of 28, at most one megapixel."""
     image = degraded.image
-    width, height = fitting_size(image.width, image.height)
-    if (width, height) == image.size:
+    size = view_size(image.width, image.height, MAX_TOKENS * UNIT**2)
+    if size == image.size:
         return degraded
-    return replace(degraded, image=image.resize((width, height), Image.Resampling.BICUBIC))
-
-
-def fitting_size(width: int, height: int) -> tuple[int, int]:
-    """What Qwen's `smart_resize` makes of a size, for at most MAX_TOKENS and at least MIN_TOKENS tokens."""
-    wide, high = max(1, round(width / UNIT)), max(1, round(height / UNIT))
-    area = width * height / UNIT**2
-    if wide * high > MAX_TOKENS:
-        scale = (area / MAX_TOKENS) ** 0.5
-        wide, high = max(1, int(width / scale / UNIT)), max(1, int(height / scale / UNIT))
-    elif wide * high < MIN_TOKENS:
-        scale = (MIN_TOKENS / area) ** 0.5
-        wide, high = int(np.ceil(width * scale / UNIT)), int(np.ceil(height * scale / UNIT))
-    return wide * UNIT, high * UNIT
+    return replace(degraded, image=image.resize(size, Image.Resampling.BICUBIC))
 
 
 def roughness(plane: np.ndarray) -> np.ndarray:

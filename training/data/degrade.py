@@ -16,10 +16,10 @@ from PIL import Image
 from scipy import ndimage, signal
 
 from qinsight.answers import Distortion, Severity
+from training.data.examples import NULL
 
 DISTORTIONS = tuple(map(str, Distortion))
 SEVERITIES = tuple(map(str, Severity))
-NULL = "null"
 
 # KADID-10k's Gaussian blur of level 1 (sigma 0.1) cannot be seen: what people give to an untouched photo.
 CLEAN_MOS = 4.6

@@ -43,7 +43,7 @@ DECK: tuple[Card, ...] = (
 
 
 @dataclass(frozen=True)
-class Settings:
+class SetSettings:
     """Everything that decides what is drawn."""
 
     views: int
@@ -101,7 +101,7 @@ class DegradedSet:
 def make_set(
     folder: Path,
     out: Path,
-    settings: Settings,
+    settings: SetSettings,
     *,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
@@ -142,7 +142,7 @@ def originals(folder: Path, out: Path | None = None) -> list[Original]:
     return [Original(name) for name in photos_in(folder, out)]
 
 
-def split(photos: list[Original], settings: Settings) -> tuple[list[str], list[str]]:
+def split(photos: list[Original], settings: SetSettings) -> tuple[list[str], list[str]]:
     """Photos to train on and photos to test on: as the folder's list says, or a random share from the seed."""
     held = {photo.file for photo in photos if photo.held_out}
     if settings.test_share and photos[0].held_out is None:
@@ -157,7 +157,9 @@ def split(photos: list[Original], settings: Settings) -> tuple[list[str], list[s
     return [name for name in names if name not in held], [name for name in names if name in held]
 
 
-def draw_groups(folder: Path, settings: Settings, photo: str, groups: Sequence[Group]) -> list[Drawn] | str:
+def draw_groups(
+    folder: Path, settings: SetSettings, photo: str, groups: Sequence[Group]
+) -> list[Drawn] | str:
     """Write all views of one photo; or why it cannot be read."""
     try:
         image = clean_photo(folder / photo, shrink=settings.shrink and not (folder / "photos.json").exists())
@@ -186,7 +188,7 @@ def clean_photo(path: Path, *, shrink: bool) -> Image.Image:
     return photo.image.resize(size, Image.Resampling.LANCZOS)
 
 
-def _crop(photo: Image.Image, settings: Settings, rng: np.random.Generator) -> Image.Image:
+def _crop(photo: Image.Image, settings: SetSettings, rng: np.random.Generator) -> Image.Image:
     low, high = settings.tokens
     tokens = round(float(np.exp(rng.uniform(np.log(low), np.log(high)))))
     if settings.crop:
@@ -261,7 +263,7 @@ def _none_left(unreadable: dict[str, str]) -> str:
     return f"Expected at least one readable photo to train on and one to test on; none is left:\n{listed}"
 
 
-def _rows(views: list[Drawn], part: str, settings: Settings) -> Iterator[Example]:
+def _rows(views: list[Drawn], part: str, settings: SetSettings) -> Iterator[Example]:
     """What can be asked of the views: each alone, two in both orders, and two beside a reference."""
     row = partial(_row, f"{settings.name}/{part}", settings.name)
     for view in views:

@@ -8,7 +8,7 @@ from pathlib import Path
 from qinsight.prompts import Task
 from training.command_line import Parser
 from training.data.crops import MAX_TOKENS, MIN_TOKENS
-from training.data.degraded_set import Settings
+from training.data.degraded_set import SetSettings
 from training.data.metas import DIFFIQA_PHOTOS, Sample, Swap
 
 DEQA = """Ratings in the form of Data-DeQA-Score (KonIQ-10k, SPAQ, KADID-10k, PIPAL, LIVE-Wild, AGIQA-3K, CSIQ).
@@ -190,14 +190,14 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_degrade(parser: argparse.ArgumentParser) -> None:
-    low, high = Settings.tokens
+    low, high = SetSettings.tokens
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="of good photos")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--views", type=_at_least(1), required=True, metavar="N", help="in both splits")
-    parser.add_argument("--test-share", type=_share, default=Settings.test_share, help="default: 0.1")
-    parser.add_argument("--seed", type=int, default=Settings.seed)
+    parser.add_argument("--test-share", type=_share, default=SetSettings.test_share, help="default: 0.1")
+    parser.add_argument("--seed", type=int, default=SetSettings.seed)
     parser.add_argument(
-        "--tasks", type=_tasks, default=Settings.tasks, metavar="TASK,TASK", help=f"of {', '.join(Task)}"
+        "--tasks", type=_tasks, default=SetSettings.tasks, metavar="TASK,TASK", help=f"of {', '.join(Task)}"
     )
     parser.add_argument(
         "--with-reference", action="store_true", help="also compare two views beside a third, worse one"
@@ -206,7 +206,7 @@ def _add_degrade(parser: argparse.ArgumentParser) -> None:
         "--tokens",
         type=_tokens,
         nargs=2,
-        default=Settings.tokens,
+        default=SetSettings.tokens,
         metavar=("LOW", "HIGH"),
         help=f"size of a view, in squares of 28 x 28 pixels (default: {low} {high}, at most {MAX_TOKENS})",
     )
@@ -217,7 +217,7 @@ def _add_degrade(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--keep-size", action="store_true", help="do not shrink the photos first")
     parser.add_argument("--workers", type=_at_least(1), default=os.cpu_count() or 1, metavar="N")
-    parser.add_argument("--name", default=Settings.name, help="of the set (default: degraded)")
+    parser.add_argument("--name", default=SetSettings.name, help="of the set (default: degraded)")
 
 
 def _files(parser: argparse.ArgumentParser) -> None:

@@ -107,7 +107,7 @@ def swapped(example: Example) -> Example:
     if not isinstance(example.target, Comparison):
         raise ValueError(f'expected a comparison, got "{example.id}", a {example.task}')
     *reference, a, b = example.photos
-    other = {Winner.A: Winner.B, Winner.B: Winner.A}.get(example.target.winner, Winner.SIMILAR)
+    other = example.target.winner.swapped
     return replace(example, id=f"{example.id}:swapped", photos=(*reference, b, a), target=Comparison(other))
 
 

@@ -13,7 +13,7 @@ SHRINK_LOSSLESS = 0.8  # scikit-image keeps PNG files: only the lens is a little
 
 
 @dataclass(frozen=True)
-class Photo:
+class CreditedPhoto:
     """One photograph of the set; `file` is relative to the folder that holds `photos.json`."""
 
     name: str
@@ -28,15 +28,15 @@ class Photo:
     )
 
 
-def list_photos(folder: Path) -> list[Photo]:
+def list_photos(folder: Path) -> list[CreditedPhoto]:
     """The set that `collect` wrote into `folder`."""
     listing = folder / "photos.json"
     if not listing.exists():
         raise SystemExit(f"expected {listing}; run: python -m training.preview.collect --out {folder}")
-    return [Photo(**entry) for entry in json.loads(listing.read_text())]
+    return [CreditedPhoto(**entry) for entry in json.loads(listing.read_text())]
 
 
-def open_photo(folder: Path, photo: Photo) -> np.ndarray:
+def open_photo(folder: Path, photo: CreditedPhoto) -> np.ndarray:
     """The pixels of one photo as (height, width, 3) bytes."""
     with Image.open(folder / photo.file) as image:
         return np.asarray(image.convert("RGB"))

@@ -16,13 +16,13 @@ from typing import Any
 from PIL import Image
 
 from qinsight.ahead import ahead
-from qinsight.answers import Answer, Comparison, Score, Winner
-from qinsight.assess import GREEDY, Asked, ask, ask_each, comparison, described, last, summary
+from qinsight.answers import Answer, Comparison, Score
+from qinsight.assess import Asked, ask, ask_each, comparison, described, last, summary
 from qinsight.errors import PhotoError, RequestFailed
 from qinsight.photos import load_photo
 from qinsight.photos.view import view
 from qinsight.prompts import Task
-from qinsight.requests import Engine, Request, Sampling
+from qinsight.requests import GREEDY, Engine, Request, Sampling
 from training.data.examples import Example, Target, as_json, target_json
 from training.evaluate.predictions import Fault
 from training.rewards import read_plainly
@@ -146,7 +146,7 @@ def _answered(
         fields["expected_rating"] = fmean(ratings) if ratings else None
     if second:
         other, other_error = _verdict(second)
-        fields["swapped"] = _value(_turned(other))
+        fields["swapped"] = str(other.winner.swapped) if isinstance(other, Comparison) else None
         fields |= {"swapped_reply": second[0].text, "swapped_error": other_error}
     if samples > 1:
         fields["samples"] = [
@@ -179,10 +179,3 @@ def _verdict(asked: Sequence[Asked]) -> tuple[Answer | None, str | None]:
 def _value(answer: Answer | None) -> Any:
     fields = described(answer)
     return fields.get("rating", fields.get("winner", fields)) if fields else None
-
-
-def _turned(answer: Answer | None) -> Answer | None:
-    """What was said of B, A in the names of A, B."""
-    if not isinstance(answer, Comparison):
-        return None
-    return Comparison({Winner.A: Winner.B, Winner.B: Winner.A}.get(answer.winner, answer.winner))

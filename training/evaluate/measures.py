@@ -8,7 +8,7 @@ import numpy as np
 
 from qinsight.answers import Answer, Clean, Comparison, Degradation, Score
 from qinsight.prompts import Task
-from training.data.examples import Rated, Target
+from training.data.examples import NULL, Rated, Target
 from training.data.lines import LabelError
 from training.evaluate.bootstrap import (
     MOST_FOR_KRCC,
@@ -26,7 +26,6 @@ from training.evaluate.bootstrap import (
 from training.evaluate.metrics import (
     CLASSES,
     LEVELS,
-    NULL,
     UNREADABLE,
     Curve,
     MetricError,

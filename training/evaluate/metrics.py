@@ -13,8 +13,8 @@ from scipy import optimize, special, stats
 
 from qinsight.answers import Distortion, Severity, Winner
 from qinsight.errors import QInsightError
+from training.data.examples import NULL
 
-NULL = "null"
 CLASSES = (*map(str, Distortion), NULL)
 LEVELS = tuple(map(str, Severity))  # level 1 is the first
 UNREADABLE = ""

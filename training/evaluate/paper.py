@@ -22,7 +22,7 @@ Pair = tuple[float, float | None]
 
 
 @dataclass(frozen=True)
-class Row:
+class PrintedRow:
     """A printed row: its cells by column, and the average as printed."""
 
     method: str
@@ -30,12 +30,12 @@ class Row:
     average: Pair
 
 
-def _rows(columns: tuple[str, ...], text: str) -> tuple[Row, ...]:
+def _rows(columns: tuple[str, ...], text: str) -> tuple[PrintedRow, ...]:
     found = []
     for line in text.strip().splitlines():
         method, *cells = re.split(r" {2,}| (?=[.1])", line.strip())
         pairs = [_pair(cell) for cell in cells]
-        found.append(Row(method, dict(zip(columns, pairs[:-1], strict=True)), pairs[-1]))
+        found.append(PrintedRow(method, dict(zip(columns, pairs[:-1], strict=True)), pairs[-1]))
     return tuple(found)
 
 

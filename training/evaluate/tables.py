@@ -15,7 +15,7 @@ from training.evaluate.paper import (
     TABLE_6,
     TABLE_6_CORRELATIONS,
     TEST_SIZES,
-    Row,
+    PrintedRow,
     known_set,
 )
 
@@ -125,7 +125,7 @@ def _table_6(found: Sequence[Measures]) -> str | None:
     return f"## Table 6: SRIQA-Bench, pair accuracy\n\n{_table(columns, rows)}\n\n{words}"
 
 
-def _printed(row: Row, columns: Sequence[str], whole: Sequence[str], digits: int) -> list[str]:
+def _printed(row: PrintedRow, columns: Sequence[str], whole: Sequence[str], digits: int) -> list[str]:
     """A printed row for some columns; the average is the printed one where none is missing, else recomputed."""
     cells = [row.cells[name] for name in columns]
     average = row.average

@@ -239,7 +239,7 @@ def load_model(recipe: Recipe, settings: Settings, checkpoint: Checkpoint) -> An
     options: dict[str, Any] = {"dtype": dtype, "attn_implementation": "sdpa"}
     if recipe.adapt is Adapt.QLORA:
         device = torch.device("cpu" if not on_gpu else f"cuda:{settings.local_process_index}")
-        quantisation = nf4_config(device)
+        quantisation = nf4_config()
         quantisation.bnb_4bit_compute_dtype = torch.bfloat16 if on_gpu else torch.float32
         options |= {"quantization_config": quantisation, "device_map": {"": str(device)}}
     model, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(

@@ -291,15 +291,18 @@ def _exchanged_classes(said: Sequence[tuple[tuple[str, str], tuple[str, str]]]) 
 
 
 def _of_verdicts(groups: Sequence[list[Rollout]]) -> Iterable[Finding]:
-    other = {Winner.A: Winner.B, Winner.B: Winner.A}
     right = wrong = 0
     for group in groups:
         true = group[0].target
         for one in group:
             answer = answer_of(one)
-            if isinstance(answer, Comparison) and isinstance(true, Comparison) and true.winner in other:
+            if (
+                isinstance(answer, Comparison)
+                and isinstance(true, Comparison)
+                and true.winner is not Winner.SIMILAR
+            ):
                 right += answer.winner is true.winner
-                wrong += answer.winner is other[true.winner]
+                wrong += answer.winner is true.winner.swapped
     agreed = right / (right + wrong) if right + wrong else 1.0
     if len(groups) >= ENOUGH and agreed < 0.5 - 0.8 / np.sqrt(len(groups)):
         yield Finding(

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from training.data.originals import MASTER_PIXELS, SHRINK, SHRINK_LOSSLESS, Photo
+from training.data.originals import MASTER_PIXELS, SHRINK, SHRINK_LOSSLESS, CreditedPhoto
 from training.preview.photo_sources import (
     CID22,
     CID22_AUTHOR,
@@ -39,7 +39,7 @@ SHRINK_MADE_SMALL = 0.8  # its maker has shrunk it before
 DRAWN = 0.5  # of all neighbours are the same where something was drawn and not photographed
 
 
-def collect(out: Path, cid22: Path | None = None) -> list[Photo]:
+def collect(out: Path, cid22: Path | None = None) -> list[CreditedPhoto]:
     """Write every photograph of SOURCES (and of CID22's folder) into `out` and list them in `out/photos.json`."""
     lacking = [package for package in ("skimage", "sklearn") if not find_spec(package)]
     if lacking:
@@ -49,7 +49,7 @@ def collect(out: Path, cid22: Path | None = None) -> list[Photo]:
     if cid22 and not any(cid22.glob("*.png")):
         raise SystemExit(f"expected PNG files of {CID22} in {cid22}, found none")
     out.mkdir(parents=True, exist_ok=True)
-    photos: dict[str, Photo] = {}
+    photos: dict[str, CreditedPhoto] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for source in SOURCES:
             for original, data in _read(_unpack(source.package, Path(scratch)), source):
@@ -58,7 +58,7 @@ def collect(out: Path, cid22: Path | None = None) -> list[Photo]:
                     continue  # an earlier source names it, with its own licence
                 held = name in HELD_OUT or source.check
                 about = (source.package, original, source.author, source.licence, source.check)
-                photos[name] = Photo(name, f"{name}.png", held, *about)
+                photos[name] = CreditedPhoto(name, f"{name}.png", held, *about)
                 shrink = SHRINK_MADE_SMALL if source.folder == LAND else SHRINK
                 _clean(data, shrink).save(out / photos[name].file, compress_level=1)
     missing = HELD_OUT - set(photos)
@@ -69,7 +69,7 @@ def collect(out: Path, cid22: Path | None = None) -> list[Photo]:
     return listed
 
 
-def credit(photos: list[Photo]) -> str:
+def credit(photos: list[CreditedPhoto]) -> str:
     """Who made the photographs of a training set, as a Markdown page: package, licence, author, names."""
     learnt = [photo for photo in photos if not photo.held_out]
     rows: dict[tuple[str, str, str], list[str]] = {}
@@ -145,7 +145,7 @@ def _qt_resources(file: Path) -> Iterator[tuple[str, bytes]]:
     yield from walk(0, "")
 
 
-def _cid22(folder: Path, out: Path) -> Iterator[Photo]:
+def _cid22(folder: Path, out: Path) -> Iterator[CreditedPhoto]:
     """Its photographs as they are: they were chosen for being pristine. Its charts and drawings are left out."""
     number = 0
     for file in sorted(folder.glob("*.png")):
@@ -157,7 +157,7 @@ def _cid22(folder: Path, out: Path) -> Iterator[Photo]:
         number += 1
         name = f"cid22_{file.stem.removeprefix('training_')}"
         photo.save(out / f"{name}.png", compress_level=1)
-        yield Photo(name, f"{name}.png", check, CID22, file.name, CID22_AUTHOR, CID22_LICENCE, check)
+        yield CreditedPhoto(name, f"{name}.png", check, CID22, file.name, CID22_AUTHOR, CID22_LICENCE, check)
 
 
 def _is_drawn(photo: Image.Image) -> bool:

@@ -36,7 +36,7 @@ LADDERS = (
     "bleeding_colours",
 )
 
-Row = tuple[str, str, str, str]
+Cells = tuple[str, str, str, str]
 """What was measured; the model's number, the Laplacian's, the plain statistics'."""
 
 
@@ -57,7 +57,7 @@ def on_real_photos(
     pairs: Path | None,
     trees: Classical | None,
     seed: int,
-) -> list[Row]:
+) -> list[Cells]:
     """All rows; `pairs` is a folder of shots with noise beside their clean means."""
     judges: list[Judge] = [lambda photos: _model(engine, photos), _laplacian]
     if trees:
@@ -94,7 +94,7 @@ def _statistics(trees: Classical, photos: Sequence[Image.Image]) -> Judged:
     return Judged([float(one) for one in opinions], [name for name, _ in told])
 
 
-def _noise_pairs(judges: list[Judge], folder: Path) -> Iterator[Row]:
+def _noise_pairs(judges: list[Judge], folder: Path) -> Iterator[Cells]:
     clean = sorted(folder.glob("*_mean.*"))
     noisy = [file.with_name(file.name.replace("_mean.", "_real.")) for file in clean]
     if not clean:
@@ -111,7 +111,9 @@ def _noise_pairs(judges: list[Judge], folder: Path) -> Iterator[Row]:
     yield _row("their clean ones called noise", told, lambda one: _are(one, "noise", 0, half))
 
 
-def _pristine(judges: list[Judge], photos: Sequence[Image.Image], rng: np.random.Generator) -> Iterator[Row]:
+def _pristine(
+    judges: list[Judge], photos: Sequence[Image.Image], rng: np.random.Generator
+) -> Iterator[Cells]:
     carried = [carry(leave_clean(photo), rng).image for photo in photos]
     for name, shown in (("as they are", list(photos)), ("as JPEG or WebP", carried)):
         told = [judge(shown) for judge in judges]
@@ -123,7 +125,7 @@ def _pristine(judges: list[Judge], photos: Sequence[Image.Image], rng: np.random
         )
 
 
-def _faulty(judges: list[Judge], photos: Sequence[Image.Image], rng: np.random.Generator) -> Iterator[Row]:
+def _faulty(judges: list[Judge], photos: Sequence[Image.Image], rng: np.random.Generator) -> Iterator[Cells]:
     for kind, fault in FAULTS.items():
         if fault.distortion == "other":
             continue
@@ -137,7 +139,7 @@ def _faulty(judges: list[Judge], photos: Sequence[Image.Image], rng: np.random.G
         yield _row(f"{kind}: called {fault.distortion} (said: {most})", told, right)
 
 
-def _ladders(judges: list[Judge], photos: Sequence[Image.Image], rng: np.random.Generator) -> Iterator[Row]:
+def _ladders(judges: list[Judge], photos: Sequence[Image.Image], rng: np.random.Generator) -> Iterator[Cells]:
     """For each kind the median SRCC of rating and position over photographs, and the share with the wrong sign."""
     for kind in LADDERS:
         rungs = [carry(_at(photo, kind, float(at), rng), rng).image for photo in photos for at in POSITIONS]
@@ -169,7 +171,7 @@ def _are(one: Judged, name: str, start: int = 0, end: int | None = None) -> list
     return [said == name for said in one.classes[start:end]] if one.classes else None
 
 
-def _row(name: str, told: Sequence[Judged], right: Callable[[Judged], list[bool] | None]) -> Row:
+def _row(name: str, told: Sequence[Judged], right: Callable[[Judged], list[bool] | None]) -> Cells:
     flags = [right(one) for one in told]
     return (name, *_padded([share(one) if one is not None else "" for one in flags]))
 

@@ -13,13 +13,13 @@ from PIL import Image
 from qinsight.answers import Clean, Comparison, Degradation, Winner
 from qinsight.prompts import Task
 from training.data import crops
-from training.data.degraded_set import DECK, DegradedSet, Settings, clean_photo, make_set, split
+from training.data.degraded_set import DECK, DegradedSet, SetSettings, clean_photo, make_set, split
 from training.data.degraded_set import Original as Photo
 from training.data.examples import Example, Rated, read_examples, refuse_leaks, write_examples
 from training.data.lines import LabelError
 from training.preview import lessons
 
-SMALL = Settings(views=180, test_share=0.25, seed=5, tokens=(6, 16), with_reference=True)
+SMALL = SetSettings(views=180, test_share=0.25, seed=5, tokens=(6, 16), with_reference=True)
 
 
 def discs(seed: int, width: int = 200, height: int = 150) -> Image.Image:

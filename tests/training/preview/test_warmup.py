@@ -14,11 +14,11 @@ from qinsight.answers import Winner, read_answer, read_reply
 from qinsight.engines.checkpoint import PREVIEW, Device
 from qinsight.engines.local import LocalEngine
 from qinsight.engines.weights import load_processor
+from qinsight.photos.view import view_size
 from qinsight.prompts import Order, Task, build_messages
 from qinsight.requests import Request, Sampling
 from shared.pictures import discs
 from shared.places import OFFICIAL
-from training.data import crops
 from training.data.degrade import DISTORTIONS, SEVERITIES, degrade, leave_clean
 from training.data.originals import list_photos
 from training.preview import lessons, tiny
@@ -156,7 +156,7 @@ def test_views_have_the_shape_of_photos_and_about_the_tokens_asked_for(photos: l
 def test_a_photo_is_fitted_as_the_image_processor_would(size: tuple[int, int]) -> None:
     width, height = size
     theirs = smart_resize(height, width, 28, 4 * 784, 1280 * 784)
-    assert crops.fitting_size(width, height) == theirs[::-1]
+    assert view_size(width, height, 1280 * 784) == theirs[::-1]
 
 
 def test_patches_are_those_of_the_image_processor(photos: list[Image.Image]) -> None:
