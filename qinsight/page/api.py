@@ -32,6 +32,7 @@ from qinsight.ranking.folder import rank_folder, ranking
 from qinsight.ranking.rows import Row
 from qinsight.report import report
 from qinsight.requests import Request, Sampling
+from qinsight.sentence import by_itself
 
 AGENTS = "agents"  # instead of a network address
 MOST_SAMPLES = 8
@@ -298,7 +299,7 @@ class Api:
         try:
             yield job, {role: _file_of(photo, root / role) for role, photo in photos.items()}
         except QInsightError as error:
-            raise gr.Error(_sentence(error), print_exception=False) from error
+            raise gr.Error(by_itself(str(error)), print_exception=False) from error
         finally:
             job.set()
             shutil.rmtree(root, ignore_errors=True)
@@ -352,7 +353,7 @@ class Api:
         try:
             return self.darkroom.decode(path, limit, job)
         except PhotoError as error:
-            raise PhotoError(f"{role}: {error}") from error
+            raise PhotoError("{role}: {error}", role=role, error=error) from error
 
     def _ranked(
         self, folder: Path, found: Found, out: Path, sampling: Sampling, job: Job
@@ -379,9 +380,8 @@ class Api:
 
 @dataclass(frozen=True)
 class _State:
-    """What is known so far; `status` is the place in line, set by `in_background`."""
+    """What is known so far."""
 
-    status: str = ""
     model: str | None = None
     asked: tuple[Asked, ...] = ()
     rows: tuple[Row, ...] = ()
@@ -584,8 +584,3 @@ def _photo_name(name: str) -> str:
     """A name by which `rank_folder` takes a file for a photo; what is in it is told from its bytes."""
     name = name.strip(".") or "photo"
     return name if Path(name).suffix.lower() in SUFFIXES else f"{name}.jpg"
-
-
-def _sentence(error: Exception) -> str:
-    words = str(error)
-    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")

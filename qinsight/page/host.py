@@ -12,6 +12,7 @@ from qinsight.errors import EngineError, QInsightError, RequestFailed, Stopped
 from qinsight.page.line import Job, Line
 from qinsight.page.recordings import Recordings
 from qinsight.requests import About, Delta, Engine, Request, Sampling
+from qinsight.sentence import Sentence
 
 GREEDY = Sampling()
 RELOAD_AFTER = 600  # seconds after a reload in which a crash does not lead to another
@@ -34,10 +35,10 @@ class Host:
         self._ready = threading.Event()
         self._engine: Engine | None = None
         self._shared = _Shared(self)
-        self._error: str | None = None
+        self._error: Sentence | None = None
         self._reloaded = -float(RELOAD_AFTER)
         self._crashes = threading.Lock()
-        self.words = "Looking for the model"
+        self.words = Sentence("Looking for the model")
         self.done: float | None = None
 
     def start(self) -> None:
@@ -57,15 +58,17 @@ class Host:
                     flush=True,
                 )
         except QInsightError as error:
-            self._error = str(error)
+            self._error = error.sentence
             print(f"The model cannot answer: {error}", file=sys.stderr, flush=True)  # noqa: T201
         except BaseException as error:  # raised again: visitors must not wait for a model that never comes
-            self._error = f"The model could not be loaded ({type(error).__name__}). The terminal says more."
+            self._error = Sentence(
+                "The model could not be loaded ({kind}). The terminal says more.", kind=type(error).__name__
+            )
             raise
         finally:
             self._ready.set()
 
-    def _progress(self, words: str, done: float | None) -> None:
+    def _progress(self, words: Sentence, done: float | None) -> None:
         self.words, self.done = words, done
 
     @property
@@ -73,20 +76,22 @@ class Host:
         return not self._ready.is_set()
 
     @property
-    def status(self) -> str:
+    def status(self) -> Sentence:
         """What to tell a visitor while the model loads, or why it did not; empty when it is ready."""
         if self._error:
             return self._error
-        if self.loading:
-            return self.words + (f", {self.done:.0%}" if self.done is not None else "") + " …"
-        return ""
+        if not self.loading:
+            return Sentence("")
+        if self.done is None:
+            return Sentence("{doing} …", doing=self.words)
+        return Sentence("{doing}, {done:.0%} …", doing=self.words, done=self.done)
 
     @property
     def engine(self) -> Engine | None:
         """The engine, once it is there; asked with a `Job` as its stop event, it waits for that job's turn."""
         return self._shared if self._engine else None
 
-    def wait(self, job: Job) -> Iterator[str]:
+    def wait(self, job: Job) -> Iterator[Sentence]:
         """Take the job on, and yield the status until the engine is ready.
 
         `LineFull` or `TooMany` if there is no room for the job, `EngineError` if there is no model.
@@ -116,7 +121,7 @@ class Host:
             again = self.loading  # by another's crash; a reload may be over before this visitor is told
             if self._engine is broken and time.monotonic() - self._reloaded >= RELOAD_AFTER:
                 self._reloaded = time.monotonic()
-                self.words, self.done = "The model crashed and is being loaded again", None
+                self.words, self.done = Sentence("The model crashed and is being loaded again"), None
                 self._engine = None
                 self._ready.clear()
                 again = True

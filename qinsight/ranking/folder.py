@@ -32,8 +32,9 @@ from qinsight.photos.jpeg import fingerprints
 from qinsight.photos.listing import Found, Frame, look
 from qinsight.photos.view import view
 from qinsight.prompts import Task
-from qinsight.ranking.rows import BESIDE, REMARKS, Row
+from qinsight.ranking.rows import BESIDE, Row
 from qinsight.requests import About, Engine, Sampling
+from qinsight.sentence import Sentence
 
 QUESTIONS = (Task.SCORE, Task.DEGRADATION)  # of each photo
 BATCH = 16  # photos that are asked together
@@ -277,8 +278,10 @@ def _lines(path: Path) -> Iterator[Row]:
                 yield _row(line)
             except (ValueError, TypeError) as error:
                 raise QInsightError(
-                    f"Expected a result in line {number} of {path}; it cannot be read ({error}). "
-                    "Move the file away to begin anew."
+                    "Expected a result in line {number} of {path}; it cannot be read ({error}). Move the file away to begin anew.",
+                    number=number,
+                    path=path,
+                    error=error,
                 ) from error
 
 
@@ -287,7 +290,7 @@ def _row(line: bytes) -> Row:
 
 
 def _line(row: Row) -> bytes:
-    return json.dumps(row.as_json(), ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+    return json.dumps(row.kept(), ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
 
 
 def _lock(file: BinaryIO, out: Path) -> None:
@@ -300,14 +303,15 @@ def _lock(file: BinaryIO, out: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise QInsightError(
-            f"Another run is writing to {out}. Wait for it, or choose another folder."
+            "Another run is writing to {out}. Wait for it, or choose another folder.", out=out
         ) from error
 
 
 def _unwritable(path: Path, error: OSError) -> QInsightError:
     return QInsightError(
-        f"Results cannot be written to {path.parent}: {error.strerror or error}. "
-        "What was finished is kept; run the same command again."
+        "Results cannot be written to {place}: {cause}. What was finished is kept; run the same command again.",
+        place=path.parent,
+        cause=error.strerror or error,
     )
 
 
@@ -321,7 +325,7 @@ class _Photo:
     image: Image.Image
     phash: str | None
     size: tuple[int, int]
-    remarks: tuple[str, ...]
+    remarks: tuple[Sentence, ...]
 
 
 @dataclass(frozen=True)
@@ -404,7 +408,10 @@ class _Prefetch:
         for name in frame:
             found = self._decoded(name)
             if isinstance(found, _Photo):
-                problems = [f"{one.row.photo}: {one.row.error}" for one in unreadable]
+                problems = [
+                    Sentence("{photo}: {error}", photo=one.row.photo, error=one.row.error)
+                    for one in unreadable
+                ]
                 return replace(found, remarks=(*found.remarks, *problems))
             if found.row.error is None:
                 return found
@@ -425,9 +432,9 @@ class _Prefetch:
             photo = self._decode(self._folder / name, content)
             shown = view(photo.image, self._limit)
         except PhotoError as error:
-            return _Outcome(Row(name, sha256, "", error=str(error)))
+            return _Outcome(Row(name, sha256, "", error=error.sentence))
         except OSError as error:
-            problem = f"the file cannot be read: {error.strerror or error}"
+            problem = Sentence("the file cannot be read: {cause}", cause=error.strerror or error)
             return _Outcome(Row(name, sha256, "", error=problem))
         return _Photo(name, sha256, shown, _phash(shown), photo.size, photo.notes)
 
@@ -533,7 +540,7 @@ def _rated(
             pass
     except RequestFailed as failure:
         if len(photos) == 1:
-            yield Row(photos[0].name, photos[0].sha256, model, error=str(failure))
+            yield Row(photos[0].name, photos[0].sha256, model, error=failure.sentence)
             return
     for photo, score, diagnosis in zip(photos, asked[::2], asked[1::2], strict=True):
         if score.finish and diagnosis.finish:
@@ -558,6 +565,6 @@ def _rated_row(photo: _Photo, model: str, score: Asked, diagnosis: Asked) -> Row
         height=photo.size[1],
         seconds=round(max(score.seconds, diagnosis.seconds), 3),
         phash=photo.phash,
-        remarks=REMARKS.join(photo.remarks) or None,
+        remarks=Sentence.joined(photo.remarks),
         error=score.error or diagnosis.error,
     )
