@@ -303,7 +303,7 @@ class Breaking(ScriptedEngine):
 
 
 def answers(host: Host) -> str:
-    for _ in host.wait(job := Job()):
+    for _ in host.wait(job := Job(), str):
         pass
     engine = host.engine
     assert engine is not None
@@ -380,7 +380,7 @@ def test_want_of_memory_before_the_model_is_asked_is_a_sentence_too() -> None:
 
 def test_the_model_is_free_again_when_a_reader_goes() -> None:
     host, _ = opened(ScriptedEngine(["a", "b", "c"]))
-    for _ in host.wait(job := Job()):
+    for _ in host.wait(job := Job(), str):
         pass
     engine = host.engine
     assert engine is not None

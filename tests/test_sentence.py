@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ScriptedEngine
 
 from qinsight.engines.server import RequestsFailed
 from qinsight.errors import EngineError, PhotoError, QInsightError, RequestFailed
@@ -19,7 +20,9 @@ from qinsight.page.sentences import SENTENCES
 from qinsight.page.words import Language, Words
 from qinsight.photos import decode_in_child
 from qinsight.photos.listing import NoPhotos
+from qinsight.ranking.folder import rank_folder, ranking
 from qinsight.ranking.rows import Row
+from qinsight.ranking.tables import write_jsonl
 from qinsight.sentence import Sentence
 
 SMALLER = SENTENCES["The model ran out of memory on this photo. Try a smaller copy."][0]
@@ -158,3 +161,16 @@ def test_a_row_of_an_earlier_version_or_edited_by_hand_is_shown_as_it_is_written
     for row, said in ((edited, "by hand"), (earlier, str(INNER))):
         assert (row.error, type(row.error)) == (said, str)
         assert Words(Language.JAPANESE).remark(row.error or "") == said
+
+
+def test_a_finished_ranking_still_says_in_other_languages_why_a_photo_was_not_rated(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_text("just a text\n")
+    (tmp_path / "b.jpg").write_bytes(b"")
+    [*rank_folder(ScriptedEngine([]), tmp_path, tmp_path / "out")]
+    rows = ranking(tmp_path / "out")
+    assert [Words(Language.JAPANESE).remark(row.error or "")[:13] for row in rows] == [
+        "写真のファイルではありません。"[:13],
+        "空のファイルです。もう一度コピ"[:13],
+    ]
+    write_jsonl(rows, tmp_path / "ranking.jsonl")
+    assert "said" not in (tmp_path / "ranking.jsonl").read_text(encoding="utf-8")

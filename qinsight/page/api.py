@@ -336,10 +336,7 @@ class Api:
         sampling: Sampling,
         job: Job,
     ) -> Iterator["_State"]:
-        for _ in self.host.wait(job):
-            yield _State()
-        engine = self.host.engine
-        assert engine is not None  # wait() raises otherwise
+        engine = yield from self.host.wait(job, lambda status: _State())
         about = engine.about
         limit = self.max_pixels or about.max_pixels
         photos = [self._decoded(role, path, limit, job) for role, path in paths.items()]
@@ -358,10 +355,7 @@ class Api:
     def _ranked(
         self, folder: Path, found: Found, out: Path, sampling: Sampling, job: Job
     ) -> Iterator["_State"]:
-        for _ in self.host.wait(job):
-            yield _State()
-        engine = self.host.engine
-        assert engine is not None  # wait() raises otherwise
+        engine = yield from self.host.wait(job, lambda status: _State())
         limit = self.max_pixels or engine.about.max_pixels
         rows: list[Row] = []
 

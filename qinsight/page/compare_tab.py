@@ -205,10 +205,7 @@ class CompareTab(Tab):
 
     def _work(self, photos: Photos, stop: Job) -> Iterator[_State]:
         paths = [path for path in photos if path]
-        for status in self.host.wait(stop):
-            yield _State(remark(status))
-        engine = self.host.engine
-        assert engine is not None  # wait() raises otherwise
+        engine = yield from self.host.wait(stop, lambda status: _State(remark(status)))
         max_pixels = self.max_pixels or engine.about.max_pixels
         decoded = self._decoded(paths, max_pixels, stop)
         yield _State(phrase("looking"))

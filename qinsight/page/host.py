@@ -5,7 +5,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import TypeVar
 
 from qinsight.engines.checkpoint import Progress
 from qinsight.errors import EngineError, QInsightError, RequestFailed, Stopped
@@ -13,6 +14,8 @@ from qinsight.page.line import Job, Line
 from qinsight.page.recordings import Recordings
 from qinsight.requests import About, Delta, Engine, Request, Sampling
 from qinsight.sentence import Sentence
+
+State = TypeVar("State")
 
 GREEDY = Sampling()
 RELOAD_AFTER = 600  # seconds after a reload in which a crash does not lead to another
@@ -91,8 +94,8 @@ class Host:
         """The engine, once it is there; asked with a `Job` as its stop event, it waits for that job's turn."""
         return self._shared if self._engine else None
 
-    def wait(self, job: Job) -> Iterator[Sentence]:
-        """Take the job on, and yield the status until the engine is ready.
+    def wait(self, job: Job, told: Callable[[Sentence], State]) -> Generator[State, None, Engine]:
+        """Take the job on, yield what is `told` of the status until the engine is ready, and return that.
 
         `LineFull` or `TooMany` if there is no room for the job, `EngineError` if there is no model.
         """
@@ -100,8 +103,9 @@ class Host:
         while not self._ready.wait(0.1):
             if job.is_set():
                 raise Stopped("Stopped.")
-            yield self.status
+            yield told(self.status)
         self.loaded(job)
+        return self._shared
 
     def loaded(self, job: Job) -> Engine:
         """The engine itself, waited for if it is being loaded; `EngineError` if there is none."""

@@ -294,10 +294,7 @@ class RankTab(Tab):
         total = len(found.frames)
         begun = _State(phrase("pace_begun", total=total), total=total, left_out=found.left_out)
         yield begun
-        for status in self.host.wait(stop):
-            yield replace(begun, status=remark(status)) if status else begun
-        engine = self.host.engine
-        assert engine is not None  # wait() raises otherwise
+        engine = yield from self.host.wait(stop, lambda status: replace(begun, status=remark(status)))
         limit = self.max_pixels or engine.about.max_pixels
         rows: list[Row] = []
         try:
