@@ -295,7 +295,8 @@ def read_degradation(reply: Reply) -> Degradation | Clean:
         kind, severity = _field("distortion_class", answer), _field("severity", answer)
         if kind is None or severity is None:
             raise AnswerError(
-                f'Expected one "distortion_class" and one "severity"; the model said {_quoted(answer)}.'
+                'Expected one "distortion_class" and one "severity"; the model said {said}.',
+                said=_quoted(answer),
             )
         repairs.append("broken JSON, the two fields read")
     distortion = _member(Distortion, kind, "distortion class", repairs)
@@ -304,8 +305,9 @@ def read_degradation(reply: Reply) -> Degradation | Clean:
         return Clean(tuple(repairs))
     if distortion is None or level is None:
         raise AnswerError(
-            "Expected a distortion with its severity, or null for both; "
-            f"the model said {_quoted(str(kind))} with severity {_quoted(str(severity))}."
+            "Expected a distortion with its severity, or null for both; the model said {kind} with severity {severity}.",
+            kind=_quoted(str(kind)),
+            severity=_quoted(str(severity)),
         )
     return Degradation(distortion, level, tuple(repairs))
 
@@ -349,13 +351,17 @@ def read_comparison(reply: Reply) -> Comparison:
     if len(named) == 1 and (plain or (_REASONED.match(answer) and not _DOUBT.search(answer))):
         repairs.append("words around the verdict")
         return Comparison(exact[named.pop()], tuple(repairs))
-    raise AnswerError(f'Expected "Image A", "Image B" or "Similar"; the model said {_quoted(answer)}.')
+    raise AnswerError(
+        'Expected "Image A", "Image B" or "Similar"; the model said {said}.', said=_quoted(answer)
+    )
 
 
 def _answer_of(reply: Reply) -> tuple[str, list[str]]:
     if reply.answer is None:
         end = reply.text.strip()[-60:]
-        raise AnswerError(f"Expected an answer inside <answer> tags; the reply ends with {_quoted(end)}.")
+        raise AnswerError(
+            "Expected an answer inside <answer> tags; the reply ends with {end}.", end=_quoted(end)
+        )
     if not reply.answer:
         raise AnswerError("Expected an answer inside the <answer> tags; they are empty.")
     return reply.answer, list(reply.repairs)
@@ -374,7 +380,7 @@ def _object_in(answer: str) -> tuple[dict[str, Any] | None, list[str]]:
         parsed = [_parsed(piece) for piece in inner]
         objects = [(found, how) for found, how in parsed if isinstance(found, dict)]
         if any(other != objects[0][0] for other, _ in objects[1:]):
-            raise AnswerError(f"Expected one answer; the model gave several: {_quoted(answer)}.")
+            raise AnswerError("Expected one answer; the model gave several: {said}.", said=_quoted(answer))
         if objects:
             value, mended = objects[0]
             repairs.append("text around the JSON" if len(objects) == 1 else "the JSON repeated")
@@ -403,7 +409,9 @@ def _no_contradiction(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         name = _plain_key(key)
         if name in plain and plain[name] != value:
             both = f"{_spelt(plain[name])} and {_spelt(value)}"
-            raise AnswerError(f'Expected one "{name[:40]}"; the model gave {_quoted(both)}.')
+            raise AnswerError(
+                'Expected one "{key}"; the model gave {said}.', key=name[:40], said=_quoted(both)
+            )
         plain[name] = value
     return dict(pairs)
 
@@ -424,7 +432,9 @@ def _only(
                 repairs.append(f'key "{keys[name]}" for "{wanted}"')
             return found[keys[name]]
     if default is None:
-        raise AnswerError(f'Expected the key "{wanted}"; the model said {_quoted(answer)}.')
+        raise AnswerError(
+            'Expected the key "{wanted}"; the model said {said}.', wanted=wanted, said=_quoted(answer)
+        )
     repairs.append(f'no key "{wanted}"')
     return default
 
@@ -434,7 +444,9 @@ def _rating(value: Any, repairs: list[str]) -> float:
         repairs.append("the rating quoted as text")
         value = _only_number(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 5:  # NaN too
-        raise AnswerError(f"Expected a rating from 1 to 5; the model said {_quoted(_spelt(value))}.")
+        raise AnswerError(
+            "Expected a rating from 1 to 5; the model said {said}.", said=_quoted(_spelt(value))
+        )
     return float(value)
 
 
@@ -461,13 +473,13 @@ def _only_number(words: str) -> float:
         )
         whole = re.fullmatch(r"\d+(?:\.\d+|,\d{1,2})?", number[0]) and not re.match(r"[\w%/]", after)
         if not whole or re.search(r"[\w/.,]\Z", before) or _BOUND.search(before):
-            raise AnswerError(f"Expected a rating from 1 to 5; the model said {_quoted(words)}.")
+            raise AnswerError("Expected a rating from 1 to 5; the model said {said}.", said=_quoted(words))
         sign = -1 if before[-1:] in {"-", "\u2212", "\u2013"} else 1
         values.add(sign * float(number[0].replace(",", ".")))
         if len(values) > 1:
             break
     if len(values) != 1:
-        raise AnswerError(f"Expected one rating from 1 to 5; the model said {_quoted(words)}.")
+        raise AnswerError("Expected one rating from 1 to 5; the model said {said}.", said=_quoted(words))
     return values.pop()
 
 
@@ -511,7 +523,10 @@ def _member(kind: type[E], value: Any, name: str, repairs: list[str]) -> E | Non
             return kind(_OTHER_WORDS[word])
     expected = ", ".join(kind)
     raise AnswerError(
-        f"Expected a {name} out of {expected} or null; the model said {_quoted(_spelt(value))}."
+        "Expected a {name} out of {expected} or null; the model said {said}.",
+        name=name,
+        expected=expected,
+        said=_quoted(_spelt(value)),
     )
 
 

@@ -27,6 +27,7 @@ from qinsight.errors import AnswerError, EngineError, RequestFailed
 from qinsight.odds import Place, distortion_odds, expected_rating, severity_odds
 from qinsight.prompts import Task
 from qinsight.requests import GREEDY, Engine, Finish, Request, Sampling
+from qinsight.sentence import Sentence
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -53,7 +54,7 @@ class Asked:
         return None if self.finish is None or self.error else read_answer(self.request.task, self.reply)
 
     @cached_property
-    def error(self) -> str | None:
+    def error(self) -> Sentence | None:
         """Why a finished reply has no answer, in a sentence."""
         if self.finish is None:
             return None
@@ -61,8 +62,12 @@ class Asked:
             read_answer(self.request.task, self.reply)
         except AnswerError as error:
             if self.finish is Finish.LENGTH:
-                return f"The reply was cut after {self.tokens} tokens, before its answer. {error}"
-            return str(error)
+                return Sentence(
+                    "The reply was cut after {tokens} tokens, before its answer. {error}",
+                    tokens=self.tokens,
+                    error=error,
+                )
+            return error.sentence
         return None
 
     @cached_property
@@ -179,7 +184,7 @@ class Verdict:
     """What the finished replies of a `comparison` come to. `winner` is None where the orders disagree."""
 
     winner: Winner | None
-    sentence: str
+    sentence: Sentence
 
 
 def verdict(asked: Sequence[Asked]) -> Verdict | None:
@@ -191,13 +196,21 @@ def verdict(asked: Sequence[Asked]) -> Verdict | None:
     if len(winners) == 2:
         winners[1] = winners[1].swapped
     if len(set(winners)) > 1:
-        return Verdict(
-            None, "Too close, or order-dependent: the model changed its mind when the photos changed places."
+        said = Sentence(
+            "Too close, or order-dependent: the model changed its mind when the photos changed places."
         )
-    orders = "in both orders" if len(winners) == 2 else "against the reference"
-    if winners[0] is Winner.SIMILAR:
-        return Verdict(winners[0], f"About equally good, {orders}.")
-    return Verdict(winners[0], f"{winners[0]} is better, {orders}.")
+        return Verdict(None, said)
+    return Verdict(winners[0], _SAID[winners[0], len(winners) == 2])
+
+
+_SAID = {
+    (Winner.SIMILAR, True): Sentence("About equally good, in both orders."),
+    (Winner.SIMILAR, False): Sentence("About equally good, against the reference."),
+    (Winner.A, True): Sentence("Image {letter} is better, in both orders.", letter="A"),
+    (Winner.A, False): Sentence("Image {letter} is better, against the reference.", letter="A"),
+    (Winner.B, True): Sentence("Image {letter} is better, in both orders.", letter="B"),
+    (Winner.B, False): Sentence("Image {letter} is better, against the reference.", letter="B"),
+}  # by the winner, and whether both orders were asked
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,12 @@ def whole_lines(path: Path, read: Callable[[Line], Read]) -> Iterator[Read]:
             try:
                 line = read(json_object(text))
             except (ValueError, TypeError) as error:
-                raise QInsightError(f"{path}:{number}: {error}. Move the file away to begin anew.") from error
+                raise QInsightError(
+                    "Expected a result in line {number} of {path}; it cannot be read ({error}). Move the file away to begin anew.",
+                    number=number,
+                    path=path,
+                    error=error,
+                ) from error
             yield line
 
 

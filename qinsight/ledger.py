@@ -38,7 +38,8 @@ class Ledger:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if not hold(opened.enter_context((self.path.parent / ".lock").open("wb"))):
                 raise QInsightError(
-                    f"Another run is writing to {self.path.parent}. Wait for it, or choose another folder."
+                    "Another run is writing to {out}. Wait for it, or choose another folder.",
+                    out=self.path.parent,
                 )
             sweep(self.path.parent)
             self._rewrite(filter(self._kept, whole_lines(self.path, self._read)))
@@ -89,6 +90,7 @@ class Ledger:
             yield
         except OSError as error:
             raise QInsightError(
-                f"Results cannot be written to {self.path.parent}: {error.strerror or error}. "
-                "What was finished is kept; run the same command again."
+                "Results cannot be written to {place}: {cause}. What was finished is kept; run the same command again.",
+                place=self.path.parent,
+                cause=error.strerror or error,
             ) from error

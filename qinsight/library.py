@@ -85,7 +85,7 @@ class Model:
     def engine(self) -> Engine:
         """What answers; `EngineError` once it was closed."""
         if self._engine is None:
-            raise EngineError("expected an open model, got one that was closed; open it again")
+            raise EngineError("Expected an open model, got one that was closed. Open it again.")
         return self._engine
 
     def __enter__(self) -> Self:
@@ -122,7 +122,7 @@ class Model:
         asked = self._ask(comparison(_opened(a), _opened(b), low))
         found = verdict(asked)
         if found is None:
-            raise AnswerError(next(one.error for one in asked if one.error) or "expected a winner, got none")
+            raise AnswerError(next(one.error for one in asked if one.error) or "Expected a winner, got none.")
         winner = None if found.winner is None else str(found.winner)
         return Preference(winner, found.sentence, tuple(one.reply.thinking for one in asked))
 
@@ -203,7 +203,7 @@ def _opened(photo: Picture) -> Image.Image:
 def _rating(asked: Asked) -> Rating:
     if isinstance(asked.answer, Score):
         return Rating(asked.answer.rating, asked.expected_rating, asked.reply.thinking)
-    raise AnswerError(asked.error or f"expected a rating, got {asked.text!r}")
+    raise AnswerError(asked.error or f"Expected a rating, got {asked.text!r}.")
 
 
 def _diagnosis(asked: Asked) -> Diagnosis:
@@ -213,4 +213,4 @@ def _diagnosis(asked: Asked) -> Diagnosis:
             return Diagnosis(str(distortion), str(severity), asked.severity_odds, thinking)
         case Clean():
             return Diagnosis(None, None, asked.severity_odds, thinking)
-    raise AnswerError(asked.error or f"expected a diagnosis, got {asked.text!r}")
+    raise AnswerError(asked.error or f"Expected a diagnosis, got {asked.text!r}.")

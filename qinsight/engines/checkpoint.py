@@ -16,6 +16,7 @@ from qinsight.errors import EngineError
 from qinsight.photos.view import MIN_PIXELS
 from qinsight.prompts import KNOWN_BEFORE, Order, Task
 from qinsight.requests import MAX_PIXELS, Request
+from qinsight.sentence import Sentence
 
 PUBLISHED = "ByteDance/Q-Insight"
 PUBLISHED_PARAMETERS = 8_292_166_656  # Qwen2.5-VL-7B with its vision tower
@@ -24,11 +25,11 @@ PARTS = ("score_degradation", "comparison")  # the subfolders of the published r
 INDEX = "model.safetensors.index.json"
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")  # older and newer savers
 
-Progress = Callable[[str, float | None], None]
+Progress = Callable[[Sentence, float | None], None]
 """Told what is going on in a few words, and how much of it is done (0..1) where that is known."""
 
 
-def silent(words: str, done: float | None) -> None:
+def silent(words: Sentence, done: float | None) -> None:
     """The progress that nobody watches."""
 
 
@@ -128,8 +129,11 @@ class Model:
             return ""
         wanted = PARTS[1] if request.reference else PARTS[0]
         if wanted not in self.parts:
-            kind = "a comparison with a reference" if request.reference else f"the task {request.task}"
-            raise EngineError(f"Expected a subfolder {wanted!r} in {self.name} for {kind}; it has none.")
+            raise EngineError(
+                "Expected a subfolder {wanted!r} in {name}, which answers this question; it has none.",
+                wanted=wanted,
+                name=self.name,
+            )
         return wanted
 
 
@@ -142,7 +146,9 @@ def locate(model: str, progress: Progress = silent) -> Model:
         is_folder, is_there = path.is_dir(), path.exists()
     except (OSError, RuntimeError) as error:  # a name too long, a folder without permission, no such ~user
         raise EngineError(
-            f"Expected a folder with a checkpoint; {model[:80]} cannot be opened ({error})."
+            "Expected a folder with a checkpoint; {model} cannot be opened ({error}).",
+            model=model[:80],
+            error=error,
         ) from error
     if is_folder:
         found = {
@@ -150,10 +156,12 @@ def locate(model: str, progress: Progress = silent) -> Model:
         }
         return Model(path.name or str(path), found or {"": Part(path.resolve().name, str(path))})
     if is_there:
-        raise EngineError(f"Expected a folder with a checkpoint; {model} is a file.")
+        raise EngineError("Expected a folder with a checkpoint; {model} is a file.", model=model)
     if model.count("/") != 1 or model.startswith((".", "/", "~")):
         raise EngineError(
-            f"Expected a folder, a hub id such as {PUBLISHED}, or the word preview; found no folder {model}."
+            "Expected a folder, a hub id such as {published}, or the word preview; found no folder {model}.",
+            published=PUBLISHED,
+            model=model,
         )
     return _on_the_hub(model, progress)
 
@@ -162,7 +170,7 @@ def read_checkpoint(folder: Path, *, name: str = "", progress: Progress = silent
     """The checkpoint in a folder, its architecture and files checked; `EngineError` says what is wrong."""
     name = name or folder.name
     if not folder.is_dir():
-        raise EngineError(f"Expected a folder with a checkpoint for {name}; there is none.")
+        raise EngineError("Expected a folder with a checkpoint for {name}; there is none.", name=name)
     card = read_json(folder / "qinsight.json") if (folder / "qinsight.json").exists() else {}
     base = _base_of_adapter(folder, name, card, progress)
     if base is None:
@@ -183,35 +191,55 @@ def read_checkpoint(folder: Path, *, name: str = "", progress: Progress = silent
         )
     except (ValueError, TypeError, OverflowError) as error:
         raise EngineError(
-            f"Expected tasks out of {', '.join(Task)} and an order out of {', '.join(Order)} "
-            f"in qinsight.json of {name}: {error}."
+            "Expected tasks out of {tasks} and an order out of {orders} in qinsight.json of {name}: {error}.",
+            tasks=", ".join(Task),
+            orders=", ".join(Order),
+            name=name,
+            error=error,
         ) from error
 
 
 def _check_weights(folder: Path, name: str) -> None:
     if not (folder / "config.json").exists():
         inside = sorted(path.name for path in folder.iterdir())[:5]
+        if not inside:
+            raise EngineError(
+                "Expected a checkpoint with a config.json in {name}; the folder is empty.", name=name
+            )
         raise EngineError(
-            f"Expected a checkpoint with a config.json in {name}; "
-            + (f"found {', '.join(inside)}." if inside else "the folder is empty.")
+            "Expected a checkpoint with a config.json in {name}; found {files}.",
+            name=name,
+            files=", ".join(inside),
         )
     kind = read_json(folder / "config.json").get("model_type")
     if kind != "qwen2_5_vl":
-        raise EngineError(f"Expected a Qwen2.5-VL checkpoint (model_type qwen2_5_vl); {name} is {kind!r}.")
+        raise EngineError(
+            "Expected a Qwen2.5-VL checkpoint (model_type qwen2_5_vl); {name} is {kind}.",
+            name=name,
+            kind=repr(kind),
+        )
     shards = _shards(folder)
     if missing := [shard for shard in shards if not (folder / shard).exists()]:
         raise EngineError(
-            f"Expected {len(shards)} file(s) of weights in {name}; missing {', '.join(missing[:3])}. "
-            "Download or copy the folder again."
+            "Expected {count} file(s) of weights in {name}; missing {missing}. Download or copy the folder again.",
+            count=len(shards),
+            name=name,
+            missing=", ".join(missing[:3]),
         )
     for needed in ("tokenizer.json", "tokenizer_config.json"):
         if not (folder / needed).exists():
-            raise EngineError(f"Expected {needed} beside the weights in {name}; it is missing.")
+            raise EngineError(
+                "Expected {needed} beside the weights in {name}; it is missing.", needed=needed, name=name
+            )
         read_json(folder / needed)
     if (folder / "generation_config.json").exists():
         read_json(folder / "generation_config.json")  # transformers would go on without, and answer otherwise
     if not any((folder / file).exists() for file in PROCESSOR_FILES):
-        raise EngineError(f"Expected {PROCESSOR_FILES[0]} beside the weights in {name}; it is missing.")
+        raise EngineError(
+            "Expected {needed} beside the weights in {name}; it is missing.",
+            needed=PROCESSOR_FILES[0],
+            name=name,
+        )
 
 
 def _shards(folder: Path) -> list[str]:
@@ -221,7 +249,11 @@ def _shards(folder: Path) -> list[str]:
         return ["model.safetensors"]
     files = read_json(index).get("weight_map")
     if not isinstance(files, dict) or not files or not all(isinstance(file, str) for file in files.values()):
-        raise EngineError(f"Expected a weight_map of tensors to files in {index.name} of {folder.name}.")
+        raise EngineError(
+            "Expected a weight_map of tensors to files in {file} of {folder}.",
+            file=index.name,
+            folder=folder.name,
+        )
     return sorted(set(files.values()))
 
 
@@ -230,20 +262,28 @@ def _base_of_adapter(folder: Path, name: str, card: dict[str, Any], progress: Pr
     if not (folder / "adapter_config.json").exists():
         return None
     if not (folder / "adapter_model.safetensors").exists():
-        raise EngineError(f"Expected adapter_model.safetensors in the adapter {name}; it is missing.")
+        raise EngineError(
+            "Expected adapter_model.safetensors in the adapter {name}; it is missing.", name=name
+        )
     source = card.get("base") or read_json(folder / "adapter_config.json").get("base_model_name_or_path")
     if not source:
-        raise EngineError(f"Expected base_model_name_or_path in adapter_config.json of {name}; it is empty.")
+        raise EngineError(
+            "Expected base_model_name_or_path in adapter_config.json of {name}; it is empty.", name=name
+        )
     beside = folder / str(source)
     source = str(beside) if not os.path.isabs(str(source)) and beside.is_dir() else str(source)
     try:
         part = next(iter(locate(source, progress).parts.values()))
         place = part.folder(progress)
         if (place / "adapter_config.json").exists():
-            raise EngineError(f"{part.name} is an adapter itself; merge it into its own base first.")
+            raise EngineError(
+                "{name} is an adapter itself; merge it into its own base first.", name=part.name
+            )
         return read_checkpoint(place, name=part.name, progress=progress)
     except EngineError as error:
-        raise EngineError(f"The adapter {name} needs its base model {source}: {error}") from error
+        raise EngineError(
+            "The adapter {name} needs its base model {source}: {error}", name=name, source=source, error=error
+        ) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -251,10 +291,17 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON
-        raise EngineError(f"Expected readable JSON in {path.name} of {path.parent.name}: {error}.") from error
+        raise EngineError(
+            "Expected readable JSON in {file} of {folder}: {error}.",
+            file=path.name,
+            folder=path.parent.name,
+            error=error,
+        ) from error
     if not isinstance(content, dict):
         raise EngineError(
-            f"Expected a JSON object in {path.name} of {path.parent.name}, got a list or value."
+            "Expected a JSON object in {file} of {folder}, got a list or value.",
+            file=path.name,
+            folder=path.parent.name,
         )
     return content
 
@@ -268,7 +315,7 @@ def _on_the_hub(model: str, progress: Progress) -> Model:
     if model == PUBLISHED:
         found = list(PARTS)
     else:
-        progress(f"Looking for {model} on the hub", None)
+        progress(Sentence("Looking for {model} on the hub", model=model), None)
         files = _hub_files(model)
         found = [part for part in PARTS if any(file.startswith(f"{part}/") for file in files)]
     if found:
@@ -285,7 +332,7 @@ def _hub_files(model: str) -> list[str]:
     except _hub_failures() as error:
         root = _cached(model, ["*"])
         if root is None:
-            raise EngineError(_hub_sentence(model, error)) from error
+            raise _refused(model, error) from error
         return [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
 
 
@@ -295,18 +342,20 @@ def _download(model: str, pattern: str, progress: Progress) -> Path:
 
     wanted = [pattern.replace("*", kind) for kind in _WANTED]
     try:
-        plan = snapshot_download(model, allow_patterns=wanted, dry_run=True, tqdm_class=_bar("", 1, silent))
+        plan = snapshot_download(
+            model, allow_patterns=wanted, dry_run=True, tqdm_class=_bar(Sentence(""), 1, silent)
+        )
         size = sum(file.file_size or 0 for file in plan if file.will_download)
         if not size:
             return Path(snapshot_download(model, allow_patterns=wanted, local_files_only=True))
         _check_disk(model, size)
-        words = f"Downloading {model} ({size / 1e9:.1f} GB, once)"
+        words = Sentence("Downloading {model} ({size:.1f} GB, once)", model=model, size=size / 1e9)
         progress(words, 0.0)
         return Path(snapshot_download(model, allow_patterns=wanted, tqdm_class=_bar(words, size, progress)))
     except _hub_failures() as error:
         cached = _cached(model, wanted)
         if cached is None:
-            raise EngineError(_hub_sentence(model, error)) from error
+            raise _refused(model, error) from error
         return cached
 
 
@@ -330,12 +379,15 @@ def _check_disk(model: str, size: int) -> None:
     free = shutil.disk_usage(place).free
     if free < size * 1.05:
         raise EngineError(
-            f"Expected {size / 1e9:.1f} GB of free disk for {model}; there are {free / 1e9:.1f} GB. "
-            "Make room, or set HF_HOME to a larger disk."
+            "Expected {size:.1f} GB of free disk for {model}; there are {free:.1f} GB. "
+            "Make room, or set HF_HOME to a larger disk.",
+            size=size / 1e9,
+            model=model,
+            free=free / 1e9,
         )
 
 
-def _bar(words: str, size: int, progress: Progress) -> type:
+def _bar(words: Sentence, size: int, progress: Progress) -> type:
     """A progress bar class that prints nothing and tells `progress` how many of the bytes have come."""
     from tqdm import tqdm
 
@@ -368,14 +420,19 @@ def _hub_failures() -> tuple[type[Exception], ...]:
     )
 
 
-def _hub_sentence(model: str, error: Exception) -> str:
+def _refused(model: str, error: Exception) -> EngineError:
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
     if isinstance(error, GatedRepoError):
-        return f"{model} asks for a permission on its hub page; log in with `hf auth login` first."
+        return EngineError(
+            "{model} asks for a permission on its hub page; log in with `hf auth login` first.", model=model
+        )
     if isinstance(error, RepositoryNotFoundError | HFValidationError):
-        return f"Expected a model on the hub; there is none called {model} that you may see."
-    return (
-        f"{model} is not on this disk and the hub cannot be reached to download it. "
-        "Connect to the network, or use --model preview, or name a folder that has the weights."
+        return EngineError(
+            "Expected a model on the hub; there is none called {model} that you may see.", model=model
+        )
+    return EngineError(
+        "{model} is not on this disk and the hub cannot be reached to download it. "
+        "Connect to the network, or use --model preview, or name a folder that has the weights.",
+        model=model,
     )

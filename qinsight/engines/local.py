@@ -194,7 +194,10 @@ class LocalEngine:
             if request.task not in weights.checkpoint.tasks:
                 known = ", ".join(sorted(weights.checkpoint.tasks))
                 raise EngineError(
-                    f"{weights.checkpoint.name} was not trained for {request.task}; it knows {known}."
+                    "{name} was not trained for {task}; it knows {known}.",
+                    name=weights.checkpoint.name,
+                    task=request.task,
+                    known=known,
                 )
         limit = weights.checkpoint.max_pixels if max_pixels is None else max_pixels
         prompts = prepare(weights, requests, limit, self._order)

@@ -47,6 +47,7 @@ from qinsight.errors import EngineError, RequestFailed, Stopped
 from qinsight.photos.view import view_size
 from qinsight.prompts import KNOWN_BEFORE, Order, build_messages
 from qinsight.requests import GREEDY, MAX_PIXELS, About, Delta, Request, Sampling
+from qinsight.sentence import Sentence
 
 PATIENCE = Patience()
 CHAT = "/chat/completions"
@@ -60,8 +61,12 @@ class RequestsFailed(RequestFailed):
     """Some requests failed, all others were answered; `failures` says why, by the request's number."""
 
     def __init__(self, failures: Mapping[int, EngineError], asked: int) -> None:
-        first = str(failures[min(failures)])
-        super().__init__(first if asked == 1 else f"{len(failures)} of {asked} replies failed: {first}")
+        first = failures[min(failures)].sentence
+        if asked > 1:
+            first = Sentence(
+                "{count} of {asked} replies failed: {first}", count=len(failures), asked=asked, first=first
+            )
+        super().__init__(first)
         self.failures = dict(failures)
 
 
@@ -368,9 +373,9 @@ class _Conversation:
             fields = engine.dialect.fields(self.sampling, seed, penalty, request.odds)
             body = await self._body(request, {"stream": streamed, **fields})
             if streamed:
-                turn.owes(patience.first_token, "begin its reply")
+                turn.owes(patience.first_token, Sentence("begin its reply"))
             else:
-                turn.owes(patience.whole_reply, "answer")
+                turn.owes(patience.whole_reply, Sentence("answer"))
             try:
                 async with turn.limit, self._post(client, body) as answer:
                     del body
@@ -380,7 +385,10 @@ class _Conversation:
             except TimeoutError as error:
                 if not reply.finished:
                     raise EngineError(
-                        f"The server at {server.host} took longer than {turn.wait:g} seconds to {turn.what}."
+                        "The server at {host} took longer than {seconds:g} seconds to {what}.",
+                        host=server.host,
+                        seconds=turn.wait,
+                        what=turn.what,
                     ) from error
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
                 raise _Again(server.nobody_there()) from error
@@ -390,12 +398,16 @@ class _Conversation:
             except Told as told:
                 self._refuse(_status(told.said), json.dumps(told.said).encode(), fields)
             except GaveUp as reason:
-                raise EngineError(f"The server at {server.host} gave the reply up ({reason}).") from reason
+                raise EngineError(
+                    "The server at {host} gave the reply up ({reason}).", host=server.host, reason=reason
+                ) from reason
             except Garbage as error:
                 if not reply.finished:
                     raise _Again(self._cut(str(error))) from error
         if not reply.finished:
-            raise _Again(self._cut(server.words(reply.remark.encode(), 100) or "the reply has no end"))
+            raise _Again(
+                self._cut(server.words(reply.remark.encode(), 100) or Sentence("the reply has no end"))
+            )
 
     def _post(
         self, client: httpx2.AsyncClient, body: list[bytes]
@@ -425,11 +437,13 @@ class _Conversation:
             if reply.tokens > self.sampling.max_new_tokens:
                 break  # hang up on a server that does not stop
             if reply.begun:
-                turn.owes(AFTER_THE_END if reply.finished else between, "go on with its reply")
+                turn.owes(AFTER_THE_END if reply.finished else between, Sentence("go on with its reply"))
 
     def _cut(self, cause: str) -> EngineError:
         return EngineError(
-            f"The server at {self.engine.server.host} broke off in the middle of a reply ({cause})."
+            "The server at {host} broke off in the middle of a reply ({cause}).",
+            host=self.engine.server.host,
+            cause=cause,
         )
 
     async def _refused(self, answer: httpx2.Response, fields: Mapping[str, Any], moves: int) -> NoReturn:

@@ -23,6 +23,7 @@ import httpx2
 from qinsight.engines.server_events import LONGEST_EVENT
 from qinsight.errors import EngineError
 from qinsight.hosts import loopback
+from qinsight.sentence import Sentence
 
 KEY_VARIABLES = ("QINSIGHT_API_KEY", "OPENAI_API_KEY")
 BUSY = {408, 409, 425, 429, 500, 502, 503, 504, 529}  # worth another try
@@ -126,13 +127,17 @@ class Server:
             if named:
                 return []
             raise EngineError(
-                f"The server at {self.host} did not say which models it has ({self.cause(error)})."
+                "The server at {host} did not say which models it has ({cause}).",
+                host=self.host,
+                cause=self.cause(error),
             ) from error
         models = _models(found) if status == 200 else None
         if models is None and named:
             return []
         if models is None and status in (200, 400, 404, 405, 501):
-            raise Hopeless(f"{self.not_a_server()} If it only lists no models, name one with --model.")
+            raise Hopeless(
+                "{said} If it only lists no models, name one with --model.", said=self.not_a_server()
+            )
         if models is None:
             raise self.refusal(status, found)
         self.known = models
@@ -178,8 +183,9 @@ class Server:
             return False
         if not _same_host(here, there):
             raise Hopeless(
-                f"The server at {self.host} sends us to another, {_base(there)}; "
-                "if that is the right one, give its address to --endpoint."
+                "The server at {host} sends us to another, {there}; if that is the right one, give its address to --endpoint.",
+                host=self.host,
+                there=_base(there),
             )
         query = there.query or here.query
         self._moved[path] = there.copy_with(
@@ -191,17 +197,20 @@ class Server:
     # --- sentences
 
     def nobody_there(self) -> EngineError:
-        return Hopeless(f"Nobody answers at {self.host}; is the server running, and is the address right?")
+        return Hopeless(
+            "Nobody answers at {host}; is the server running, and is the address right?", host=self.host
+        )
 
     def not_a_server(self, words: str = "") -> EngineError:
-        said = f" (it says: {words})" if words else ""
+        said = Sentence(" (it says: {words})", words=words) if words else ""
         return Hopeless(
-            f"What answers at {_base(self.address)} is no OpenAI-compatible server{said}; "
-            "expected an address like http://host:8000/v1."
+            "What answers at {address} is no OpenAI-compatible server{said}; expected an address like http://host:8000/v1.",
+            address=_base(self.address),
+            said=said,
         )
 
     def circle(self) -> EngineError:
-        return Hopeless(f"The server at {self.host} sends us in a circle; is the address right?")
+        return Hopeless("The server at {host} sends us in a circle; is the address right?", host=self.host)
 
     def refusal(self, status: int, body: bytes) -> EngineError:
         """The sentence for a status that is no success."""
@@ -209,20 +218,40 @@ class Server:
         said = f": {words}" if words else ""
         if status in (401, 403):
             return Hopeless(
-                f"The server at {self.host} wants another API key (status {status}{said}); "
-                f"set {KEY_VARIABLES[0]} to one it knows."
+                "The server at {host} wants another API key (status {status}{said}); set {variable} to one it knows.",
+                host=self.host,
+                status=status,
+                said=said,
+                variable=KEY_VARIABLES[0],
             )
         if status == 404 and words and self.model and self.model in words:
-            has = f" (it has {listed(self.known)})" if self.known else ""
-            return Hopeless(f"The server at {self.host} has no model {self.model}{has}: {words}")
+            has = Sentence(" (it has {models})", models=listed(self.known)) if self.known else ""
+            return Hopeless(
+                "The server at {host} has no model {model}{has}: {words}",
+                host=self.host,
+                model=self.model,
+                has=has,
+                words=words,
+            )
         if status in (404, 405):
             return self.not_a_server(words)
         if status == 413:
             return EngineError(
-                f"The photo is too large for the server at {self.host}; try a smaller --max-pixels."
+                "The photo is too large for the server at {host}; try a smaller --max-pixels.", host=self.host
             )
-        what = "is busy or broken" if status in BUSY else "refused the request"
-        return EngineError(f"The server at {self.host} {what} (status {status}){said or '.'}")
+        if status in BUSY:
+            return EngineError(
+                "The server at {host} is busy or broken (status {status}){said}",
+                host=self.host,
+                status=status,
+                said=said or ".",
+            )
+        return EngineError(
+            "The server at {host} refused the request (status {status}){said}",
+            host=self.host,
+            status=status,
+            said=said or ".",
+        )
 
     def cause(self, error: httpx2.RequestError) -> str:
         return self._without_secrets(str(error) or type(error).__name__)
@@ -241,10 +270,14 @@ class Server:
 def choose(models: list[Served], model: str | None, host: str) -> str:
     """The one model to ask, as the server spells it. A name that it does not tell of may be known to it."""
     if model is None and not models:
-        raise EngineError(f"The server at {host} lists no model; say which one to ask with --model.")
+        raise EngineError(
+            "The server at {host} lists no model; say which one to ask with --model.", host=host
+        )
     if model is None and len(models) > 1:
         raise EngineError(
-            f"The server at {host} has several models, say which with --model: {listed(models)}."
+            "The server at {host} has several models, say which with --model: {models}.",
+            host=host,
+            models=listed(models),
         )
     if model is None:
         return models[0].names[0]
@@ -257,7 +290,9 @@ def choose(models: list[Served], model: str | None, host: str) -> str:
 def listed(models: list[Served]) -> str:
     """The names of models, for a sentence."""
     names = [served.names[0] for served in models]
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    if len(names) > 10:
+        return Sentence("{names} and {count} more", names=", ".join(names[:10]), count=len(names) - 10)
+    return ", ".join(names)
 
 
 def said_in(body: bytes) -> str:
@@ -379,9 +414,11 @@ def _address(url: str) -> httpx2.URL:
     try:
         address = httpx2.URL(url.strip())
     except httpx2.InvalidURL as error:
-        raise EngineError(f"Expected an address like http://host:8000/v1, got {_hidden(url)!r}.") from error
+        raise EngineError(
+            "Expected an address like http://host:8000/v1, got {given!r}.", given=_hidden(url)
+        ) from error
     if address.scheme not in ("http", "https") or not address.host:
-        raise EngineError(f"Expected an address like http://host:8000/v1, got {_hidden(url)!r}.")
+        raise EngineError("Expected an address like http://host:8000/v1, got {given!r}.", given=_hidden(url))
     path, mark, query = address.raw_path.partition(b"?")
     path = _PATHS.sub("", path.decode("ascii")).encode("ascii")
     return address.copy_with(raw_path=(path or b"/v1") + mark + query, fragment=None)

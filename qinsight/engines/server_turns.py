@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+from qinsight.sentence import Sentence
+
 ABOUT = 0.25  # the share of its time within which questions are sent at about the same moment
 
 
@@ -19,14 +21,14 @@ class Turn:
     def __init__(self, others: "list[Turn]") -> None:
         self.limit = asyncio.timeout(None)
         self.wait = 0.0
-        self.what = ""
+        self.what = Sentence("")
         self._others = others  # that the server may answer first
         self._loop = asyncio.get_running_loop()
         self.asked = self.last = self._loop.time()  # last: when the server was heard, or asked
         self.begun = False
         self._look: asyncio.TimerHandle | None = None
 
-    def owes(self, wait: float, what: str) -> None:
+    def owes(self, wait: float, what: Sentence) -> None:
         """From now on the server may take `wait` seconds to do `what`."""
         if wait != self.wait:
             self.wait, self.what = wait, what

@@ -36,6 +36,7 @@ from qinsight.engines.checkpoint import (
     silent,
 )
 from qinsight.errors import EngineError
+from qinsight.sentence import Sentence
 from qinsight.whole_files import whole_folder
 
 BYTES_PER_PARAMETER = {
@@ -135,7 +136,9 @@ def choose_device(device: Device) -> torch.device:
         device = next(kind for kind, here in found.items() if here)
     if not found[device]:
         here = ", ".join(kind for kind, present in found.items() if present)
-        raise EngineError(f"Expected a {device} device; this machine and its torch offer {here}.")
+        raise EngineError(
+            "Expected a {device} device; this machine and its torch offer {here}.", device=device, here=here
+        )
     return torch.device(str(device))
 
 
@@ -166,23 +169,27 @@ def load(
     if precision is Precision.NF4 and stored is not Precision.NF4:
         options["quantization_config"] = nf4_config()
     try:
-        with _watched(f"Loading {checkpoint.name}", progress):
+        with _watched(Sentence("Loading {name}", name=checkpoint.name), progress):
             model, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(
                 source.folder, local_files_only=True, output_loading_info=True, **options
             )
     except torch.OutOfMemoryError as error:
         raise DoesNotFit(
-            f"The {place.type} device ran out of memory while loading {checkpoint.name}. "
-            "Close what else uses it, or try --precision nf4, --device cpu or --model preview."
+            "The {device} device ran out of memory while loading {name}. Close what else uses it, or try "
+            "--precision nf4, --device cpu or --model preview.",
+            device=place.type,
+            name=checkpoint.name,
         ) from error
     except (*_BROKEN, ImportError) as error:
         raise EngineError(
-            f"The weights of {checkpoint.name} cannot be loaded: {_first_line(error)}"
+            "The weights of {name} cannot be loaded: {cause}", name=checkpoint.name, cause=_first_line(error)
         ) from error
     if missing := sorted(report["missing_keys"]):  # transformers only warns, and makes them up
         raise EngineError(
-            f"Expected all weights that config.json describes in {checkpoint.name}; "
-            f"{len(missing)} are missing, the first {missing[0]}."
+            "Expected all weights that config.json describes in {name}; {count} are missing, the first {first}.",
+            name=checkpoint.name,
+            count=len(missing),
+            first=missing[0],
         )
     if precision is Precision.NF4 and place.type == "cpu":
         _pack_whole_blocks_only(model)
@@ -207,7 +214,9 @@ def choose_precision(checkpoint: Checkpoint, place: torch.device, wanted: Precis
     if stored is Precision.NF4:
         if wanted not in (Precision.AUTO, Precision.NF4):
             raise EngineError(
-                f"{checkpoint.name} is stored in 4 bits (nf4); expected --precision auto or nf4, got {wanted}."
+                "{name} is stored in 4 bits (nf4); expected --precision auto or nf4, got {wanted}.",
+                name=checkpoint.name,
+                wanted=wanted,
             )
         return Precision.NF4
     count = parameter_count(checkpoint)
@@ -225,9 +234,14 @@ def choose_precision(checkpoint: Checkpoint, place: torch.device, wanted: Precis
         wanted = next((choice for choice in order if needs(choice) * 1.1 <= free), order[-1])
     if needs(wanted) > free:
         raise DoesNotFit(
-            f"Expected about {needs(wanted) / 1e9:.1f} GB of free memory on the {place.type} device for "
-            f"{checkpoint.name} in {wanted}; there are {free / 1e9:.1f} GB. Close what else uses it, or try "
-            "--precision nf4, --model preview, or --endpoint with a server that holds it."
+            "Expected about {size:.1f} GB of free memory on the {device} device for {name} in {wanted}; there are "
+            "{free:.1f} GB. Close what else uses it, or try --precision nf4, --model preview, or --endpoint with a "
+            "server that holds it.",
+            size=needs(wanted) / 1e9,
+            device=place.type,
+            name=checkpoint.name,
+            wanted=wanted,
+            free=free / 1e9,
         )
     return wanted
 
@@ -241,8 +255,9 @@ def stored_precision(checkpoint: Checkpoint) -> Precision:
         if quantisation.get("quant_method") == "bitsandbytes" and quantisation.get("load_in_4bit"):
             return Precision.NF4
         raise EngineError(
-            f"Expected full weights or 4-bit bitsandbytes in {checkpoint.name}; "
-            f"they are quantised by {quantisation.get('quant_method')!r}."
+            "Expected full weights or 4-bit bitsandbytes in {name}; they are quantised by {method}.",
+            name=checkpoint.name,
+            method=repr(quantisation.get("quant_method")),
         )
     stored = str(config.get("dtype") or config.get("torch_dtype") or "float32")
     return Precision.FP32 if stored == "float32" else Precision.BF16
@@ -261,8 +276,10 @@ def parameter_count(checkpoint: Checkpoint) -> int:
                 total += sum(prod(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise EngineError(
-                f"The file {file.name} of {checkpoint.name} is damaged or incomplete ({_first_line(error)}). "
-                "Download or copy it again."
+                "The file {file} of {name} is damaged or incomplete ({cause}). Download or copy it again.",
+                file=file.name,
+                name=checkpoint.name,
+                cause=_first_line(error),
             ) from error
     return total
 
@@ -317,7 +334,9 @@ def load_processor(folder: Path | str) -> ImageOnlyProcessor:
         image_processor = Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # the Rust of tokenizers raises bare Exceptions for a broken file
         raise EngineError(
-            f"The tokenizer or image processor of {folder.name} cannot be read: {_first_line(error)}"
+            "The tokenizer or image processor of {folder} cannot be read: {cause}",
+            folder=folder.name,
+            cause=_first_line(error),
         ) from error
     template = tokenizer.chat_template or _chat_template(folder)
     return ImageOnlyProcessor(image_processor, tokenizer, chat_template=template)
@@ -329,7 +348,7 @@ def _chat_template(folder: Path) -> str:
         return (folder / "chat_template.jinja").read_text(encoding="utf-8")
     if (folder / "chat_template.json").exists():
         return str(read_json(folder / "chat_template.json").get("chat_template", ""))
-    raise EngineError(f"Expected a chat template in {folder.name}; there is none.")
+    raise EngineError("Expected a chat template in {folder}; there is none.", folder=folder.name)
 
 
 def quantize(model: str, out: Path, device: Device = Device.AUTO, progress: Progress = silent) -> list[Path]:
@@ -339,7 +358,7 @@ def quantize(model: str, out: Path, device: Device = Device.AUTO, progress: Prog
     nothing that looks like a checkpoint.
     """
     if out.exists():
-        raise EngineError(f"Expected a folder that does not exist yet; {out} does.")
+        raise EngineError("Expected a folder that does not exist yet; {out} does.", out=out)
     found = locate(model, progress)
     try:
         with whole_folder(out) as draft:
@@ -347,19 +366,22 @@ def quantize(model: str, out: Path, device: Device = Device.AUTO, progress: Prog
                 checkpoint = part.fetch(progress)
                 if checkpoint.base is not None:
                     raise EngineError(
-                        f"Expected full weights to quantise; {part.name} is an adapter. Merge it into its base first."
+                        "Expected full weights to quantise; {name} is an adapter. Merge it into its base first.",
+                        name=part.name,
                     )
                 weights = load(checkpoint, device, Precision.NF4, progress)
                 _write(weights, draft / subfolder, progress)
                 del weights
                 free_cached_memory()
     except (OSError, SafetensorError) as error:
-        raise EngineError(f"The checkpoint cannot be written to {out}: {_first_line(error)}") from error
+        raise EngineError(
+            "The checkpoint cannot be written to {out}: {cause}", out=out, cause=_first_line(error)
+        ) from error
     return [out / subfolder for subfolder in found.parts]
 
 
 def _write(weights: Weights, folder: Path, progress: Progress) -> None:
-    with _watched(f"Writing {weights.checkpoint.name}", progress):
+    with _watched(Sentence("Writing {name}", name=weights.checkpoint.name), progress):
         weights.model.save_pretrained(folder)
     # tokenizer, processor, template, qinsight.json: byte for byte; not a training run's optimiser
     for file in weights.checkpoint.folder.iterdir():
@@ -385,12 +407,17 @@ def _with_adapter(model: Any, checkpoint: Checkpoint, *, merge: bool) -> Any:
         adapted = PeftModel.from_pretrained(model, checkpoint.folder)
     except _BROKEN as error:
         raise EngineError(
-            f"The adapter {checkpoint.name} does not fit its base model: {_first_line(error)}"
+            "The adapter {name} does not fit its base model: {cause}",
+            name=checkpoint.name,
+            cause=_first_line(error),
         ) from error
     # peft only warns, and the base model would answer in the adapter's name
     if missing := sorted(get_peft_model_state_dict(adapted, save_embedding_layers=False).keys() - stored):
         raise EngineError(
-            f"The adapter {checkpoint.name} lacks {len(missing)} of its tensors, the first {missing[0]}."
+            "The adapter {name} lacks {count} of its tensors, the first {first}.",
+            name=checkpoint.name,
+            count=len(missing),
+            first=missing[0],
         )
     # In 4 bits a merge would round the adapter away: it stays beside the weights, inside the same modules.
     return adapted.merge_and_unload() if merge else adapted.get_base_model()
@@ -405,7 +432,7 @@ def _has_tokenizer(checkpoint: Checkpoint) -> bool:
 
 
 @contextmanager
-def _watched(words: str, progress: Progress) -> Iterator[None]:
+def _watched(words: Sentence, progress: Progress) -> Iterator[None]:
     """Tell `progress` how many of the tensors are in place; transformers would draw a bar."""
 
     class Count:

@@ -32,6 +32,7 @@ from qinsight.ranking.folder import rank_folder, ranking
 from qinsight.ranking.rows import Row
 from qinsight.report import report
 from qinsight.requests import Request, Sampling
+from qinsight.sentence import by_itself
 
 AGENTS = "agents"  # instead of a network address
 MOST_SAMPLES = 8
@@ -298,7 +299,7 @@ class Api:
         try:
             yield job, {role: _file_of(photo, root / role) for role, photo in photos.items()}
         except QInsightError as error:
-            raise gr.Error(_sentence(error), print_exception=False) from error
+            raise gr.Error(by_itself(str(error)), print_exception=False) from error
         finally:
             job.set()
             shutil.rmtree(root, ignore_errors=True)
@@ -335,10 +336,7 @@ class Api:
         sampling: Sampling,
         job: Job,
     ) -> Iterator["_State"]:
-        for _ in self.host.wait(job):
-            yield _State()
-        engine = self.host.engine
-        assert engine is not None  # wait() raises otherwise
+        engine = yield from self.host.wait(job, lambda status: _State())
         about = engine.about
         limit = self.max_pixels or about.max_pixels
         photos = [self._decoded(role, path, limit, job) for role, path in paths.items()]
@@ -352,15 +350,12 @@ class Api:
         try:
             return self.darkroom.decode(path, limit, job)
         except PhotoError as error:
-            raise PhotoError(f"{role}: {error}") from error
+            raise PhotoError("{role}: {error}", role=role, error=error) from error
 
     def _ranked(
         self, folder: Path, found: Found, out: Path, sampling: Sampling, job: Job
     ) -> Iterator["_State"]:
-        for _ in self.host.wait(job):
-            yield _State()
-        engine = self.host.engine
-        assert engine is not None  # wait() raises otherwise
+        engine = yield from self.host.wait(job, lambda status: _State())
         limit = self.max_pixels or engine.about.max_pixels
         rows: list[Row] = []
 
@@ -379,9 +374,8 @@ class Api:
 
 @dataclass(frozen=True)
 class _State:
-    """What is known so far; `status` is the place in line, set by `in_background`."""
+    """What is known so far."""
 
-    status: str = ""
     model: str | None = None
     asked: tuple[Asked, ...] = ()
     rows: tuple[Row, ...] = ()
@@ -584,8 +578,3 @@ def _photo_name(name: str) -> str:
     """A name by which `rank_folder` takes a file for a photo; what is in it is told from its bytes."""
     name = name.strip(".") or "photo"
     return name if Path(name).suffix.lower() in SUFFIXES else f"{name}.jpg"
-
-
-def _sentence(error: Exception) -> str:
-    words = str(error)
-    return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")

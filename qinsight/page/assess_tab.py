@@ -171,10 +171,7 @@ class AssessTab(Tab):
         yield from self.follow(request, _State(phrase("reading")), self._work, self._show)
 
     def _work(self, path: str, stop: Job) -> Iterator[_State]:
-        for status in self.host.wait(stop):
-            yield _State(remark(status))
-        engine = self.host.engine
-        assert engine is not None  # wait() raises otherwise
+        engine = yield from self.host.wait(stop, lambda status: _State(remark(status)))
         max_pixels = self.max_pixels or engine.about.max_pixels
         photo = self.darkroom.decode(path, max_pixels, stop)
         about = facts(photo, max_pixels)

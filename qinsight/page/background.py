@@ -5,11 +5,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import replace
 from typing import TypeVar
 
 from qinsight.errors import RequestFailed, Stopped
-from qinsight.page.line import Job, place_words
+from qinsight.page.line import Job
 
 State = TypeVar("State")
 
@@ -29,7 +28,7 @@ def in_background(
 ) -> Iterator[State | None]:
     """The newest state of `work(job)`, about 14 times a second; None where nothing is new for long.
 
-    While the job waits in line, `in_line(state, before)` is the state that says how many are before it. `pace`
+    While the job waits in line, `in_line(state, before)` is the state that says how many are before it, where that is to be said. `pace`
     gives the seconds until the next state where one is dearer to show; the newest is never left out. What `work`
     raises is raised here, and `Stopped` where it goes on `parting` seconds after its job was stopped. Closing this
     iterator sets `job` and returns at once: Gradio closes it on its event loop, where waiting for the thread would
@@ -40,7 +39,6 @@ def in_background(
     outcome: Future[None] = Future()
     # The last state does not wait for its turn, nor does the end of a job that was stopped.
     hurry = threading.Event()
-    in_line = in_line or _in_line
     job.watch(news.set)
     job.watch(lambda: hurry.set() if job.is_set() else None)
 
@@ -78,7 +76,7 @@ def in_background(
             far = before is not None and before > NEAR and time.monotonic() - shown_at < FAR
             if newest is not None and not far and not (newest is shown[0] and before == shown[1]):
                 shown, shown_at = (newest, before), time.monotonic()
-                yield newest if before is None else in_line(newest, before)
+                yield newest if before is None or in_line is None else in_line(newest, before)
             elif not fresh or job.is_set():  # its reader may know that nobody waits for the rest
                 yield None
             if done:
@@ -87,8 +85,3 @@ def in_background(
             hurry.wait(PACE if pace is None or newest is None else max(PACE, pace(newest)))
     finally:
         job.set()
-
-
-def _in_line(state: State, before: int) -> State:
-    """The state with the place in line as its status."""
-    return replace(state, status=place_words(before))  # type: ignore[type-var]

@@ -23,6 +23,7 @@ from qinsight.page.uploads import Darkroom, names_of, photo_input, side_by_side
 from qinsight.page.words import ENGLISH, Spoken, Words, label
 from qinsight.photos import Photo
 from qinsight.requests import MAX_PIXELS, Sampling
+from qinsight.sentence import Sentence
 
 PAIRS = [
     tuple(EXAMPLES[0].with_name(name) for name in names) if EXAMPLES else ()
@@ -47,7 +48,7 @@ class _State:
 class _OfPhoto(PhotoError):
     """Which of the photos cannot be read."""
 
-    def __init__(self, problem: str, name: str) -> None:
+    def __init__(self, problem: Sentence, name: str) -> None:
         super().__init__(problem)
         self.name = name
 
@@ -204,10 +205,7 @@ class CompareTab(Tab):
 
     def _work(self, photos: Photos, stop: Job) -> Iterator[_State]:
         paths = [path for path in photos if path]
-        for status in self.host.wait(stop):
-            yield _State(remark(status))
-        engine = self.host.engine
-        assert engine is not None  # wait() raises otherwise
+        engine = yield from self.host.wait(stop, lambda status: _State(remark(status)))
         max_pixels = self.max_pixels or engine.about.max_pixels
         decoded = self._decoded(paths, max_pixels, stop)
         yield _State(phrase("looking"))
@@ -229,7 +227,7 @@ class CompareTab(Tab):
             try:
                 photos.append(self.darkroom.decode(path, max_pixels, stop))
             except PhotoError as error:
-                raise _OfPhoto(str(error), name) from error
+                raise _OfPhoto(error.sentence, name) from error
         return photos
 
     def _show(self, question: Question, state: _State, seen: Seen) -> list[Any]:
@@ -261,7 +259,7 @@ class CompareTab(Tab):
 
     def told(self, words: Words, error: QInsightError) -> str:
         if isinstance(error, _OfPhoto):
-            return words("named", name=words(error.name), problem=words.remark(str(error)))
+            return words("named", name=words(error.name), problem=words.remark(error.sentence))
         return super().told(words, error)
 
     def look(self, request: gr.Request) -> list[Any]:

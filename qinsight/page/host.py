@@ -5,13 +5,17 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import TypeVar
 
 from qinsight.engines.checkpoint import Progress
 from qinsight.errors import EngineError, QInsightError, RequestFailed, Stopped
 from qinsight.page.line import Job, Line
 from qinsight.page.recordings import Recordings
 from qinsight.requests import GREEDY, About, Delta, Engine, Request, Sampling
+from qinsight.sentence import Sentence
+
+State = TypeVar("State")
 
 RELOAD_AFTER = 600  # seconds after a reload in which a crash does not lead to another
 
@@ -33,10 +37,10 @@ class Host:
         self._ready = threading.Event()
         self._engine: Engine | None = None
         self._shared = _Shared(self)
-        self._error: str | None = None
+        self._error: Sentence | None = None
         self._reloaded = -float(RELOAD_AFTER)
         self._crashes = threading.Lock()
-        self.words = "Looking for the model"
+        self.words = Sentence("Looking for the model")
         self.done: float | None = None
 
     def start(self) -> None:
@@ -56,15 +60,17 @@ class Host:
                     flush=True,
                 )
         except QInsightError as error:
-            self._error = str(error)
+            self._error = error.sentence
             print(f"The model cannot answer: {error}", file=sys.stderr, flush=True)  # noqa: T201
         except BaseException as error:  # raised again: visitors must not wait for a model that never comes
-            self._error = f"The model could not be loaded ({type(error).__name__}). The terminal says more."
+            self._error = Sentence(
+                "The model could not be loaded ({kind}). The terminal says more.", kind=type(error).__name__
+            )
             raise
         finally:
             self._ready.set()
 
-    def _progress(self, words: str, done: float | None) -> None:
+    def _progress(self, words: Sentence, done: float | None) -> None:
         self.words, self.done = words, done
 
     @property
@@ -72,21 +78,23 @@ class Host:
         return not self._ready.is_set()
 
     @property
-    def status(self) -> str:
+    def status(self) -> Sentence:
         """What to tell a visitor while the model loads, or why it did not; empty when it is ready."""
         if self._error:
             return self._error
-        if self.loading:
-            return self.words + (f", {self.done:.0%}" if self.done is not None else "") + " …"
-        return ""
+        if not self.loading:
+            return Sentence("")
+        if self.done is None:
+            return Sentence("{doing} …", doing=self.words)
+        return Sentence("{doing}, {done:.0%} …", doing=self.words, done=self.done)
 
     @property
     def engine(self) -> Engine | None:
         """The engine, once it is there; asked with a `Job` as its stop event, it waits for that job's turn."""
         return self._shared if self._engine else None
 
-    def wait(self, job: Job) -> Iterator[str]:
-        """Take the job on, and yield the status until the engine is ready.
+    def wait(self, job: Job, told: Callable[[Sentence], State]) -> Generator[State, None, Engine]:
+        """Take the job on, yield what is `told` of the status until the engine is ready, and return that.
 
         `LineFull` or `TooMany` if there is no room for the job, `EngineError` if there is no model.
         """
@@ -94,8 +102,9 @@ class Host:
         while not self._ready.wait(0.1):
             if job.is_set():
                 raise Stopped("Stopped.")
-            yield self.status
+            yield told(self.status)
         self.loaded(job)
+        return self._shared
 
     def loaded(self, job: Job) -> Engine:
         """The engine itself, waited for if it is being loaded; `EngineError` if there is none."""
@@ -115,7 +124,7 @@ class Host:
             again = self.loading  # by another's crash; a reload may be over before this visitor is told
             if self._engine is broken and time.monotonic() - self._reloaded >= RELOAD_AFTER:
                 self._reloaded = time.monotonic()
-                self.words, self.done = "The model crashed and is being loaded again", None
+                self.words, self.done = Sentence("The model crashed and is being loaded again"), None
                 self._engine = None
                 self._ready.clear()
                 again = True

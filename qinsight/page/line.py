@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from qinsight.errors import QInsightError, Stopped
+from qinsight.sentence import Sentence
 
 LONGEST = 50  # questions, those being answered included
 EACH = 3  # questions of one visitor: a page has three tabs
@@ -21,7 +22,7 @@ class Closing(LineFull):
     """The page is about to end."""
 
 
-CLOSING = "The page is closing. Please ask again when it is back."
+CLOSING = Sentence("The page is closing. Please ask again when it is back.")
 
 
 class TooMany(QInsightError):
@@ -100,12 +101,15 @@ class Line:
         visitors = Counter(one.visitor for one in self._jobs)
         if visitors[job.visitor] >= self.each and job.visitor:
             return TooMany(
-                f"Expected at most {self.each} questions at a time from one visitor. Wait for one of yours to end."
+                "Expected at most {most} questions at a time from one visitor. Wait for one of yours to end.",
+                most=self.each,
             )
         addresses = Counter(one.address for one in self._jobs)
         crowded = bool(job.address) and addresses[job.address] >= max(1, self.longest // 2)
         if len(self._jobs) >= self.longest or crowded:
-            return LineFull(f"{len(self._jobs)} questions are waiting already. Please try again in a minute.")
+            return LineFull(
+                "{count} questions are waiting already. Please try again in a minute.", count=len(self._jobs)
+            )
         return None
 
     def enter(self, job: Job) -> None:
@@ -195,8 +199,3 @@ class Line:
             if ticket.job.before != before:
                 ticket.job.before = before
                 ticket.job.tell()
-
-
-def place_words(before: int) -> str:
-    """What to tell someone who waits in line."""
-    return f"In line for the model: {before} before you."

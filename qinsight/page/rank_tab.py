@@ -30,7 +30,7 @@ from qinsight.photos import Photo, decode_in_child, read_photo
 from qinsight.photos.listing import READ, Found, NoPhotos, look
 from qinsight.ranking.exports import write_exports
 from qinsight.ranking.folder import Progress, rank_folder, ranking
-from qinsight.ranking.rows import REMARKS, Row, of_each_file
+from qinsight.ranking.rows import Row, of_each_file
 from qinsight.ranking.sidecars import write_sidecars
 from qinsight.requests import Sampling
 
@@ -293,10 +293,7 @@ class RankTab(Tab):
         total = len(found.frames)
         begun = _State(phrase("pace_begun", total=total), total=total, left_out=found.left_out)
         yield begun
-        for status in self.host.wait(stop):
-            yield replace(begun, status=remark(status)) if status else begun
-        engine = self.host.engine
-        assert engine is not None  # wait() raises otherwise
+        engine = yield from self.host.wait(stop, lambda status: replace(begun, status=remark(status)))
         limit = self.max_pixels or engine.about.max_pixels
         rows: list[Row] = []
         try:
@@ -402,13 +399,8 @@ def _cells(row: Row, thumbnails: dict[str, str], words: Words) -> list[Any]:
         "" if row.distortion_class is None else words(_KEYS.get(row.distortion_class, row.distortion_class)),
         "" if row.severity in (None, "null") else words(str(row.severity)),
         "" if row.group is None else words("best", group=row.group) if row.best else str(row.group),
-        words.remark(row.error) if row.error else _remarks(row, words),
+        words.remark(row.error or row.remarks or ""),
     ]
-
-
-def _remarks(row: Row, words: Words) -> str:
-    """What was done to read the photo."""
-    return words("comma").join(words.remark(said) for said in (row.remarks or "").split(REMARKS))
 
 
 def _left_out(parts: Sequence[str], words: Words) -> str:

@@ -1,22 +1,21 @@
-"""Sentences that the package says in English, such as why a file is no photo, in Chinese and Japanese.
+"""What the package says, such as why a file is no photo, in Chinese and Japanese.
 
-The package is not the place for three languages: its sentences are matched here, {} standing for what differs.
-Those of a command line, a checkpoint or a server's administrator are not among them; they are shown as they are.
+The package is not the place for three languages: a `Sentence` is found here by its template. What is finished English,
+such as what a server says or what an earlier version wrote into a file, is shown as it is.
 """
 
-import re
-from functools import cache
+from qinsight.sentence import Sentence
 
-# English: (Chinese, Japanese); {0}, {1} are what stood at the first, second {}. {#} is a whole number.
+# The English template: (Chinese, Japanese), with the same fields in each.
 SENTENCES = {
     # the file
     "expected a photo, got an empty file; copy or export it once more": (
         "这是一个空文件；请重新复制或导出照片。",
         "空のファイルです。もう一度コピーするか書き出してください。",
     ),
-    "expected a file of at most {} MB, got a larger one; save the photo as a JPEG": (
-        "文件超过 {0} MB；请将照片另存为 JPEG。",
-        "ファイルが {0} MB を超えています。JPEG で保存し直してください。",
+    "expected a file of at most {most} MB, got a larger one; save the photo as a JPEG": (
+        "文件超过 {most} MB；请将照片另存为 JPEG。",
+        "ファイルが {most} MB を超えています。JPEG で保存し直してください。",
     ),
     "expected a photo, got a folder; name one photo in it": (
         "这是一个文件夹；请选择其中的一张照片。",
@@ -42,17 +41,17 @@ SENTENCES = {
         "这是管道或设备，不是文件；请先将照片保存为文件。",
         "パイプまたはデバイスです。先に写真をファイルに保存してください。",
     ),
-    "expected a photo, got {}; export it as JPEG, PNG or WebP": (
-        "这不是照片，而是{0}；请导出为 JPEG、PNG 或 WebP。",
-        "写真ではなく{0}です。JPEG、PNG または WebP で書き出してください。",
+    "expected a photo, got {name}; export it as JPEG, PNG or WebP": (
+        "这不是照片，而是{name}；请导出为 JPEG、PNG 或 WebP。",
+        "写真ではなく{name}です。JPEG、PNG または WebP で書き出してください。",
     ),
     "expected a photo, got a file of another kind; try JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF": (
         "这不是照片文件；请使用 JPEG、PNG、WebP、TIFF、GIF、BMP 或 AVIF。",
         "写真のファイルではありません。JPEG、PNG、WebP、TIFF、GIF、BMP、AVIF をお試しください。",
     ),
-    "expected a JPEG of at most {} scans, got one with more; save it again as a JPEG": (
-        "此 JPEG 的扫描次数超过 {0}；请重新保存为 JPEG。",
-        "この JPEG はスキャン数が {0} を超えています。JPEG で保存し直してください。",
+    "expected a JPEG of at most {most} scans, got one with more; save it again as a JPEG": (
+        "此 JPEG 的扫描次数超过 {most}；请重新保存为 JPEG。",
+        "この JPEG はスキャン数が {most} を超えています。JPEG で保存し直してください。",
     ),
     "expected a complete JPEG file, got one that is damaged; export it once more": (
         "此 JPEG 文件已损坏；请重新导出。",
@@ -62,13 +61,13 @@ SENTENCES = {
         "此 TIFF 中只有缩小的预览图；请重新导出。",
         "この TIFF には縮小プレビューしか入っていません。書き出し直してください。",
     ),
-    "expected JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF, got a {} photo; run `pip install {}`, or export it as a JPEG": (
-        "此处无法读取 {0} 照片；请运行 `pip install {1}`，或导出为 JPEG。",
-        "ここでは {0} を読み込めません。`pip install {1}` を実行するか、JPEG で書き出してください。",
+    "expected JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF, got a {kind} photo; run `pip install {package}`, or export it as a JPEG": (
+        "此处无法读取 {kind} 照片；请运行 `pip install {package}`，或导出为 JPEG。",
+        "ここでは {kind} を読み込めません。`pip install {package}` を実行するか、JPEG で書き出してください。",
     ),
-    "expected a complete {} file, got one that is damaged, cut short or of a rare kind; export it once more": (
-        "此 {0} 文件已损坏、不完整或格式少见；请重新导出。",
-        "この {0} ファイルは壊れているか、途中で切れているか、特殊な形式です。もう一度書き出してください。",
+    "expected a complete {kind} file, got one that is damaged, cut short or of a rare kind; export it once more": (
+        "此 {kind} 文件已损坏、不完整或格式少见；请重新导出。",
+        "この {kind} ファイルは壊れているか、途中で切れているか、特殊な形式です。もう一度書き出してください。",
     ),
     "expected a camera RAW file that LibRaw can read, got one it cannot; export the photo as a JPEG": (
         "LibRaw 无法读取此相机 RAW 文件；请导出为 JPEG。",
@@ -83,13 +82,13 @@ SENTENCES = {
         "この TIFF は 16 ビットの色が面ごとに分かれています。書き出し直してください。",
     ),
     # its size
-    "expected at most {} megapixels, got {} x {}; save a smaller copy": (
-        "照片为 {1} × {2}，超过 {0} 百万像素；请保存较小的副本。",
-        "写真は {1} × {2} で、{0} メガピクセルを超えています。小さくして保存してください。",
+    "expected at most {most} megapixels, got {width} x {height}; save a smaller copy": (
+        "照片为 {width} × {height}，超过 {most} 百万像素；请保存较小的副本。",
+        "写真は {width} × {height} で、{most} メガピクセルを超えています。小さくして保存してください。",
     ),
-    "expected at most {} megapixels, got {} x {}; export the photo as a smaller JPEG": (
-        "照片为 {1} × {2}，超过 {0} 百万像素；请导出为较小的 JPEG。",
-        "写真は {1} × {2} で、{0} メガピクセルを超えています。小さな JPEG で書き出してください。",
+    "expected at most {most} megapixels, got {width} x {height}; export the photo as a smaller JPEG": (
+        "照片为 {width} × {height}，超过 {most} 百万像素；请导出为较小的 JPEG。",
+        "写真は {width} × {height} で、{most} メガピクセルを超えています。小さな JPEG で書き出してください。",
     ),
     "expected a photo of fewer pixels; save a smaller copy": (
         "照片像素过多；请保存较小的副本。",
@@ -99,21 +98,21 @@ SENTENCES = {
         "照片太大，内存不足；请保存较小的副本。",
         "写真が大きすぎてメモリーに収まりません。小さくして保存してください。",
     ),
-    "expected a photo of at least {} x {} pixels, got {} x {}": (
-        "照片为 {2} × {3}，至少需要 {0} × {1} 像素。",
-        "写真は {2} × {3} です。{0} × {1} 画素以上が必要です。",
+    "expected a photo of at least {least} x {least} pixels, got {width} x {height}": (
+        "照片为 {width} × {height}，至少需要 {least} × {least} 像素。",
+        "写真は {width} × {height} です。{least} × {least} 画素以上が必要です。",
     ),
-    "expected a shape of at most {}:1, got {} x {}; crop it first": (
-        "照片为 {1} × {2}，长宽比超过 {0}:1；请先裁剪。",
-        "写真は {1} × {2} で、縦横比が {0}:1 を超えています。先に切り抜いてください。",
+    "expected a shape of at most {most}:1, got {width} x {height}; crop it first": (
+        "照片为 {width} × {height}，长宽比超过 {most}:1；请先裁剪。",
+        "写真は {width} × {height} で、縦横比が {most}:1 を超えています。先に切り抜いてください。",
     ),
-    "Expected a photo at most {} times as long as wide; this one is {} x {}.": (
-        "照片为 {1} × {2}，长边超过短边的 {0} 倍；请先裁剪。",
-        "写真は {1} × {2} で、長辺が短辺の {0} 倍を超えています。先に切り抜いてください。",
+    "expected a photo that can be read within {seconds:g} seconds, got one that needs more or is damaged; save it again as an ordinary JPEG": (
+        "照片无法在 {seconds:g} 秒内读取，或已损坏；请重新保存为普通 JPEG。",
+        "写真を {seconds:g} 秒以内に読み込めないか、壊れています。通常の JPEG で保存し直してください。",
     ),
-    "expected a photo that can be read within {} seconds{}, got one that needs more or is damaged; save it again as an ordinary JPEG": (
-        "照片无法在 {0} 秒内读取，或已损坏；请重新保存为普通 JPEG。",
-        "写真を {0} 秒以内に読み込めないか、壊れています。通常の JPEG で保存し直してください。",
+    "expected a photo that can be read within {seconds:g} seconds and {memory} MB of memory, got one that needs more or is damaged; save it again as an ordinary JPEG": (
+        "照片无法在 {seconds:g} 秒和 {memory} MB 内存内读取，或已损坏；请重新保存为普通 JPEG。",
+        "写真を {seconds:g} 秒、{memory} MB のメモリーで読み込めないか、壊れています。通常の JPEG で保存し直してください。",
     ),
     # what kind of file it is, inside other sentences
     "a JPEG XL photo": (" JPEG XL 照片", " JPEG XL 画像"),
@@ -131,83 +130,79 @@ SENTENCES = {
     "an archive": ("压缩包", "書庫ファイル"),
     # remarks about a photo
     "first of several frames": ("多帧中的第一帧", "複数フレームの最初"),
-    "first of {} frames": ("共 {0} 帧，取第一帧", "{0} フレームの最初"),
+    "first of {count} frames": ("共 {count} 帧，取第一帧", "{count} フレームの最初"),
     "RAW: embedded preview rated": ("RAW：评估内嵌预览图", "RAW：内蔵プレビューを評価"),
     "RAW: developed, with automatic brightness": ("RAW：已显影，自动亮度", "RAW：現像済み、明るさは自動"),
-    "colour profile {} converted": ("已转换色彩配置文件 {0}", "カラープロファイル {0} を変換"),
+    "colour profile {name} converted": ("已转换色彩配置文件 {name}", "カラープロファイル {name} を変換"),
     "colour profile unusable, taken as sRGB": (
         "色彩配置文件不可用，按 sRGB 处理",
         "カラープロファイルが使えないため sRGB とみなす",
     ),
-    "colour chunk {} damaged, ignored": (
-        "颜色数据块 {0} 已损坏，已忽略",
-        "色チャンク {0} は壊れているため無視",
+    "colour chunk {chunk} damaged, ignored": (
+        "颜色数据块 {chunk} 已损坏，已忽略",
+        "色チャンク {chunk} は壊れているため無視",
     ),
-    "{} colours are not converted": ("{0} 色彩未转换", "{0} の色は変換していない"),
+    "{colours} colours are not converted": ("{colours} 色彩未转换", "{colours} の色は変換していない"),
+    "without a name": ("无名称", "名前なし"),
     "narrow-range": ("窄范围", "狭い範囲"),
-    "gamma {} and primaries of its own": ("伽马 {0}（自带原色）", "ガンマ {0}（独自の原色）"),
-    "gamma {}": ("伽马 {0}", "ガンマ {0}"),
+    "gamma {gamma:.4g} and primaries of its own": (
+        "伽马 {gamma:.4g}（自带原色）",
+        "ガンマ {gamma:.4g}（独自の原色）",
+    ),
+    "gamma {gamma:.4g}": ("伽马 {gamma:.4g}", "ガンマ {gamma:.4g}"),
     # uploads
     "this upload has expired; please upload the photo again": (
         "上传的照片已过期；请重新上传。",
         "アップロードの期限が切れました。もう一度アップロードしてください。",
     ),
-    "This upload has expired. Please upload the file again.": (
-        "上传的文件已过期，请重新上传。",
-        "アップロードの期限が切れました。もう一度アップロードしてください。",
-    ),
-    "Expected an uploaded photo. Please upload the file again.": (
-        "需要上传的照片，请重新上传文件。",
-        "アップロードされた写真が必要です。もう一度アップロードしてください。",
-    ),
     # the reply
-    'Expected "Image A", "Image B" or "Similar"; the model said {}.': (
-        "应回答 “Image A”、“Image B” 或 “Similar”；模型说的是 {0}。",
-        "「Image A」「Image B」「Similar」のいずれかを求めましたが、モデルは {0} と答えました。",
+    'Expected "Image A", "Image B" or "Similar"; the model said {said}.': (
+        "应回答 “Image A”、“Image B” 或 “Similar”；模型说的是 {said}。",
+        "「Image A」「Image B」「Similar」のいずれかを求めましたが、モデルは {said} と答えました。",
     ),
-    "Expected a {} out of {} or null; the model said {}.": (
-        "{0} 应为 {1} 或 null；模型说的是 {2}。",
-        "{0} は {1} または null のはずですが、モデルは {2} と答えました。",
+    "Expected a {name} out of {expected} or null; the model said {said}.": (
+        "{name} 应为 {expected} 或 null；模型说的是 {said}。",
+        "{name} は {expected} または null のはずですが、モデルは {said} と答えました。",
     ),
-    "Expected a distortion with its severity, or null for both; the model said {} with severity {}.": (
-        "失真类型与严重程度应同时给出或同为 null；模型说的是 {0} 和 {1}。",
-        "劣化とその程度の両方、または両方 null を求めましたが、モデルは {0} と {1} を答えました。",
+    "Expected a distortion with its severity, or null for both; the model said {kind} with severity {severity}.": (
+        "失真类型与严重程度应同时给出或同为 null；模型说的是 {kind} 和 {severity}。",
+        "劣化とその程度の両方、または両方 null を求めましたが、モデルは {kind} と {severity} を答えました。",
     ),
-    'Expected one "distortion_class" and one "severity"; the model said {}.': (
-        "应有一个 “distortion_class” 和一个 “severity”；模型说的是 {0}。",
-        "「distortion_class」と「severity」を 1 つずつ求めましたが、モデルは {0} と答えました。",
+    'Expected one "distortion_class" and one "severity"; the model said {said}.': (
+        "应有一个 “distortion_class” 和一个 “severity”；模型说的是 {said}。",
+        "「distortion_class」と「severity」を 1 つずつ求めましたが、モデルは {said} と答えました。",
     ),
-    "Expected an answer inside <answer> tags; the reply ends with {}.": (
-        "答案应在 <answer> 标签内；回答的结尾是 {0}。",
-        "<answer> タグの中に回答があるはずですが、返答は {0} で終わっています。",
+    "Expected an answer inside <answer> tags; the reply ends with {end}.": (
+        "答案应在 <answer> 标签内；回答的结尾是 {end}。",
+        "<answer> タグの中に回答があるはずですが、返答は {end} で終わっています。",
     ),
     "Expected an answer inside the <answer> tags; they are empty.": (
         "<answer> 标签内没有答案。",
         "<answer> タグの中が空です。",
     ),
-    "Expected one answer; the model gave several: {}.": (
-        "只应有一个答案；模型给出了多个：{0}。",
-        "回答は 1 つのはずですが、モデルは複数答えました：{0}。",
+    "Expected one answer; the model gave several: {said}.": (
+        "只应有一个答案；模型给出了多个：{said}。",
+        "回答は 1 つのはずですが、モデルは複数答えました：{said}。",
     ),
-    'Expected one "{}"; the model gave {}.': (
-        "“{0}” 只应有一个；模型给出了 {1}。",
-        "「{0}」は 1 つのはずですが、モデルは {1} を答えました。",
+    'Expected one "{key}"; the model gave {said}.': (
+        "“{key}” 只应有一个；模型给出了 {said}。",
+        "「{key}」は 1 つのはずですが、モデルは {said} を答えました。",
     ),
-    'Expected the key "{}"; the model said {}.': (
-        "答案中缺少 “{0}”；模型说的是 {1}。",
-        "回答に「{0}」がありません。モデルは {1} と答えました。",
+    'Expected the key "{wanted}"; the model said {said}.': (
+        "答案中缺少 “{wanted}”；模型说的是 {said}。",
+        "回答に「{wanted}」がありません。モデルは {said} と答えました。",
     ),
-    "Expected a rating from 1 to 5; the model said {}.": (
-        "评分应在 1 到 5 之间；模型说的是 {0}。",
-        "1 から 5 の評価を求めましたが、モデルは {0} と答えました。",
+    "Expected a rating from 1 to 5; the model said {said}.": (
+        "评分应在 1 到 5 之间；模型说的是 {said}。",
+        "1 から 5 の評価を求めましたが、モデルは {said} と答えました。",
     ),
-    "Expected one rating from 1 to 5; the model said {}.": (
-        "应只有一个 1 到 5 的评分；模型说的是 {0}。",
-        "1 から 5 の評価を 1 つ求めましたが、モデルは {0} と答えました。",
+    "Expected one rating from 1 to 5; the model said {said}.": (
+        "应只有一个 1 到 5 的评分；模型说的是 {said}。",
+        "1 から 5 の評価を 1 つ求めましたが、モデルは {said} と答えました。",
     ),
-    "The reply was cut after {} tokens, before its answer. {}": (
-        "回答在 {0} 个词元后被截断，尚未给出答案。{1}",
-        "返答は {0} トークンで打ち切られ、回答に届きませんでした。{1}",
+    "The reply was cut after {tokens} tokens, before its answer. {error}": (
+        "回答在 {tokens} 个词元后被截断，尚未给出答案。{error}",
+        "返答は {tokens} トークンで打ち切られ、回答に届きませんでした。{error}",
     ),
     # the verdict
     "Too close, or order-dependent: the model changed its mind when the photos changed places.": (
@@ -219,18 +214,18 @@ SENTENCES = {
         "与参考照片相比，质量相近。",
         "参照写真に対して同程度の画質です。",
     ),
-    "Image {} is better, in both orders.": (
-        "照片 {0} 更好，两种顺序一致。",
-        "写真 {0} の方が良い（どちらの順序でも）。",
+    "Image {letter} is better, in both orders.": (
+        "照片 {letter} 更好，两种顺序一致。",
+        "写真 {letter} の方が良い（どちらの順序でも）。",
     ),
-    "Image {} is better, against the reference.": (
-        "与参考照片相比，照片 {0} 更好。",
-        "参照写真に対して、写真 {0} の方が良い。",
+    "Image {letter} is better, against the reference.": (
+        "与参考照片相比，照片 {letter} 更好。",
+        "参照写真に対して、写真 {letter} の方が良い。",
     ),
     # the model
     "Stopped.": ("已停止。", "停止しました。"),
     "Stopped before the model was free.": ("在模型空闲之前已停止。", "モデルが空く前に停止しました。"),
-    "stopped while the photo was being read": (
+    "Stopped while the photo was being read.": (
         "读取照片时已停止。",
         "写真の読み込み中に停止しました。",
     ),
@@ -243,9 +238,9 @@ SENTENCES = {
         "この写真でメモリーが不足しました。--max-pixels を小さくするか --precision nf4 をお試しください。",
     ),
     "The model could not be loaded.": ("模型无法加载。", "モデルを読み込めませんでした。"),
-    "The model could not be loaded ({}). The terminal says more.": (
-        "模型无法加载（{0}），详情见终端。",
-        "モデルを読み込めませんでした（{0}）。詳しくは端末をご覧ください。",
+    "The model could not be loaded ({kind}). The terminal says more.": (
+        "模型无法加载（{kind}），详情见终端。",
+        "モデルを読み込めませんでした（{kind}）。詳しくは端末をご覧ください。",
     ),
     "The model ran out of memory on this photo. Try a smaller copy.": (
         "处理此照片时内存不足，请用较小的副本。",
@@ -287,9 +282,9 @@ SENTENCES = {
         "您在 Hugging Face 上的 GPU 时间暂已用完。请稍后再试。",
         "Hugging Face の GPU 時間を使い切りました。しばらくしてからお試しください。",
     ),
-    "Your time on Hugging Face's GPUs is used up for now. Try again in {}.": (
-        "您在 Hugging Face 上的 GPU 时间暂已用完。请在 {0} 后再试。",
-        "Hugging Face の GPU 時間を使い切りました。{0} 後にお試しください。",
+    "Your time on Hugging Face's GPUs is used up for now. Try again in {wait}.": (
+        "您在 Hugging Face 上的 GPU 时间暂已用完。请在 {wait} 后再试。",
+        "Hugging Face の GPU 時間を使い切りました。{wait} 後にお試しください。",
     ),
     "The page is closing. Please ask again when it is back.": (
         "页面即将关闭。请在恢复后再问。",
@@ -303,75 +298,337 @@ SENTENCES = {
         "模型崩溃，正在重新加载",
         "モデルが停止したため読み込み直しています",
     ),
-    "In line for the model: {#} before you.": (
-        "正在排队等待模型：前面还有 {0} 个。",
-        "モデルの順番待ちです：あと {0} 件。",
+    "{count} questions are waiting already. Please try again in a minute.": (
+        "已有 {count} 个请求在排队，请一分钟后再试。",
+        "すでに {count} 件が順番待ちです。1 分ほど後にもう一度お試しください。",
     ),
-    "{#} questions are waiting already. Please try again in a minute.": (
-        "已有 {0} 个请求在排队，请一分钟后再试。",
-        "すでに {0} 件が順番待ちです。1 分ほど後にもう一度お試しください。",
-    ),
-    "Expected at most {#} questions at a time from one visitor. Wait for one of yours to end.": (
-        "每位访客最多同时提出 {0} 个请求，请等待其中一个结束。",
-        "同時に受け付けるのは 1 人 {0} 件までです。どれかが終わるまでお待ちください。",
+    "Expected at most {most} questions at a time from one visitor. Wait for one of yours to end.": (
+        "每位访客最多同时提出 {most} 个请求，请等待其中一个结束。",
+        "同時に受け付けるのは 1 人 {most} 件までです。どれかが終わるまでお待ちください。",
     ),
     "Looking for the model": ("正在查找模型", "モデルを探しています"),
-    "Looking for {} on the hub": ("正在 Hub 上查找 {0}", "Hub で {0} を探しています"),
-    "Downloading {} ({} GB, once)": (
-        "正在下载 {0}（{1} GB，仅一次）",
-        "{0} をダウンロード中（{1} GB、初回のみ）",
+    "Looking for {model} on the hub": ("正在 Hub 上查找 {model}", "Hub で {model} を探しています"),
+    "Downloading {model} ({size:.1f} GB, once)": (
+        "正在下载 {model}（{size:.1f} GB，仅一次）",
+        "{model} をダウンロード中（{size:.1f} GB、初回のみ）",
     ),
-    "Downloading ({} GB, once)": ("正在下载（{0} GB，仅一次）", "ダウンロード中（{0} GB、初回のみ）"),
-    "Loading {}": ("正在加载 {0}", "{0} を読み込み中"),
-    "{}, {#}% …": ("{0}，{1}% ……", "{0}、{1}% …"),
-    "{} …": ("{0}……", "{0}…"),
+    "Loading {name}": ("正在加载 {name}", "{name} を読み込み中"),
+    "{doing}, {done:.0%} …": ("{doing}，{done:.0%} ……", "{doing}、{done:.0%} …"),
+    "{doing} …": ("{doing}……", "{doing}…"),
+    # the checkpoint
+    "Expected a folder with a checkpoint; {model} cannot be opened ({error}).": (
+        "需要一个含检查点的文件夹；无法打开 {model}（{error}）。",
+        "チェックポイントのフォルダーが必要です。{model} を開けません（{error}）。",
+    ),
+    "Expected a folder with a checkpoint; {model} is a file.": (
+        "需要一个含检查点的文件夹；{model} 是文件。",
+        "チェックポイントのフォルダーが必要です。{model} はファイルです。",
+    ),
+    "Expected a folder, a hub id such as {published}, or the word preview; found no folder {model}.": (
+        "需要文件夹、Hub 名称（如 {published}）或 preview；没有文件夹 {model}。",
+        "フォルダー、Hub の名前（{published} など）、または preview が必要です。フォルダー {model} はありません。",
+    ),
+    "Expected a folder with a checkpoint for {name}; there is none.": (
+        "需要 {name} 的检查点文件夹；没有找到。",
+        "{name} のチェックポイントのフォルダーが必要ですが、ありません。",
+    ),
+    "Expected tasks out of {tasks} and an order out of {orders} in qinsight.json of {name}: {error}.": (
+        "{name} 的 qinsight.json 中，任务应为 {tasks}，顺序应为 {orders}：{error}。",
+        "{name} の qinsight.json では、タスクは {tasks}、順序は {orders} から選んでください：{error}。",
+    ),
+    "Expected a checkpoint with a config.json in {name}; the folder is empty.": (
+        "{name} 中应有带 config.json 的检查点；文件夹是空的。",
+        "{name} には config.json のあるチェックポイントが必要ですが、フォルダーは空です。",
+    ),
+    "Expected a checkpoint with a config.json in {name}; found {files}.": (
+        "{name} 中应有带 config.json 的检查点；只找到 {files}。",
+        "{name} には config.json のあるチェックポイントが必要ですが、あるのは {files} です。",
+    ),
+    "Expected a Qwen2.5-VL checkpoint (model_type qwen2_5_vl); {name} is {kind}.": (
+        "需要 Qwen2.5-VL 检查点（model_type 为 qwen2_5_vl）；{name} 是 {kind}。",
+        "Qwen2.5-VL のチェックポイント（model_type は qwen2_5_vl）が必要ですが、{name} は {kind} です。",
+    ),
+    "Expected {count} file(s) of weights in {name}; missing {missing}. Download or copy the folder again.": (
+        "{name} 中应有 {count} 个权重文件；缺少 {missing}。请重新下载或复制该文件夹。",
+        "{name} には重みのファイルが {count} 個必要ですが、{missing} がありません。フォルダーをもう一度ダウンロードするかコピーしてください。",
+    ),
+    "Expected {needed} beside the weights in {name}; it is missing.": (
+        "{name} 中缺少应与权重放在一起的 {needed}。",
+        "{name} の重みと同じ場所に {needed} がありません。",
+    ),
+    "Expected a weight_map of tensors to files in {file} of {folder}.": (
+        "{folder} 的 {file} 中应有从张量到文件的 weight_map。",
+        "{folder} の {file} には、テンソルとファイルを対応させる weight_map が必要です。",
+    ),
+    "Expected adapter_model.safetensors in the adapter {name}; it is missing.": (
+        "适配器 {name} 中缺少 adapter_model.safetensors。",
+        "アダプター {name} に adapter_model.safetensors がありません。",
+    ),
+    "Expected base_model_name_or_path in adapter_config.json of {name}; it is empty.": (
+        "{name} 的 adapter_config.json 中缺少 base_model_name_or_path。",
+        "{name} の adapter_config.json に base_model_name_or_path がありません。",
+    ),
+    "{name} is an adapter itself; merge it into its own base first.": (
+        "{name} 本身是适配器；请先将其合并到自己的基础模型。",
+        "{name} 自体がアダプターです。先にその基のモデルと統合してください。",
+    ),
+    "The adapter {name} needs its base model {source}: {error}": (
+        "适配器 {name} 需要基础模型 {source}：{error}",
+        "アダプター {name} には基のモデル {source} が必要です：{error}",
+    ),
+    "Expected readable JSON in {file} of {folder}: {error}.": (
+        "无法读取 {folder} 的 {file} 中的 JSON：{error}。",
+        "{folder} の {file} の JSON を読み込めません：{error}。",
+    ),
+    "Expected a JSON object in {file} of {folder}, got a list or value.": (
+        "{folder} 的 {file} 应为 JSON 对象，而不是列表或单个值。",
+        "{folder} の {file} は JSON のオブジェクトのはずですが、リストか値です。",
+    ),
+    "Expected a subfolder {wanted!r} in {name}, which answers this question; it has none.": (
+        "{name} 中缺少回答此问题的子文件夹 {wanted!r}。",
+        "{name} には、この質問に答えるサブフォルダー {wanted!r} がありません。",
+    ),
+    "Expected {size:.1f} GB of free disk for {model}; there are {free:.1f} GB. Make room, or set HF_HOME to a larger disk.": (
+        "{model} 需要 {size:.1f} GB 磁盘空间，现有 {free:.1f} GB。请腾出空间，或将 HF_HOME 设到更大的磁盘。",
+        "{model} には {size:.1f} GB の空きディスクが必要ですが、{free:.1f} GB しかありません。空きを増やすか、HF_HOME をより大きなディスクにしてください。",
+    ),
+    "{model} asks for a permission on its hub page; log in with `hf auth login` first.": (
+        "{model} 需要在其 Hub 页面获得许可；请先用 `hf auth login` 登录。",
+        "{model} は Hub のページで許可を求めています。先に `hf auth login` でログインしてください。",
+    ),
+    "Expected a model on the hub; there is none called {model} that you may see.": (
+        "Hub 上没有您可以访问的模型 {model}。",
+        "Hub に、閲覧できるモデル {model} はありません。",
+    ),
+    "{model} is not on this disk and the hub cannot be reached to download it. Connect to the network, or use --model preview, or name a folder that has the weights.": (
+        "{model} 不在本机磁盘上，也无法连接 Hub 下载。请连接网络，或使用 --model preview，或指定含权重的文件夹。",
+        "{model} はこのディスクになく、ダウンロードのために Hub へ接続することもできません。ネットワークに接続するか、--model preview を使うか、重みのあるフォルダーを指定してください。",
+    ),
+    # its weights
+    "Expected a {device} device; this machine and its torch offer {here}.": (
+        "需要 {device} 设备；本机及其 torch 只有 {here}。",
+        "{device} デバイスが必要ですが、このコンピューターの torch で使えるのは {here} です。",
+    ),
+    "The {device} device ran out of memory while loading {name}. Close what else uses it, or try --precision nf4, --device cpu or --model preview.": (
+        "加载 {name} 时 {device} 设备内存不足。请关闭占用它的其他程序，或尝试 --precision nf4、--device cpu 或 --model preview。",
+        "{name} の読み込み中に {device} デバイスのメモリーが不足しました。ほかに使っているものを閉じるか、--precision nf4、--device cpu、--model preview をお試しください。",
+    ),
+    "The weights of {name} cannot be loaded: {cause}": (
+        "无法加载 {name} 的权重：{cause}",
+        "{name} の重みを読み込めません：{cause}",
+    ),
+    "Expected all weights that config.json describes in {name}; {count} are missing, the first {first}.": (
+        "{name} 中缺少 config.json 所述的 {count} 个权重，第一个是 {first}。",
+        "{name} には config.json にある重みのうち {count} 個がありません。最初は {first} です。",
+    ),
+    "{name} is stored in 4 bits (nf4); expected --precision auto or nf4, got {wanted}.": (
+        "{name} 以 4 位（nf4）存储；--precision 应为 auto 或 nf4，而不是 {wanted}。",
+        "{name} は 4 ビット（nf4）です。--precision は {wanted} ではなく auto か nf4 にしてください。",
+    ),
+    "Expected about {size:.1f} GB of free memory on the {device} device for {name} in {wanted}; there are {free:.1f} GB. Close what else uses it, or try --precision nf4, --model preview, or --endpoint with a server that holds it.": (
+        "以 {wanted} 加载 {name}，{device} 设备约需 {size:.1f} GB 空闲内存，现有 {free:.1f} GB。请关闭占用它的其他程序，或尝试 --precision nf4、--model preview，或用 --endpoint 连接已加载它的服务器。",
+        "{name} を {wanted} で読み込むには {device} デバイスに約 {size:.1f} GB の空きメモリーが必要ですが、{free:.1f} GB しかありません。ほかに使っているものを閉じるか、--precision nf4、--model preview、またはサーバーを指す --endpoint をお試しください。",
+    ),
+    "Expected full weights or 4-bit bitsandbytes in {name}; they are quantised by {method}.": (
+        "{name} 应为完整权重或 4 位 bitsandbytes；实际由 {method} 量化。",
+        "{name} は量子化されていない重みか 4 ビットの bitsandbytes のはずですが、{method} で量子化されています。",
+    ),
+    "The file {file} of {name} is damaged or incomplete ({cause}). Download or copy it again.": (
+        "{name} 的文件 {file} 已损坏或不完整（{cause}）。请重新下载或复制。",
+        "{name} のファイル {file} は壊れているか不完全です（{cause}）。もう一度ダウンロードするかコピーしてください。",
+    ),
+    "The tokenizer or image processor of {folder} cannot be read: {cause}": (
+        "无法读取 {folder} 的分词器或图像处理器：{cause}",
+        "{folder} のトークナイザーまたは画像プロセッサーを読み込めません：{cause}",
+    ),
+    "Expected a chat template in {folder}; there is none.": (
+        "{folder} 中缺少聊天模板。",
+        "{folder} にチャットテンプレートがありません。",
+    ),
+    "Expected a folder that does not exist yet; {out} does.": (
+        "需要一个尚不存在的文件夹；{out} 已存在。",
+        "まだないフォルダーを指定してください。{out} はすでにあります。",
+    ),
+    "Expected full weights to quantise; {name} is an adapter. Merge it into its base first.": (
+        "只能量化完整权重；{name} 是适配器。请先将其合并到基础模型。",
+        "量子化できるのは完全な重みです。{name} はアダプターなので、先に基のモデルと統合してください。",
+    ),
+    "The checkpoint cannot be written to {out}: {cause}": (
+        "无法将检查点写入 {out}：{cause}",
+        "チェックポイントを {out} に書き込めません：{cause}",
+    ),
+    "The adapter {name} does not fit its base model: {cause}": (
+        "适配器 {name} 与基础模型不匹配：{cause}",
+        "アダプター {name} は基のモデルに合いません：{cause}",
+    ),
+    "The adapter {name} lacks {count} of its tensors, the first {first}.": (
+        "适配器 {name} 缺少 {count} 个张量，第一个是 {first}。",
+        "アダプター {name} にはテンソルが {count} 個足りません。最初は {first} です。",
+    ),
+    "Writing {name}": ("正在写入 {name}", "{name} を書き込み中"),
+    "{name} was not trained for {task}; it knows {known}.": (
+        "{name} 未经 {task} 训练；它会的是 {known}。",
+        "{name} は {task} を学習していません。答えられるのは {known} です。",
+    ),
+    # the server
+    "The server at {host} broke off in the middle of a reply ({cause}).": (
+        "服务器 {host} 在回答中途断开（{cause}）。",
+        "サーバー {host} が返答の途中で切れました（{cause}）。",
+    ),
+    "the reply has no end": ("回答没有结尾", "返答に終わりがありません"),
+    "{count} of {asked} replies failed: {first}": (
+        "{asked} 个回答中有 {count} 个失败：{first}",
+        "{asked} 件の返答のうち {count} 件が失敗しました：{first}",
+    ),
+    "The server at {host} took longer than {seconds:g} seconds to {what}.": (
+        "服务器 {host} 未能在 {seconds:g} 秒内{what}。",
+        "サーバー {host} は {seconds:g} 秒以内に{what}ませんでした。",
+    ),
+    "begin its reply": ("开始回答", "返答を始め"),
+    "answer": ("作出回答", "返答し"),
+    "go on with its reply": ("继续回答", "返答を続け"),
+    "The server at {host} gave the reply up ({reason}).": (
+        "服务器 {host} 放弃了回答（{reason}）。",
+        "サーバー {host} は返答をやめました（{reason}）。",
+    ),
+    "The server at {host} did not say which models it has ({cause}).": (
+        "服务器 {host} 没有告知有哪些模型（{cause}）。",
+        "サーバー {host} からモデルの一覧を得られませんでした（{cause}）。",
+    ),
+    "The server at {host} sends us to another, {there}; if that is the right one, give its address to --endpoint.": (
+        "服务器 {host} 转到了另一台 {there}；若那是正确的，请将其地址用于 --endpoint。",
+        "サーバー {host} は別のサーバー {there} を案内しています。それでよければ、そのアドレスを --endpoint に指定してください。",
+    ),
+    "Nobody answers at {host}; is the server running, and is the address right?": (
+        "{host} 没有响应；服务器是否在运行，地址是否正确？",
+        "{host} から応答がありません。サーバーは動いていますか。アドレスは正しいですか。",
+    ),
+    "What answers at {address} is no OpenAI-compatible server{said}; expected an address like http://host:8000/v1.": (
+        "{address} 上的不是 OpenAI 兼容服务器{said}；地址应如 http://host:8000/v1。",
+        "{address} は OpenAI 互換のサーバーではありません{said}。http://host:8000/v1 のようなアドレスが必要です。",
+    ),
+    " (it says: {words})": ("（它说：{words}）", "（応答：{words}）"),
+    "{said} If it only lists no models, name one with --model.": (
+        "{said}若它只是不列出模型，请用 --model 指定一个。",
+        "{said}モデルの一覧がないだけなら、--model で指定してください。",
+    ),
+    "The server at {host} sends us in a circle; is the address right?": (
+        "服务器 {host} 循环转址；地址是否正确？",
+        "サーバー {host} の転送が循環しています。アドレスは正しいですか。",
+    ),
+    "The server at {host} wants another API key (status {status}{said}); set {variable} to one it knows.": (
+        "服务器 {host} 需要另一个 API 密钥（状态 {status}{said}）；请将 {variable} 设为它认可的密钥。",
+        "サーバー {host} は別の API キーを求めています（ステータス {status}{said}）。有効なキーを {variable} に設定してください。",
+    ),
+    "The server at {host} has no model {model}{has}: {words}": (
+        "服务器 {host} 没有模型 {model}{has}：{words}",
+        "サーバー {host} にモデル {model} はありません{has}：{words}",
+    ),
+    " (it has {models})": ("（它有 {models}）", "（あるのは {models}）"),
+    "{names} and {count} more": ("{names} 以及另外 {count} 个", "{names} ほか {count} 個"),
+    "The photo is too large for the server at {host}; try a smaller --max-pixels.": (
+        "照片对服务器 {host} 来说太大；请用更小的 --max-pixels。",
+        "写真がサーバー {host} には大きすぎます。--max-pixels を小さくしてお試しください。",
+    ),
+    "The server at {host} is busy or broken (status {status}){said}": (
+        "服务器 {host} 正忙或出错（状态 {status}）{said}",
+        "サーバー {host} は混雑しているか故障しています（ステータス {status}）{said}",
+    ),
+    "The server at {host} refused the request (status {status}){said}": (
+        "服务器 {host} 拒绝了请求（状态 {status}）{said}",
+        "サーバー {host} が要求を断りました（ステータス {status}）{said}",
+    ),
+    "The server at {host} lists no model; say which one to ask with --model.": (
+        "服务器 {host} 没有列出模型；请用 --model 指定。",
+        "サーバー {host} のモデルの一覧は空です。--model で指定してください。",
+    ),
+    "The server at {host} has several models, say which with --model: {models}.": (
+        "服务器 {host} 有多个模型，请用 --model 指定其中之一：{models}。",
+        "サーバー {host} には複数のモデルがあります。--model で指定してください：{models}。",
+    ),
+    "Expected an address like http://host:8000/v1, got {given!r}.": (
+        "地址应如 http://host:8000/v1，而不是 {given!r}。",
+        "http://host:8000/v1 のようなアドレスが必要ですが、{given!r} でした。",
+    ),
+    "Expected an API key of plain letters, digits and signs; this one has others.": (
+        "API 密钥只能含普通字母、数字和符号；此密钥含有其他字符。",
+        "API キーに使えるのは英数字と記号だけですが、ほかの文字が含まれています。",
+    ),
+    "The reply was cut, and when asked again the server began a different one; ask again.": (
+        "回答被截断，再次询问时服务器开始了不同的回答；请再试一次。",
+        "返答が途切れ、再度の質問に別の返答が始まりました。もう一度お試しください。",
+    ),
     # a folder
-    "Expected a folder of photos; there is no folder {}.": (
-        "没有文件夹 {0}。",
-        "フォルダー {0} はありません。",
+    "Expected photos ({kinds}) in {place}; there are none.": (
+        "{place} 中没有照片（{kinds}）。",
+        "{place} に写真（{kinds}）はありません。",
     ),
-    "system folders: {#} ({})": ("系统文件夹 {0} 个（{1}）", "システムのフォルダー {0} 件（{1}）"),
-    "hidden: {#} ({})": ("隐藏项 {0} 个（{1}）", "隠し項目 {0} 件（{1}）"),
-    "links: {#} ({})": ("链接 {0} 个（{1}）", "リンク {0} 件（{1}）"),
-    "folders that may not be opened: {#} ({})": (
-        "无权打开的文件夹 {0} 个（{1}）",
-        "開く権限のないフォルダー {0} 件（{1}）",
+    "Expected photos ({kinds}) in {place}; there are none. {left_out}": (
+        "{place} 中没有照片（{kinds}）。{left_out}",
+        "{place} に写真（{kinds}）はありません。{left_out}",
     ),
-    "pipes and devices: {#} ({})": ("管道或设备 {0} 个（{1}）", "パイプやデバイス {0} 件（{1}）"),
-    "other kinds: {#} ({})": ("其他类型 {0} 个（{1}）", "ほかの種類 {0} 件（{1}）"),
-    "Another run is writing to {}. Wait for it, or choose another folder.": (
-        "另一个任务正在写入 {0}。请等待，或选择其他文件夹。",
-        "別の処理が {0} に書き込み中です。終わるのを待つか、別のフォルダーを選んでください。",
+    "Left out: {parts}.": ("未包括：{parts}。", "対象外：{parts}。"),
+    "{reason}: {count} ({names})": ("{reason} {count} 个（{names}）", "{reason} {count} 件（{names}）"),
+    "system folders": ("系统文件夹", "システムのフォルダー"),
+    "hidden": ("隐藏项", "隠し項目"),
+    "links": ("链接", "リンク"),
+    "folders that may not be opened": ("无权打开的文件夹", "開く権限のないフォルダー"),
+    "pipes and devices": ("管道或设备", "パイプやデバイス"),
+    "other kinds": ("其他类型", "ほかの種類"),
+    "the file cannot be read: {cause}": ("无法读取文件：{cause}", "ファイルを読み込めません：{cause}"),
+    "{photo}: {error}": ("{photo}：{error}", "{photo}：{error}"),
+    "{first}; {others}": ("{first}，{others}", "{first}、{others}"),
+    "expected a photo below the folder, got {name!r}": (
+        "照片应在该文件夹之内，而不是 {name!r}。",
+        "写真はそのフォルダーの中にあるはずですが、{name!r} でした。",
     ),
-    "Results cannot be written to {}: {}. What was finished is kept; run the same command again.": (
-        "结果无法写入 {0}：{1}。已完成的部分已保留；请重新运行。",
-        "結果を {0} に書き込めません：{1}。終わった分は残っています。もう一度実行してください。",
+    "Expected a result in line {number} of {path}; it cannot be read ({error}). Move the file away to begin anew.": (
+        "无法读取 {path} 第 {number} 行的结果（{error}）。请移走该文件，以便重新开始。",
+        "{path} の {number} 行目の結果を読み込めません（{error}）。ファイルを別の場所へ移すと、最初からやり直せます。",
+    ),
+    "Expected a folder for {what}; {place} is none.": (
+        "{what} 需要一个文件夹；{place} 不是文件夹。",
+        "{what} にはフォルダーが必要ですが、{place} はフォルダーではありません。",
+    ),
+    "Expected to write {path}, got '{cause}'; free some space or choose another place{finished}.": (
+        "无法写入 {path}（{cause}）；请腾出空间或选择其他位置{finished}。",
+        "{path} に書き込めません（{cause}）。空きを増やすか、別の場所を選んでください{finished}。",
+    ),
+    " (a file that was there is unchanged)": ("（原有的文件没有改变）", "（元のファイルは変わっていません）"),
+    "; the {count} sidecars written before it stay": (
+        "；此前写入的 {count} 个附属文件保留不变",
+        "（それまでに書いた {count} 個のサイドカーは残ります）",
+    ),
+    "Expected the name of a file to write, got a folder or a device: {path}.": (
+        "需要要写入的文件名，而 {path} 是文件夹或设备。",
+        "書き込むファイルの名前が必要ですが、{path} はフォルダーかデバイスです。",
+    ),
+    "Expected the name of a file to write, got a {kind} photo: {path}; it is unchanged.": (
+        "需要要写入的文件名，而 {path} 是 {kind} 照片；它没有改变。",
+        "書き込むファイルの名前が必要ですが、{path} は {kind} の写真です。変更していません。",
+    ),
+    "Expected a folder of photos; there is no folder {folder}.": (
+        "没有文件夹 {folder}。",
+        "フォルダー {folder} はありません。",
+    ),
+    "Another run is writing to {out}. Wait for it, or choose another folder.": (
+        "另一个任务正在写入 {out}。请等待，或选择其他文件夹。",
+        "別の処理が {out} に書き込み中です。終わるのを待つか、別のフォルダーを選んでください。",
+    ),
+    "Results cannot be written to {place}: {cause}. What was finished is kept; run the same command again.": (
+        "结果无法写入 {place}：{cause}。已完成的部分已保留；请重新运行。",
+        "結果を {place} に書き込めません：{cause}。終わった分は残っています。もう一度実行してください。",
     ),
 }
 
 
-@cache
-def _patterns() -> list[tuple[re.Pattern[str], tuple[str, str]]]:
-    """The English sentences as patterns, the ones with most words of their own first."""
-    kinds = {"{}": "(.*?)", "{#}": r"(\d+)"}
-    by_words = sorted(SENTENCES.items(), key=lambda entry: -len(re.sub(r"\{#?\}", "", entry[0])))
-    return [
-        (
-            re.compile(
-                "".join(kinds.get(part) or re.escape(part) for part in re.split(r"(\{#?\})", english)),
-                re.DOTALL,
-            ),
-            others,
-        )
-        for english, others in by_words
-    ]
-
-
 def translated(said: str, place: int) -> str | None:
-    """An English sentence in Chinese (place 0) or Japanese (1), its parts too; None where it is not known."""
-    for pattern, others in _patterns():
-        found = pattern.fullmatch(said)
-        if found:
-            parts = [translated(part, place) or part if part else "" for part in found.groups()]
-            return others[place].format(*parts)
-    return None
+    """What is said in Chinese (place 0) or Japanese (1), the sentences in it too; None where its template is not known."""
+    others = SENTENCES.get(said.template) if isinstance(said, Sentence) else None
+    if others is None or not isinstance(said, Sentence):
+        return None
+    values = {
+        name: translated(value, place) or value if isinstance(value, str) else value
+        for name, value in said.values.items()
+    }
+    return str(Sentence(others[place], **values))

@@ -9,7 +9,7 @@ import gradio as gr
 
 from qinsight.errors import QInsightError, Stopped
 from qinsight.page.background import PARTING, in_background
-from qinsight.page.line import Job, place_words
+from qinsight.page.line import Job
 from qinsight.page.table import Question, Seen, Tables
 from qinsight.page.visitors import address_of
 from qinsight.page.words import Spoken, Words
@@ -172,4 +172,4 @@ class Tab:
 
 def _in_line(state: State, before: int) -> State:
     """The state with the place in line as its status."""
-    return replace(state, status=remark(place_words(before)))  # type: ignore[type-var]
+    return replace(state, status=phrase("in_line", before=before))  # type: ignore[type-var]

@@ -12,7 +12,9 @@ from typing import Any
 
 import gradio as gr
 
+from qinsight.errors import QInsightError
 from qinsight.page.sentences import translated
+from qinsight.sentence import by_itself
 
 
 class Language(StrEnum):
@@ -296,6 +298,11 @@ PHRASES = {
         "**{model}**，{precision}，运行于 {device}，权重 {size:.2f} GB",
         "**{model}**、{precision}、{device} で動作、重み {size:.2f} GB",
     ),
+    "in_line": (
+        "In line for the model: {before} before you.",
+        "正在排队等待模型：前面还有 {before} 个。",
+        "モデルの順番待ちです：あと {before} 件。",
+    ),
     "comma": (", ", "、", "、"),
     "about_answers": ("answers: {tasks}", "可回答：{tasks}", "答えられること：{tasks}"),
     "task_score": ("score", "质量评分", "画質の評価"),
@@ -379,19 +386,19 @@ class Words:
         texts = PHRASES.get(key) or LABELS[key]
         return texts[_ORDER.index(self.language)].format(**values)
 
-    def sentence(self, error: Exception | str) -> str:
+    def sentence(self, error: QInsightError | str) -> str:
         """The words of an error as a sentence of its own; on the command line they follow a file name."""
-        said = str(error)
-        found = self.remark(said)
-        if found != said:
-            return found
-        return said[:1].upper() + said[1:] + ("" if said.endswith((".", "!", "?", "…", "。")) else ".")
+        said = error.sentence if isinstance(error, QInsightError) else error
+        return self._translated(said) or by_itself(said)
 
     def remark(self, said: str) -> str:
-        """A status or remark that was made elsewhere, in English."""
-        if self.language is Language.ENGLISH:
-            return said
-        return translated(said, 0 if self.language is Language.CHINESE else 1) or said
+        """A status or remark that was made elsewhere; finished English is shown as it is."""
+        return self._translated(said) or str(said)
+
+    def _translated(self, said: str) -> str | None:
+        return (
+            None if self.language is Language.ENGLISH else translated(said, _ORDER.index(self.language) - 1)
+        )
 
     def name(self, stem: str) -> str:
         """An example photo's name, for people."""

@@ -24,6 +24,7 @@ from qinsight.errors import NotLent, QInsightError, RequestFailed, Stopped
 from qinsight.photos.child import end_with
 from qinsight.photos.view import view_size
 from qinsight.requests import GREEDY, About, Delta, Engine, Request, Sampling
+from qinsight.sentence import Sentence
 
 AT_ONCE = 4  # questions: each has a worker and a GPU of its own
 SECONDS_AT_LEAST = 8.0  # to get the weights onto the GPU and to read the words of the question
@@ -144,15 +145,16 @@ class LentGpu:
             left.set()
 
 
-CRASHED = "The model crashed on this question. Try another photo, or a smaller copy."
-UNREACHED = "No GPU can be had from Hugging Face at the moment. Ask again in a minute."
-NONE_FREE = "No GPU was free within a minute. Ask again in some minutes."
-EXPIRED = "The permission to use a GPU has run out. Ask again; if that does not help, reload the page."
-TOO_LONG = "The GPU was needed for longer than was asked for. Try a smaller copy of the photo."
-NEVER = "This photo needs a GPU for longer than it is lent. Try a smaller copy of the photo."
-TOO_MANY = "You have as many questions on GPUs as you may. Ask again when one of them has ended."
-USED_UP = "Your time on Hugging Face's GPUs is used up for now. Try again later."
-USED_UP_FOR = "Your time on Hugging Face's GPUs is used up for now. Try again in {}."
+CRASHED = Sentence("The model crashed on this question. Try another photo, or a smaller copy.")
+UNREACHED = Sentence("No GPU can be had from Hugging Face at the moment. Ask again in a minute.")
+NONE_FREE = Sentence("No GPU was free within a minute. Ask again in some minutes.")
+EXPIRED = Sentence(
+    "The permission to use a GPU has run out. Ask again; if that does not help, reload the page."
+)
+TOO_LONG = Sentence("The GPU was needed for longer than was asked for. Try a smaller copy of the photo.")
+NEVER = Sentence("This photo needs a GPU for longer than it is lent. Try a smaller copy of the photo.")
+TOO_MANY = Sentence("You have as many questions on GPUs as you may. Ask again when one of them has ended.")
+USED_UP = Sentence("Your time on Hugging Face's GPUs is used up for now. Try again later.")
 
 
 def _told(error: Exception) -> QInsightError:
@@ -170,7 +172,7 @@ def _told(error: Exception) -> QInsightError:
     return NotLent(_refusal(str(error.title), words))
 
 
-def _refusal(title: str, words: str) -> str:
+def _refusal(title: str, words: str) -> Sentence:
     if "Expired" in words:
         return EXPIRED
     if "No GPU was available" in words:
@@ -179,5 +181,9 @@ def _refusal(title: str, words: str) -> str:
         return TOO_MANY
     if title == "ZeroGPU quota exceeded":
         wait = re.search(r"Try again in ([\w:, ]*\w)", words)
-        return USED_UP_FOR.format(wait[1]) if wait else USED_UP
+        if wait is None:
+            return USED_UP
+        return Sentence(
+            "Your time on Hugging Face's GPUs is used up for now. Try again in {wait}.", wait=wait[1]
+        )
     return UNREACHED

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from qinsight.errors import PhotoError, Stopped
+from qinsight.sentence import Sentence
 
 START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
@@ -53,7 +54,7 @@ def ask_child(
         raise _death(child.returncode, complaints, seconds, memory_mb)
     facts = json.loads(header)
     if "refused" in facts:
-        raise PhotoError(facts["refused"])
+        raise PhotoError(Sentence.from_json(facts["refused"]))
     return facts, pixels
 
 
@@ -81,9 +82,10 @@ def answer_on_stdout(parent: int) -> None:
         if most is not None and image.width * image.height > most:
             image = view(image, most)
     except PhotoError as error:
-        answer.write(json.dumps({"refused": str(error)}).encode() + b"\n")
+        answer.write(json.dumps({"refused": error.sentence.as_json()}).encode() + b"\n")
     else:
-        facts = {"shape": image.size, "size": photo.size, "format": photo.format, "notes": photo.notes}
+        notes = [note.as_json() for note in photo.notes]
+        facts = {"shape": image.size, "size": photo.size, "format": photo.format, "notes": notes}
         answer.write(json.dumps(facts).encode() + b"\n")
         answer.write(image.tobytes())
     answer.flush()
@@ -153,10 +155,14 @@ def _listen(
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
         if stop is not None and stop.is_set():
-            raise Stopped("stopped while the photo was being read")
+            raise Stopped("Stopped while the photo was being read.")
         with contextlib.suppress(subprocess.TimeoutExpired):  # what came so far is kept for the next round
             return child.communicate(timeout=min(left, GLANCE))
-    raise PhotoError(_too_much(seconds))
+    raise PhotoError(
+        "expected a photo that can be read within {seconds:g} seconds, got one that needs more or is damaged; "
+        "save it again as an ordinary JPEG",
+        seconds=seconds,
+    )
 
 
 def _tell(ear: IO[bytes], question: bytes) -> None:
@@ -167,13 +173,13 @@ def _tell(ear: IO[bytes], question: bytes) -> None:
 def _death(code: int, complaints: bytes, seconds: float, memory_mb: int) -> Exception:
     """A child killed by a limit or a crash was given a bad photo; any other death is our bug."""
     if code < 0 or code > 255:  # a signal; on Windows, an exception code
-        return PhotoError(_too_much(seconds, memory_mb))
+        return PhotoError(
+            "expected a photo that can be read within {seconds:g} seconds and {memory} MB of memory, got one "
+            "that needs more or is damaged; save it again as an ordinary JPEG",
+            seconds=seconds,
+            memory=memory_mb,
+        )
     return RuntimeError(f"the photo decoder ended with code {code}:\n{complaints.decode(errors='replace')}")
-
-
-def _too_much(seconds: float, memory_mb: int | None = None) -> str:
-    memory = f" and {memory_mb} MB of memory" if memory_mb else ""
-    return f"expected a photo that can be read within {seconds:g} seconds{memory}, got one that needs more or is damaged; save it again as an ordinary JPEG"
 
 
 def _limit_this_process(seconds: int, memory_mb: int) -> None:

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from PIL import ImageCms
 
+from qinsight.sentence import Sentence
+
 COLOUR_CHUNKS = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM")
 MOST_PROFILE_BYTES = 8 << 20
 SRGB_GAMMA = (0.45, 0.46)  # written beside sRGB's own curve for programs that know no sRGB chunk
@@ -52,10 +54,14 @@ HDR = {16: "HDR (PQ)", 18: "HDR (HLG)"}
 
 
 class Colours(NamedTuple):
-    """The profile that makes a PNG's pixels sRGB, None where they are that already, and remarks about it."""
+    """The profile that makes a PNG's pixels sRGB, None where they are that already, and remarks about it.
+
+    `name` is what to call the profile, where that is not what it calls itself.
+    """
 
     profile: bytes | None = None
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[Sentence, ...] = ()
+    name: Sentence | None = None
 
 
 def colours_of(chunks: Mapping[bytes, bytes | None]) -> Colours:
@@ -65,9 +71,9 @@ def colours_of(chunks: Mapping[bytes, bytes | None]) -> Colours:
     for kind, read in _READERS.items():
         while kind in found:
             try:
-                return Colours(read(found), tuple(remarks))
+                return read(found)._replace(remarks=tuple(remarks))
             except _NotConvertedError as error:
-                remarks.append(f"{error} colours are not converted")
+                remarks.append(Sentence("{colours} colours are not converted", colours=error.colours))
                 del found[kind]
             except _DamagedError as error:
                 remarks.append(_ignored(error.kind))
@@ -75,8 +81,8 @@ def colours_of(chunks: Mapping[bytes, bytes | None]) -> Colours:
     return Colours(None, tuple(remarks))
 
 
-def _ignored(kind: bytes) -> str:
-    return f"colour chunk {kind.decode()} damaged, ignored"
+def _ignored(kind: bytes) -> Sentence:
+    return Sentence("colour chunk {chunk} damaged, ignored", chunk=kind.decode())
 
 
 class _DamagedError(Exception):
@@ -89,25 +95,28 @@ class _DamagedError(Exception):
 class _NotConvertedError(Exception):
     """Colours that are meant otherwise than sRGB can show them, by name."""
 
+    def __init__(self, colours: str) -> None:
+        self.colours = colours
+
 
 _Found = Mapping[bytes, bytes]
 
 
-def _cicp(found: _Found) -> bytes | None:
+def _cicp(found: _Found) -> Colours:
     if len(found[b"cICP"]) != 4:
         raise _DamagedError(b"cICP")
     primaries, transfer, matrix, full_range = found[b"cICP"]
     if transfer in HDR:
         raise _NotConvertedError(HDR[transfer])
     if full_range == 0:
-        raise _NotConvertedError("narrow-range")
+        raise _NotConvertedError(Sentence("narrow-range"))
     if primaries not in PRIMARIES or transfer not in CURVES or matrix != 0 or full_range != 1:
         raise _NotConvertedError(f"cICP {primaries}, {transfer}, {matrix}, {full_range}")
     name, points = PRIMARIES[primaries]
-    return matrix_profile(name, points, CURVES[transfer])
+    return Colours(matrix_profile(name, points, CURVES[transfer]))
 
 
-def _iccp(found: _Found) -> bytes | None:
+def _iccp(found: _Found) -> Colours:
     """The profile as it is packed; one that does not open gives way to what else the file says."""
     profile = _inflated(found[b"iCCP"].partition(b"\0")[2][1:])
     try:
@@ -115,29 +124,34 @@ def _iccp(found: _Found) -> bytes | None:
     except OSError as error:
         if b"sRGB" in found or b"gAMA" in found or b"cHRM" in found:
             raise _DamagedError(b"iCCP") from error
-    return profile
+    return Colours(profile)
 
 
-def _srgb(found: _Found) -> None:
+def _srgb(found: _Found) -> Colours:
     if len(found[b"sRGB"]) != 1 or found[b"sRGB"][0] > 3:
         raise _DamagedError(b"sRGB")
+    return Colours()
 
 
-def _gama(found: _Found) -> bytes | None:
+def _gama(found: _Found) -> Colours:
     if len(found[b"gAMA"]) != 4 or not 1000 <= int.from_bytes(found[b"gAMA"]) <= 1_000_000:
         raise _DamagedError(b"gAMA")
     gamma = int.from_bytes(found[b"gAMA"]) / 100_000
     primaries = _points(found[b"cHRM"]) if b"cHRM" in found else SRGB
     if primaries == SRGB and SRGB_GAMMA[0] <= gamma <= SRGB_GAMMA[1]:
-        return None
-    beside = "" if primaries == SRGB else " and primaries of its own"
-    return matrix_profile(f"gamma {gamma:.4g}{beside}", primaries, (1 / gamma,))
+        return Colours()
+    if primaries == SRGB:
+        name = Sentence("gamma {gamma:.4g}", gamma=gamma)
+    else:
+        name = Sentence("gamma {gamma:.4g} and primaries of its own", gamma=gamma)
+    return Colours(matrix_profile(name, primaries, (1 / gamma,)), name=name)
 
 
-def _chrm(found: _Found) -> None:
+def _chrm(found: _Found) -> Colours:
     """Without gAMA it says too little, and browsers pass it over."""
     if _points(found[b"cHRM"]) != SRGB:
         raise _NotConvertedError("cHRM-only")
+    return Colours()
 
 
 _READERS = {b"cICP": _cicp, b"iCCP": _iccp, b"sRGB": _srgb, b"gAMA": _gama, b"cHRM": _chrm}

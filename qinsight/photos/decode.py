@@ -35,6 +35,7 @@ from qinsight.photos.files import (
     strip_png,
 )
 from qinsight.photos.raw import Preview, open_raw
+from qinsight.sentence import Sentence
 
 MOST_PIXELS = 178_956_970  # twice Pillow's own MAX_IMAGE_PIXELS; 0.7 GB once decoded
 MOST_DRAFTED_PIXELS = 300_000_000  # for a JPEG that libjpeg shrinks while it decodes
@@ -61,7 +62,7 @@ class Photo:
     image: Image.Image
     size: tuple[int, int]  # width and height of the original, upright
     format: str
-    notes: tuple[str, ...] = ()
+    notes: tuple[Sentence, ...] = ()
 
 
 def read_here(source: Source, *, max_pixels: int | None = None) -> Photo:
@@ -88,8 +89,10 @@ def require_extra(kind: str) -> None:
         importlib.import_module(package.replace("-", "_"))
     except ImportError as error:
         raise PhotoError(
-            f"expected JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF, got a {kind} photo; "
-            f"run `pip install {package}`, or export it as a JPEG"
+            "expected JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF, got a {kind} photo; "
+            "run `pip install {package}`, or export it as a JPEG",
+            kind=kind,
+            package=package,
         ) from error
 
 
@@ -130,7 +133,7 @@ def _decode(opened: ImageFile, kind: str, max_pixels: int | None, untold_orienta
     if target != stored:
         image = image.resize(target, Image.Resampling.BICUBIC, box=drafted[1] if drafted else None)
     alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
-    image, colour_note = _to_srgb(image, opened.info.get("icc_profile"))
+    image, colour_note = _to_srgb(image, opened.info.get("icc_profile"), opened.info.get("icc_name"))
     if alpha and alpha.getextrema() != (255, 255):
         image = Image.composite(image, Image.new("RGB", image.size, "white"), alpha)
     if turn is not None:
@@ -147,19 +150,21 @@ def _read_raw(data: bytes, max_pixels: int | None) -> Photo:
     found = open_raw(data, most_pixels=MOST_PIXELS, wanted=max_pixels)
     if isinstance(found, Preview):
         preview = _decode(_open(found.jpeg, "JPEG"), "JPEG", max_pixels, found.orientation)
-        return Photo(preview.image, preview.size, "RAW", ("RAW: embedded preview rated", *preview.notes))
+        return Photo(
+            preview.image, preview.size, "RAW", (Sentence("RAW: embedded preview rated"), *preview.notes)
+        )
     _check_size(found.image.size, found.image.size)
     target = _fit(found.image.size, max_pixels)
     image = (
         found.image if target == found.image.size else found.image.resize(target, Image.Resampling.BICUBIC)
     )
-    return Photo(image, found.size, "RAW", ("RAW: developed, with automatic brightness",))
+    return Photo(image, found.size, "RAW", (Sentence("RAW: developed, with automatic brightness"),))
 
 
 def _open_png(data: bytes) -> ImageFile:
     stripped, chunks, frames = strip_png(data)
     opened = PngImageFile(io.BytesIO(stripped))
-    opened.info["icc_profile"], opened.info["remarks"] = colours_of(chunks)
+    opened.info["icc_profile"], opened.info["remarks"], opened.info["icc_name"] = colours_of(chunks)
     opened.info["frames"] = frames
     return opened
 
@@ -203,15 +208,24 @@ def _check_size(stored: tuple[int, int], decoded: tuple[int, int]) -> None:
     width, height = stored
     if math.prod(decoded) > MOST_PIXELS or math.prod(stored) > MOST_DRAFTED_PIXELS:
         raise PhotoError(
-            f"expected at most {MOST_PIXELS // 10**6} megapixels, got {width} x {height}; save a smaller copy"
+            "expected at most {most} megapixels, got {width} x {height}; save a smaller copy",
+            most=MOST_PIXELS // 10**6,
+            width=width,
+            height=height,
         )
     if min(stored) < LEAST_SIDE:
         raise PhotoError(
-            f"expected a photo of at least {LEAST_SIDE} x {LEAST_SIDE} pixels, got {width} x {height}"
+            "expected a photo of at least {least} x {least} pixels, got {width} x {height}",
+            least=LEAST_SIDE,
+            width=width,
+            height=height,
         )
     if max(stored) > MOST_ASPECT * min(stored):
         raise PhotoError(
-            f"expected a shape of at most {MOST_ASPECT}:1, got {width} x {height}; crop it first"
+            "expected a shape of at most {most}:1, got {width} x {height}; crop it first",
+            most=MOST_ASPECT,
+            width=width,
+            height=height,
         )
 
 
@@ -253,7 +267,9 @@ def _scaled_grey(image: ImageFile) -> Image.Image:
     return Image.fromarray(255 - grey if image.info.get("inverted") else grey)
 
 
-def _to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, tuple[str, ...]]:
+def _to_srgb(
+    image: Image.Image, icc: bytes | None, told: Sentence | None
+) -> tuple[Image.Image, tuple[Sentence, ...]]:
     """Colours as the file's profile means them; one that does not work is ignored, as viewers do."""
     if image.mode in ("LA", "RGBA"):
         image = image.convert(image.mode[:-1])
@@ -267,12 +283,14 @@ def _to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, tuple[
         if space == "RGB" and image.mode == "L":
             image = image.convert("RGB")
         if space == {"L": "GRAY"}.get(image.mode, image.mode):
-            name = _printable(profile.profile.profile_description or "")
-            note = () if name.startswith("sRGB") else (f"colour profile {name} converted",)
+            name = told or _printable(profile.profile.profile_description or "")
+            note = (
+                () if name.startswith("sRGB") else (Sentence("colour profile {name} converted", name=name),)
+            )
             return _through_profile(image, profile), note
     except (OSError, ValueError, ImageCms.PyCMSError):
         pass
-    return image.convert("RGB"), ("colour profile unusable, taken as sRGB",)
+    return image.convert("RGB"), (Sentence("colour profile unusable, taken as sRGB"),)
 
 
 def _through_profile(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
@@ -290,18 +308,18 @@ def _through_profile(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> I
 
 def _printable(name: str) -> str:
     """A name from a stranger's file, fit to be shown: the page renders HTML."""
-    return re.sub(r"[^\w .,()+-]", "", name).strip()[:40] or "without a name"
+    return re.sub(r"[^\w .,()+-]", "", name).strip()[:40] or Sentence("without a name")
 
 
-def _frame_notes(opened: ImageFile) -> tuple[str, ...]:
+def _frame_notes(opened: ImageFile) -> tuple[Sentence, ...]:
     """Frames are counted only where the header says how many: a GIF or TIFF may hold millions of tiny ones."""
     try:
         if opened.format in ("GIF", "TIFF"):
-            return ("first of several frames",) if getattr(opened, "is_animated", False) else ()
+            return (Sentence("first of several frames"),) if getattr(opened, "is_animated", False) else ()
     except BROKEN:  # the second frame is damaged; nobody asked for it
         return ()
     frames = opened.info["frames"] if opened.format == "PNG" else getattr(opened, "n_frames", 1)
-    return (f"first of {frames} frames",) if frames > 1 else ()
+    return (Sentence("first of {count} frames", count=frames),) if frames > 1 else ()
 
 
 # What Pillow's parsers raise on damaged files, found by damaging files at random.
@@ -327,5 +345,6 @@ def _damage_refused(kind: str) -> Iterator[None]:
         raise PhotoError("expected a photo of fewer pixels; save a smaller copy") from error
     except BROKEN as error:
         raise PhotoError(
-            f"expected a complete {kind} file, got one that is damaged, cut short or of a rare kind; export it once more"
+            "expected a complete {kind} file, got one that is damaged, cut short or of a rare kind; export it once more",
+            kind=kind,
         ) from error

@@ -14,6 +14,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from qinsight.errors import PhotoError
 from qinsight.photos.colour import COLOUR_CHUNKS
+from qinsight.sentence import Sentence
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
 
@@ -37,19 +38,19 @@ READABLE = (
     ("BMP", re.compile(rb"BM")),
 )
 REFUSED = (
-    ("a JPEG XL photo", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL ")),
-    ("a JPEG 2000 photo", re.compile(rb"\xff\x4f\xff\x51|\0\0\0\x0cjP")),
-    ("a Photoshop document", re.compile(rb"8BPS")),
-    ("a GIMP document", re.compile(rb"gimp xcf")),
-    ("a PDF", re.compile(rb".{0,1000}?%PDF-", re.DOTALL)),
-    ("a PostScript drawing", re.compile(rb"%!PS|\xc5\xd0\xd3\xc6")),
-    ("an SVG drawing", re.compile(rb"\W*(<(\?xml|!--|!doctype svg).*)?<svg[\s>]", re.DOTALL | re.IGNORECASE)),
-    ("a web page", re.compile(rb"\W*<(!doctype html|html|head|body|script)", re.IGNORECASE)),
-    ("an icon", re.compile(rb"\0\0[\x01\x02]\0|icns")),
-    ("an HDR image", re.compile(rb"v/1\x01|#\?R|P[Ff]\n|II\xbc")),
-    ("a Netpbm image", re.compile(rb"P[1-7]\s")),
-    ("a video", re.compile(rb"....ftyp|....moov|\x1aE\xdf\xa3|RIFF....AVI |\0\0\x01[\xba\xb3]|FLV\x01", re.DOTALL)),
-    ("an archive", re.compile(rb"PK\x03\x04|\x1f\x8b|Rar!|7z\xbc\xaf|\xfd7zXZ|BZh")),
+    (Sentence("a JPEG XL photo"), re.compile(rb"\xff\x0a|\0\0\0\x0cJXL ")),
+    (Sentence("a JPEG 2000 photo"), re.compile(rb"\xff\x4f\xff\x51|\0\0\0\x0cjP")),
+    (Sentence("a Photoshop document"), re.compile(rb"8BPS")),
+    (Sentence("a GIMP document"), re.compile(rb"gimp xcf")),
+    (Sentence("a PDF"), re.compile(rb".{0,1000}?%PDF-", re.DOTALL)),
+    (Sentence("a PostScript drawing"), re.compile(rb"%!PS|\xc5\xd0\xd3\xc6")),
+    (Sentence("an SVG drawing"), re.compile(rb"\W*(<(\?xml|!--|!doctype svg).*)?<svg[\s>]", re.DOTALL | re.IGNORECASE)),
+    (Sentence("a web page"), re.compile(rb"\W*<(!doctype html|html|head|body|script)", re.IGNORECASE)),
+    (Sentence("an icon"), re.compile(rb"\0\0[\x01\x02]\0|icns")),
+    (Sentence("an HDR image"), re.compile(rb"v/1\x01|#\?R|P[Ff]\n|II\xbc")),
+    (Sentence("a Netpbm image"), re.compile(rb"P[1-7]\s")),
+    (Sentence("a video"), re.compile(rb"....ftyp|....moov|\x1aE\xdf\xa3|RIFF....AVI |\0\0\x01[\xba\xb3]|FLV\x01", re.DOTALL)),
+    (Sentence("an archive"), re.compile(rb"PK\x03\x04|\x1f\x8b|Rar!|7z\xbc\xaf|\xfd7zXZ|BZh")),
 )  # fmt: skip
 
 
@@ -70,7 +71,8 @@ def read_bytes(source: Source) -> bytes:
         raise PhotoError("expected a photo, got an empty file; copy or export it once more")
     if len(data) > MOST_BYTES:
         raise PhotoError(
-            f"expected a file of at most {MOST_BYTES // 1_000_000} MB, got a larger one; save the photo as a JPEG"
+            "expected a file of at most {most} MB, got a larger one; save the photo as a JPEG",
+            most=MOST_BYTES // 1_000_000,
         )
     return data
 
@@ -107,7 +109,7 @@ def recognise(data: bytes) -> str:
             return "RAW" if name == "TIFF" and is_raw_tiff(data) else name
     for name, magic in REFUSED:
         if magic.match(head):
-            raise PhotoError(f"expected a photo, got {name}; export it as JPEG, PNG or WebP")
+            raise PhotoError("expected a photo, got {name}; export it as JPEG, PNG or WebP", name=name)
     raise PhotoError(
         "expected a photo, got a file of another kind; try JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF"
     )
@@ -120,7 +122,8 @@ def check_jpeg(data: bytes) -> None:
         scans += kind == START_OF_SCAN
         if scans > MOST_SCANS:
             raise PhotoError(
-                f"expected a JPEG of at most {MOST_SCANS} scans, got one with more; save it again as a JPEG"
+                "expected a JPEG of at most {most} scans, got one with more; save it again as a JPEG",
+                most=MOST_SCANS,
             )
         if count > MOST_SEGMENTS or (not scans and skipped > MOST_JUNK):
             break

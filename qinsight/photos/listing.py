@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 
 from qinsight.errors import PhotoError, QInsightError
 from qinsight.photos.files import open_regular, recognise
+from qinsight.sentence import Sentence
 
 Frame = tuple[str, ...]
 """The files of one shutter, the one that is asked first."""
@@ -85,20 +86,27 @@ class Found:
     """The frames of a shoot, sorted by name, and what was left out of it, in a few words for each reason."""
 
     frames: tuple[Frame, ...]
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[Sentence, ...] = ()
 
-    def sentence(self) -> str:
+    def sentence(self) -> Sentence:
         """What was left out, in one line; empty where that is nothing."""
-        return f"Left out: {'; '.join(self.left_out)}." if self.left_out else ""
+        parts = Sentence.joined(self.left_out)
+        return Sentence("Left out: {parts}.", parts=parts) if parts else Sentence("")
 
 
 class NoPhotos(QInsightError):
     """A folder without photos; `left_out` says what is there instead."""
 
-    def __init__(self, place: str, left_out: tuple[str, ...]) -> None:
-        super().__init__(
-            f"Expected photos ({READ}) in {place}; there are none. {Found((), left_out).sentence()}".strip()
-        )
+    def __init__(self, place: str, left_out: tuple[Sentence, ...]) -> None:
+        if left_out:
+            super().__init__(
+                "Expected photos ({kinds}) in {place}; there are none. {left_out}",
+                kinds=READ,
+                place=place,
+                left_out=Found((), left_out).sentence(),
+            )
+        else:
+            super().__init__("Expected photos ({kinds}) in {place}; there are none.", kinds=READ, place=place)
         self.left_out = left_out
 
 
@@ -114,7 +122,7 @@ def look(folder: Path, out: Path | None = None) -> Found:
     `NoPhotos` where nothing remains.
     """
     if not folder.is_dir():
-        raise QInsightError(f"Expected a folder of photos; there is no folder {folder}.")
+        raise QInsightError("Expected a folder of photos; there is no folder {folder}.", folder=folder)
     names: list[str] = []
     left = _Left()
     waiting, own = [folder], out and out.resolve()
@@ -224,20 +232,25 @@ class _Left:
             return self.system
         return self.hidden if name.startswith(".") else None
 
-    def told(self) -> tuple[str, ...]:
+    def told(self) -> tuple[Sentence, ...]:
         reasons = {
-            "system folders": self.system,
-            "hidden": self.hidden,
-            "links": self.links,
-            "folders that may not be opened": self.closed,
-            "pipes and devices": self.special,
+            Sentence("system folders"): self.system,
+            Sentence("hidden"): self.hidden,
+            Sentence("links"): self.links,
+            Sentence("folders that may not be opened"): self.closed,
+            Sentence("pipes and devices"): self.special,
+            Sentence("other kinds"): self.others,
         }
-        told = [
-            f"{reason}: {len(names)} ({_few(sorted({*names}))})" for reason, names in reasons.items() if names
-        ]
-        if self.others:
-            told.append(f"other kinds: {len(self.others)} ({_kinds(self.others)})")
-        return tuple(told)
+        return tuple(
+            Sentence(
+                "{reason}: {count} ({names})",
+                reason=reason,
+                count=len(names),
+                names=_kinds(names) if names is self.others else _few(sorted({*names})),
+            )
+            for reason, names in reasons.items()
+            if names
+        )
 
 
 def _few(words: Sequence[str]) -> str:

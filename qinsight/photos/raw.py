@@ -38,8 +38,10 @@ def open_raw(data: bytes, *, most_pixels: int, wanted: int | None) -> Preview | 
             width, height, flip = raw.sizes.width, raw.sizes.height, raw.sizes.flip
             if raw.sizes.raw_width * raw.sizes.raw_height > most_pixels:
                 raise PhotoError(
-                    f"expected at most {most_pixels // 10**6} megapixels, got {width} x {height}; "
-                    "export the photo as a smaller JPEG"
+                    "expected at most {most} megapixels, got {width} x {height}; export the photo as a smaller JPEG",
+                    most=most_pixels // 10**6,
+                    width=width,
+                    height=height,
                 )
             if preview := _full_size_preview(raw):
                 return preview

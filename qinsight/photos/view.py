@@ -21,7 +21,10 @@ def view_size(width: int, height: int, max_pixels: int) -> tuple[int, int]:
         raise ValueError(f"expected at least {MIN_PIXELS} pixels for the model's view, got {max_pixels}")
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise PhotoError(
-            f"Expected a photo at most {MAX_ASPECT} times as long as wide; this one is {width} x {height}."
+            "expected a shape of at most {most}:1, got {width} x {height}; crop it first",
+            most=MAX_ASPECT,
+            width=width,
+            height=height,
         )
     across = max(PATCH, round(width / PATCH) * PATCH)
     down = max(PATCH, round(height / PATCH) * PATCH)

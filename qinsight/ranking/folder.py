@@ -32,8 +32,9 @@ from qinsight.photos.jpeg import fingerprints
 from qinsight.photos.listing import Found, Frame, look
 from qinsight.photos.view import view
 from qinsight.prompts import Task
-from qinsight.ranking.rows import BESIDE, REMARKS, Row
+from qinsight.ranking.rows import BESIDE, Row
 from qinsight.requests import About, Engine, Sampling
+from qinsight.sentence import Sentence
 
 RESULTS = "results.jsonl"
 QUESTIONS = (Task.SCORE, Task.DEGRADATION)  # of each photo
@@ -127,7 +128,7 @@ def _written(ledger: Ledger, outcomes: "_Outcomes", frames: Sequence[Frame]) -> 
     for outcome in outcomes:
         row = None if outcome.kept else outcome.row
         if row is not None:
-            ledger.add(row.as_json())
+            ledger.add(row.kept())
         asked = state.asked + outcome.asked
         state = Progress(
             done=state.done + 1,
@@ -203,7 +204,7 @@ def _memory(out: Path, model: str) -> Ledger:
     """`results.jsonl`: of earlier runs what this model answered. A content may come back under another name."""
     return Ledger(
         out / RESULTS,
-        lambda line: Row.from_json(line).as_json(),
+        lambda line: Row.from_json(line).kept(),
         name="photo",
         key="sha256",
         kept=lambda line: line["model"] == model and line["error"] is None,
@@ -220,7 +221,7 @@ class _Photo:
     image: Image.Image
     phash: str | None
     size: tuple[int, int]
-    remarks: tuple[str, ...]
+    remarks: tuple[Sentence, ...]
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,10 @@ class _Decoding:
         for name in frame:
             found = self._decoded(name)
             if isinstance(found, _Photo):
-                problems = [f"{one.row.photo}: {one.row.error}" for one in unreadable]
+                problems = [
+                    Sentence("{photo}: {error}", photo=one.row.photo, error=one.row.error)
+                    for one in unreadable
+                ]
                 return replace(found, remarks=(*found.remarks, *problems))
             if found.row.error is None:
                 return found
@@ -257,9 +261,9 @@ class _Decoding:
             photo = self.decode(self.folder / name, content)
             shown = view(photo.image, self.limit)
         except PhotoError as error:
-            return _Outcome(Row(name, sha256, "", error=str(error)))
+            return _Outcome(Row(name, sha256, "", error=error.sentence))
         except OSError as error:
-            problem = f"the file cannot be read: {error.strerror or error}"
+            problem = Sentence("the file cannot be read: {cause}", cause=error.strerror or error)
             return _Outcome(Row(name, sha256, "", error=problem))
         return _Photo(name, sha256, shown, _phash(shown), photo.size, photo.notes)
 
@@ -374,7 +378,7 @@ def _rated(
     }
     for photo, asked in ask_each(engine, questions, sampling, max_pixels=limit, stop=stop):
         if isinstance(asked, RequestFailed):
-            yield Row(photo.name, photo.sha256, model, error=str(asked))
+            yield Row(photo.name, photo.sha256, model, error=asked.sentence)
         else:
             yield _rated_row(photo, model, *asked)
 
@@ -395,6 +399,6 @@ def _rated_row(photo: _Photo, model: str, score: Asked, diagnosis: Asked) -> Row
         height=photo.size[1],
         seconds=round(max(score.seconds, diagnosis.seconds), 3),
         phash=photo.phash,
-        remarks=REMARKS.join(photo.remarks) or None,
+        remarks=Sentence.joined(photo.remarks),
         error=score.error or diagnosis.error,
     )

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from qinsight.sentence import Sentence
+
 BESIDE = " | "  # between the names of a frame's other files
-REMARKS = "; "  # between remarks
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,18 @@ class Row:
         told = asdict(self)
         return told | {name: None for name in ("distortion_class", "severity") if told[name] == "null"}
 
+    def kept(self) -> dict[str, Any]:
+        """As a later run reads it back: what is said keeps its templates."""
+        texts = {"error": self.error, "remarks": self.remarks}
+        said = {name: text.as_json() for name, text in texts.items() if isinstance(text, Sentence)}
+        return self.as_json() | ({"said": said} if said else {})
+
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> "Row":
-        """The row again; earlier versions wrote "null" as a word."""
-        row = cls(**told)
+        """The row again; earlier versions wrote "null" as a word, and what is said without its templates."""
+        said = {name: Sentence.from_json(text) for name, text in told.get("said", {}).items()}
+        told = {name: text for name, text in told.items() if name != "said"}
+        row = cls(**told | {name: text for name, text in said.items() if text == told.get(name)})
         clean = row.error is None and row.diagnosis is not None and row.distortion_class is None
         return replace(row, distortion_class="null", severity="null") if clean else row
 

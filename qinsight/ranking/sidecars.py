@@ -10,6 +10,7 @@ from qinsight.photos.listing import RAW_SUFFIXES
 from qinsight.ranking.rows import Row
 from qinsight.ranking.tables import inside, replacing
 from qinsight.ranking.xmp import STARS, check_stars, merged, stars_of
+from qinsight.sentence import Sentence
 
 Naming = Literal["full", "stem"]
 
@@ -132,13 +133,16 @@ def _read_sidecar(path: Path) -> bytes | None:
 
 
 def _write_sidecar(path: Path, data: bytes, *, made_below: Path | None, finished: int) -> None:
-    told = f"; the {finished} sidecars written before it stay"
+    told = Sentence("; the {count} sidecars written before it stay", count=finished)
     if made_below is not None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise QInsightError(
-                f"expected to write {path}, got '{error.strerror}'; choose another place{told}"
+                "Expected to write {path}, got '{cause}'; free some space or choose another place{finished}.",
+                path=path,
+                cause=error.strerror or error,
+                finished=told,
             ) from error
     with replacing(path, finished=told) as file:
         file.write(data.decode())

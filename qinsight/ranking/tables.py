@@ -17,6 +17,7 @@ from typing import TextIO
 from qinsight.errors import PhotoError, QInsightError
 from qinsight.photos.files import recognise
 from qinsight.ranking.rows import Row
+from qinsight.sentence import Sentence
 from qinsight.whole_files import whole_text
 
 
@@ -60,7 +61,7 @@ def inside(folder: Path, name: str) -> Path:
     """A row may come from a file that somebody edited: it names photos below the folder, or none."""
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or "\0" in name:
-        raise PhotoError(f"expected a photo below the folder, got {name!r}")
+        raise PhotoError("expected a photo below the folder, got {name!r}", name=name)
     return Path(folder, *parts)
 
 
@@ -68,7 +69,7 @@ def check_folder(path: Path, what: str) -> None:
     """Refuse a place for a folder of `what` where a file is."""
     for place in (path, *path.parents):
         if os.path.lexists(place) and not place.is_dir():
-            raise QInsightError(f"Expected a folder for {what}; {place} is none.")
+            raise QInsightError("Expected a folder for {what}; {place} is none.", what=what, place=place)
 
 
 def reasoning(row: Row) -> str:
@@ -93,17 +94,25 @@ def replacing(path: Path, *, encoding: str = "utf-8", finished: str = "") -> Ite
             yield file
     except OSError as error:
         raise QInsightError(
-            f"expected to write {path}, got '{error.strerror or error}'; free some space or choose another "
-            f"place{finished or ' (a file that was there is unchanged)'}"
+            "Expected to write {path}, got '{cause}'; free some space or choose another place{finished}.",
+            path=path,
+            cause=error.strerror or error,
+            finished=finished or Sentence(" (a file that was there is unchanged)"),
         ) from error
 
 
 def _refuse_photo(path: Path) -> None:
     try:
         if path.exists() and not path.is_file():
-            raise QInsightError(f"expected the name of a file to write, got a folder or a device: {path}")
+            raise QInsightError(
+                "Expected the name of a file to write, got a folder or a device: {path}.", path=path
+            )
         with path.open("rb") as file:
             kind = recognise(file.read(1 << 16))
     except (OSError, PhotoError):
         return  # nothing there, or no photo
-    raise QInsightError(f"expected the name of a file to write, got a {kind} photo: {path}; it is unchanged")
+    raise QInsightError(
+        "Expected the name of a file to write, got a {kind} photo: {path}; it is unchanged.",
+        kind=kind,
+        path=path,
+    )

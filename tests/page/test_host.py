@@ -15,7 +15,7 @@ from qinsight.page import background, build_page
 from qinsight.page.background import in_background
 from qinsight.page.desk import HEAD
 from qinsight.page.host import Host
-from qinsight.page.line import Job, Line, LineFull, TooMany, place_words
+from qinsight.page.line import Job, Line, LineFull, TooMany
 from qinsight.page.pictures import CSS
 from qinsight.prompts import Task
 from qinsight.requests import Delta, Engine, Request
@@ -177,6 +177,10 @@ class State:
     status: str
 
 
+def in_line(state: State, before: int) -> State:
+    return State(f"{before} before me")
+
+
 def test_the_place_in_line_is_told_as_the_status_and_then_the_work_goes_on() -> None:
     line = Line()
     first, go = Job("a"), threading.Event()
@@ -193,13 +197,12 @@ def test_the_place_in_line_is_told_as_the_status_and_then_the_work_goes_on() -> 
         with line.turn(job):
             yield State("Thinking …")
 
-    states = in_background(work, Job("b"))
+    states = in_background(work, Job("b"), in_line)
     seen = [next(states)]
-    while seen[-1] is None or seen[-1].status != place_words(1):
+    while seen[-1] is None or seen[-1].status != "1 before me":
         seen.append(next(states))
     go.set()
     assert [*states][-1] == State("Thinking …")
-    assert place_words(1) == "In line for the model: 1 before you."
 
 
 def test_a_place_far_back_is_told_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,13 +224,13 @@ def test_a_place_far_back_is_told_less_often(monkeypatch: pytest.MonkeyPatch) ->
         with line.turn(job):
             yield State("Thinking …")
 
-    states = in_background(work, Job("b"))
+    states = in_background(work, Job("b"), in_line)
     next(states)
     go.set()
     seen = [state.status for state in states if state]
     assert seen[-1] == "Thinking …"
     assert len(seen) <= 10
-    assert any(place_words(number) in seen for number in (1, 2, 3))
+    assert any(f"{number} before me" in seen for number in (1, 2, 3))
 
 
 def test_a_place_far_back_is_told_in_the_end_though_nothing_else_happens(
@@ -244,12 +247,12 @@ def test_a_place_far_back_is_told_in_the_end_though_nothing_else_happens(
         with served.line.turn(job):
             yield State("Thinking …")
 
-    states = in_background(work, job)
-    while (state := next(states)) is None or state.status != place_words(9):
+    states = in_background(work, job, in_line)
+    while (state := next(states)) is None or state.status != "9 before me":
         pass
     crowd[8].set()
     started = time.monotonic()
-    assert next(states) == State(place_words(8))
+    assert next(states) == State("8 before me")
     assert time.monotonic() - started < 2
     states.close()
     served.finish()
@@ -300,7 +303,7 @@ class Breaking(ScriptedEngine):
 
 
 def answers(host: Host) -> str:
-    for _ in host.wait(job := Job()):
+    for _ in host.wait(job := Job(), str):
         pass
     engine = host.engine
     assert engine is not None
@@ -377,7 +380,7 @@ def test_want_of_memory_before_the_model_is_asked_is_a_sentence_too() -> None:
 
 def test_the_model_is_free_again_when_a_reader_goes() -> None:
     host, _ = opened(ScriptedEngine(["a", "b", "c"]))
-    for _ in host.wait(job := Job()):
+    for _ in host.wait(job := Job(), str):
         pass
     engine = host.engine
     assert engine is not None

@@ -484,7 +484,7 @@ def test_a_model_that_cannot_be_loaded_is_explained_to_every_visitor_and_on_the_
     host = Host(broken)
     host.start()
     with pytest.raises(EngineError, match="Expected a folder"):
-        list(host.wait(Job()))
+        list(host.wait(Job(), str))
     assert host.status == "Expected a folder with a checkpoint."
     assert "Expected a folder with a checkpoint." in capsys.readouterr().err
 
@@ -513,12 +513,12 @@ def test_visitors_see_how_far_the_model_has_loaded_and_may_leave() -> None:
     host = Host(slow)
     host.start()
     job = Job()
-    waiting = host.wait(job)
+    waiting = host.wait(job, str)
     seen = [next(waiting), next(waiting)]
     assert "Downloading (16.6 GB, once), 25%" in seen[-1]
     job.set()
     with pytest.raises(Stopped):
         list(waiting)
     go.set()
-    list(host.wait(Job()))
+    list(host.wait(Job(), str))
     assert host.engine is not None

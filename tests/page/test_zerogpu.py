@@ -296,7 +296,7 @@ def test_why_no_gpu_was_lent_is_a_sentence_in_three_languages_and_never_a_crash(
     with pytest.raises(NotLent, match=re.escape(told)) as raised:
         [*page.host.engine.stream(of_size(64, 64))]  # type: ignore[union-attr]
     for place in (0, 1):
-        assert translated(str(raised.value), place) is not None
+        assert translated(raised.value.sentence, place) is not None
     assert told in page.answers("score", page.upload(photo))[-1]["error"]
     assert "crashed" not in capsys.readouterr().err
     assert loaded == [1]

@@ -103,7 +103,7 @@ def test_what_cannot_be_converted_is_a_remark_in_every_language(chunks: bytes, r
     photo = read_photo(png(chunks))
     assert differ(photo.image, PIXELS) == 0
     assert photo.notes == (remark,)
-    assert all(translated(remark, place) for place in (0, 1))
+    assert all(translated(photo.notes[0], place) for place in (0, 1))
 
 
 def test_a_colour_chunk_behind_the_pixels_says_nothing() -> None:

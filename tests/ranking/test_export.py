@@ -206,17 +206,17 @@ def test_an_absurd_thumbnail_is_refused_in_a_sentence(tmp_path, size):
 @pytest.mark.parametrize("write", [write_csv, write_jsonl])
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path, write):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(QInsightError, match=r"expected to write .*table, got 'Not a directory'; [^\n]+$"):
+    with pytest.raises(QInsightError, match=r"Expected to write .*table, got 'Not a directory'; [^\n]+$"):
         write([row()], tmp_path / "file" / "table")
 
 
 def test_a_contact_sheet_that_cannot_be_written_is_one_sentence(tmp_path):
-    with pytest.raises(QInsightError, match=r"expected to write .*, got 'No such file or directory'"):
+    with pytest.raises(QInsightError, match=r"Expected to write .*, got 'No such file or directory'"):
         write_html([row()], tmp_path / "missing" / "sheet.html", tmp_path)
 
 
 def test_a_folder_is_not_written_over(tmp_path):
-    with pytest.raises(QInsightError, match="expected the name of a file to write, got a folder"):
+    with pytest.raises(QInsightError, match="Expected the name of a file to write, got a folder"):
         write_csv([row()], tmp_path)
 
 
@@ -257,14 +257,16 @@ except QInsightError as error:
 def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(tmp_path, write):
     (tmp_path / "kept").write_text("an earlier export")
     told = with_little_disk(write, tmp_path)
-    assert re.fullmatch(r"expected to write .*/kept, got 'File too large'; .* unchanged\)\n", told)
+    assert re.fullmatch(r"Expected to write .*/kept, got 'File too large'; .* unchanged\)\.\n", told)
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
     assert (tmp_path / "kept").read_text() == "an earlier export"
 
 
 def test_a_full_disk_keeps_the_sidecars_that_were_finished(tmp_path):
     told = with_little_disk("write_sidecars", tmp_path)
-    assert re.fullmatch(r"expected to write .*b.jpg.xmp, got 'File too large'; .* 1 sidecars .* stay\n", told)
+    assert re.fullmatch(
+        r"Expected to write .*b.jpg.xmp, got 'File too large'; .* 1 sidecars .* stay\.\n", told
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["a.jpg.xmp"]
     assert ratings(tmp_path / "a.jpg.xmp") == ["3"]
 

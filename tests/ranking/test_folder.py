@@ -224,7 +224,9 @@ def test_a_results_file_that_is_none_is_refused_and_left_alone(tmp_path: Path) -
     out = tmp_path / "out"
     out.mkdir()
     (out / "results.jsonl").write_text("somebody's notes\n")
-    with pytest.raises(QInsightError, match=r"results\.jsonl:1: expected one JSON object"):
+    with pytest.raises(
+        QInsightError, match=r"line 1 of .*results\.jsonl; it cannot be read .expected one JSON object"
+    ):
         run(PixelEngine(), shoot(tmp_path / "shoot", 2), out)
     assert (out / "results.jsonl").read_text() == "somebody's notes\n"
 
