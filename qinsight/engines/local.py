@@ -10,7 +10,8 @@ import inspect
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -284,7 +285,7 @@ def _patches(planes: Tensor) -> Tensor:
 def _table_of(weights: Weights) -> Tensor:
     """What the image processor makes of each byte in each channel, (3, 256): asked of it once."""
     processor = weights.image_processor
-    if not hasattr(processor, "qinsight_table"):
+    if processor not in _TABLES:
         bytes_: Any = (np.arange(56 * 56) % 256).astype(np.uint8).reshape(56, 56)
         sample = Image.fromarray(np.stack([bytes_] * 3, axis=-1))
         answer = processor(images=[sample], do_resize=False, return_tensors="pt")["pixel_values"]
@@ -292,8 +293,11 @@ def _table_of(weights: Weights) -> Tensor:
         channel = _patches(torch.arange(3)[:, None, None].expand(-1, 56, 56))
         table = torch.empty(3, 256)
         table[channel, which] = answer.view(-1, 3, 2, PATCH * PATCH)[:, :, 0]
-        processor.qinsight_table = table
-    return cast(Tensor, processor.qinsight_table)
+        _TABLES[processor] = table
+    return _TABLES[processor]
+
+
+_TABLES: WeakKeyDictionary[Any, Tensor] = WeakKeyDictionary()  # by image processor
 
 
 def _look(weights: Weights, photo: Image.Image, max_pixels: int) -> _Seen:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -35,9 +34,6 @@ class Greedy:
     ) -> None:
         self.examples = spread(examples, recipe.eval_photos)
         self.processor = processor
-        self.image_processor = copy(
-            processor.image_processor
-        )  # the engine keeps a table in it; ours is saved
         self.checkpoint = replace(
             checkpoint, tasks=frozenset(Task), order=recipe.order, max_pixels=recipe.max_pixels
         )
@@ -68,7 +64,7 @@ class Greedy:
                 checkpoint=self.checkpoint,
                 model=model,
                 tokenizer=self.processor.tokenizer,
-                image_processor=self.image_processor,
+                image_processor=self.processor.image_processor,
                 chat_template=self.processor.chat_template,
                 device=next(model.parameters()).device,
                 precision=Precision.FP32 if model.dtype == torch.float32 else Precision.BF16,
