@@ -125,23 +125,21 @@ class CompareTab(Tab):
         turn = self.button.click(self.turn_to, [table, *photos], self.outputs, js=ask, **AT_ONCE)
         self.then_ask([turn], self.run, **run)
         self.stop.click(self.stop_it, [table], None, js="() => [qi.stop('compare')]", **AT_ONCE)
-        # a new photo, a removed one: the old verdict must not stay beside it
-        lay = "(_, ...photos) => [qi.turn('compare', false), ...photos]"
+        # a new photo, a removed one, A and B exchanged: the old verdict must not stay beside it
+        lay = "(_, ...photos) => [qi.put('compare'), ...photos]"
         laid = [
             event(self.lay, [table, *photos], self.outputs, js=lay, **AT_ONCE)
             for photo in photos
             for event in (photo.upload, photo.clear)
         ]
         pair = "(_, place) => [qi.turn('compare', false), place]"
-        laid.append(
-            self.examples.click(self.lay_pair, [table, self.examples], self.outputs, js=pair, **AT_ONCE)
-        )
+        paired = self.examples.click(self.lay_pair, [table, self.examples], self.outputs, js=pair, **AT_ONCE)
         exchange = {"fn": None, "js": "(a, b) => [b, a]", "queue": False}
         self.swap.click(inputs=[self.a, self.b], outputs=[self.a, self.b], **exchange)
         swap = "(_, ...photos) => [qi.swap('compare'), ...photos]"
-        swapped = self.swap.click(self.swapped, [table, *photos], self.outputs, js=swap, **AT_ONCE)
-        self.then_ask([swapped], self.run, **run)
-        for event in (*laid, swapped):
+        swapped = self.swap.click(self.lay, [table, *photos], self.outputs, js=swap, **AT_ONCE)
+        self.then_ask([*laid, swapped], self.run, **run)
+        for event in (*laid, paired, swapped):
             event.success(self.look, None, [self.slider, self.looked, self.problem], **PRIVATE)
         shown = {"js": "table => qi.pictures('compare', table)", "queue": False}
         table.change(None, [table], [self.a, self.b, self.reference], **shown)
@@ -164,8 +162,9 @@ class CompareTab(Tab):
     def lay(
         self, told: Any, a: str | None, b: str | None, reference: str | None, request: gr.Request
     ) -> list[Any]:
-        """A photo came or went: nothing of the old answer stays."""
-        return self._turned(request, turn_of(told), (a, b, reference))
+        """Other photos, or in another order: the old verdict goes. What was asked of them in the browser is asked anew."""
+        turn = turn_of(told)
+        return self._turned(request, turn, (a, b, reference), turn.running and bool(a and b))
 
     def lay_pair(self, told: Any, place: int, request: gr.Request) -> list[Any]:
         """Two of our own photos are on the table, without a reference."""
@@ -174,13 +173,6 @@ class CompareTab(Tab):
         a, b = (str(path) for path in self.pairs[place])
         pictures = [self.a.shown(a), self.b.shown(b), None]
         return self._turned(request, turn_of(told), (a, b, None), pictures=pictures)
-
-    def swapped(
-        self, told: Any, a: str | None, b: str | None, reference: str | None, request: gr.Request
-    ) -> list[Any]:
-        """A and B have changed places: the old verdict goes, and what was being asked is asked anew."""
-        turn = turn_of(told)
-        return self._turned(request, turn, (a, b, reference), turn.running and bool(a and b))
 
     def _turned(
         self,

@@ -13,6 +13,7 @@
       record: null, parts: {}, // of its answer: to take home, and by element what it shows
       photos: 0, looked: 0, shown: "", // since which question they lie there, the slider's, the last pictures of ours
       unsettled: -Infinity, // when a picture came that belongs to no question yet
+      hasty: false, // asked while it was so
     };
   // Of the photo of Assess. `picture`: what its box should show; undefined where only the server knows.
   const choice = { last: 0, turned: 0, pending: [], given: null, picture: null, since: 0, restoring: 0 };
@@ -37,7 +38,7 @@
     const told = { number: here.number + 1, of: here.photos, running: here.running };
     here.number = told.number;
     if (photos) here.photos = here.number;
-    Object.assign(here, { running: starts, stopping: false, record: null, unsettled: -Infinity });
+    Object.assign(here, { running: starts, stopping: false, hasty: false, record: null, unsettled: -Infinity });
     refresh();
     return told;
   }
@@ -129,7 +130,18 @@
   const swap = tab => turn(tab, tables[tab].running);
 
   // The photos that were on the table stay there, also where the server never heard of them.
-  const again = tab => turn(tab, true, false);
+  function again(tab) {
+    const hasty = unsettled(tab);
+    const told = turn(tab, true, false);
+    tables[tab].hasty = hasty;
+    return told;
+  }
+
+  // Photos came or went: nothing is asked, unless it was asked about them before Gradio told of them.
+  function put(tab) {
+    const running = tables[tab].running && tables[tab].hasty;
+    return { ...turn(tab, running), running };
+  }
 
   function stop(tab) {
     tables[tab].stopping = true;
@@ -269,7 +281,7 @@
   const take = (tab, value) => `<p class="qi-unseen" data-say="now">${safe(laid(tab, value))}</p>`;
 
   window.qi = {
-    BUTTONS, turn, lay, restored, chosen, giving, overtaken, again, swap, stop, failed, // choosing and asking
+    BUTTONS, turn, lay, put, restored, chosen, giving, overtaken, again, swap, stop, failed, // choosing and asking
     pictures, looked, record, refresh, line, headline, words, gauge, band, take, // showing
   };
 })();

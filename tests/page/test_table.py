@@ -330,7 +330,7 @@ def test_another_tab_and_another_language_end_nothing_and_what_comes_then_is_in_
     visit: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
-    engine = SeeingEngine(0.05, steps=60)
+    engine = SeeingEngine(0.05, steps=600)
     with served(engine) as url:
         table = Table(visit(url), tmp_path)
         table.watch()
@@ -341,6 +341,7 @@ def test_another_tab_and_another_language_end_nothing_and_what_comes_then_is_in_
         table.page.get_by_role("option", name="日本語").click()
         table.page.get_by_role("tab").nth(0).click()
         shows(table.page, "status", "考えています")
+        engine.pause = 0
         shows(table.page, "gauge", "5 点満点")
         shows(table.page, "status", "モデル scripted")
         table.is_true()

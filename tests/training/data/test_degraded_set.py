@@ -13,6 +13,7 @@ from PIL import Image
 from qinsight.answers import Clean, Comparison, Degradation, Winner
 from qinsight.prompts import Task
 from training.data import crops
+from training.data.degrade import leave_clean
 from training.data.degraded_set import DECK, DegradedSet, SetSettings, clean_photo, make_set, split
 from training.data.degraded_set import Original as Photo
 from training.data.examples import Example, Rated, read_examples, refuse_leaks, write_examples
@@ -211,9 +212,9 @@ def test_a_photo_is_shrunk_until_its_own_compression_is_gone(tmp_path: Path) -> 
 def test_a_crop_is_the_one_that_the_warm_up_would_have_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     photo = discs(3, height=300)
     photo.paste("skyblue", (0, 0, 200, 150))  # without texture; such a crop is drawn again
-    monkeypatch.setattr(lessons, "draw_lesson", lambda view, *_: lessons.leave_clean(view))
+    monkeypatch.setattr(lessons, "draw_lesson", lambda view, *_: leave_clean(view))
     monkeypatch.setattr(lessons, "SOFTENED", 0)
     for seed in range(12):
-        ours = crops.fit(lessons.leave_clean(crops.draw_crop([photo], 12, np.random.default_rng(seed))))
+        ours = crops.fit(leave_clean(crops.draw_crop([photo], 12, np.random.default_rng(seed))))
         (theirs,) = lessons.draw_views([photo], 12, 1, np.random.default_rng(seed))
         assert ours.image.tobytes() == theirs.degraded.image.tobytes()
