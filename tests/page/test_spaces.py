@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qinsight.page.zerogpu import EXPIRED, NONE_FREE, UNREACHED, USED_UP_FOR
+from qinsight.page.zerogpu import EXPIRED, NONE_FREE, UNREACHED
 from shared.places import REPOSITORY
 
 
@@ -24,7 +24,7 @@ def test_whatever_the_scheduler_does_a_visitor_reads_a_sentence_and_the_model_st
     found = json.loads(lines[0].removeprefix("FOUND "))
     assert found == {
         "free 0": 4.25,
-        "quota 1": USED_UP_FOR.format("0:41:07"),
+        "quota 1": "Your time on Hugging Face's GPUs is used up for now. Try again in 0:41:07.",
         "expired 2": EXPIRED,
         "outage 3": UNREACHED,
         "none free 4": NONE_FREE,
