@@ -258,3 +258,11 @@ def test_an_import_of_another_test_file_is_known_when_it_is_seen() -> None:
     assert ANOTHERS.search("x = 1\n    " + "from test_page import served")
     assert ANOTHERS.search("import " + "conftest")
     assert not ANOTHERS.search("from shared.pages import served")
+
+
+def test_every_module_of_the_training_is_in_its_guide() -> None:
+    table = [line for line in readme("training/README.md").splitlines() if line.startswith("| `")]
+    named = set(re.findall(r"`(\w+)(?:\.py)?`", "\n".join(line.split(" | ")[0] for line in table)))
+    modules_of = {module.rpartition(".")[2] for module in modules("training")}
+    rooms = {room(module) for module in modules("training") if module.count(".") > 1}
+    assert modules_of - rooms - {"__main__", "training"} == named

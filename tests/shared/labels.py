@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from training.data.convert import main
 from training.data.examples import Example, Rated, read_examples
@@ -43,3 +45,14 @@ def mos(examples: list[Example]) -> list[float]:
 def write_rows(path: Path, *rows: Any) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def score_questions(folder: Path, number: int) -> Path:
+    """A data file of so many questions for a rating, about as many photos of noise in two sizes."""
+    rng = np.random.default_rng(0)
+    lines = []
+    for place in range(number):
+        size = (56 + 28 * (place % 2), 56, 3)
+        Image.fromarray(rng.integers(0, 256, size, np.uint8)).save(folder / f"{place}.png")
+        lines.append({"id": f"{place}", "set": "x", "task": "score", "photos": [f"{place}.png"], "mos": 3.0})
+    return write_rows(folder / "train.jsonl", *lines)

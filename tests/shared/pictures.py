@@ -7,11 +7,12 @@ import numpy as np
 from PIL import Image
 
 
-def discs(seed: int, width: int = 320, height: int = 240) -> Image.Image:
+def discs(seed: int, width: int = 320, height: int = 240, number: int = 200) -> Image.Image:
+    """Overlapping discs of many sizes and tones: edges, flat parts and texture, as in a photo."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     pixels = np.full((height, width, 3), 128.0)
-    for _ in range(200):
+    for _ in range(number):
         inside = (x - rng.uniform(0, width)) ** 2 + (y - rng.uniform(0, height)) ** 2 < rng.uniform(
             3, 40
         ) ** 2

@@ -12,6 +12,7 @@ from PIL import Image
 
 from qinsight.answers import Clean, Comparison, Degradation, Winner
 from qinsight.prompts import Task
+from shared.pictures import discs as shared_discs
 from training.data import crops
 from training.data.degrade import leave_clean
 from training.data.degraded_set import DECK, DegradedSet, SetSettings, clean_photo, make_set, split
@@ -24,16 +25,7 @@ SMALL = SetSettings(views=180, test_share=0.25, seed=5, tokens=(6, 16), with_ref
 
 
 def discs(seed: int, width: int = 200, height: int = 150) -> Image.Image:
-    """Overlapping discs of many sizes and tones: edges, flat parts and texture, as in a photo."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:height, :width]
-    pixels = np.full((height, width, 3), 128.0)
-    for _ in range(80):
-        inside = (x - rng.uniform(0, width)) ** 2 + (y - rng.uniform(0, height)) ** 2 < rng.uniform(
-            3, 40
-        ) ** 2
-        pixels[inside] = rng.uniform(30, 225, 3)
-    return Image.fromarray(pixels.astype(np.uint8))
+    return shared_discs(seed, width, height, number=80)
 
 
 @pytest.fixture(scope="module")

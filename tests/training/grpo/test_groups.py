@@ -1,16 +1,14 @@
 """Groups without signal: found by being right, not by layout; left out of the mean, or asked anew."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 
+from shared.labels import score_questions
 from training.grpo import run as grpo
 from training.grpo.groups import draw, put_in_place, without_signal
 from training.grpo.recipe import RecipeError, check, parse
@@ -24,16 +22,7 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def train(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    lines = []
-    for number in range(8):
-        size = (56 + 28 * (number % 2), 56, 3)
-        Image.fromarray(rng.integers(0, 256, size, np.uint8)).save(folder / f"{number}.png")
-        line = {"id": f"{number}", "set": "x", "task": "score", "photos": [f"{number}.png"], "mos": 3.0}
-        lines.append(json.dumps(line))
-    (folder / "train.jsonl").write_text("\n".join(lines))
-    return folder / "train.jsonl"
+    return score_questions(tmp_path_factory.mktemp("data"), 8)
 
 
 @pytest.fixture

@@ -1,23 +1,21 @@
 """Every photo is looked at once an update, counted at the vision tower itself, at the batch of every recipe."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import yaml
 from datasets import Dataset, List
 from datasets import Image as ImageFeature
-from PIL import Image
 from torch import Tensor
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionTransformerPretrainedModel
 from trl import GRPOTrainer
 
 from qinsight.engines.weights import load_processor
 from qinsight.prompts import Order, Task, build_messages
+from shared.labels import score_questions
 from shared.places import REPOSITORY
 from training.grpo import questions
 from training.grpo import run as grpo
@@ -33,16 +31,7 @@ QUIET = "--disable_tqdm true --gradient_checkpointing false --save_strategy no -
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Thirty-two questions about as many photos of two sizes."""
-    folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    lines = []
-    for number in range(32):
-        size = (56 + 28 * (number % 2), 56, 3)
-        Image.fromarray(rng.integers(0, 256, size, np.uint8)).save(folder / f"{number}.png")
-        line = {"id": f"{number}", "set": "x", "task": "score", "photos": [f"{number}.png"], "mos": 3.0}
-        lines.append(json.dumps(line))
-    (folder / "train.jsonl").write_text("\n".join(lines))
-    return folder / "train.jsonl"
+    return score_questions(tmp_path_factory.mktemp("data"), 32)
 
 
 @pytest.fixture
