@@ -167,7 +167,7 @@ def test_swapped_labels_are_named(looked: Any, views: Path) -> None:
 
     code, words = looked(
         train=changed(views, "swapped.jsonl", swap),
-        few=["--prompts", "60", "--rollouts", "2", "--audit_photos", "0"],
+        few=["--prompts", "120", "--rollouts", "2", "--audit_photos", "0"],
     )
     assert code == 1
     assert "! swapped labels: ratings fall where the labels rise" in words
