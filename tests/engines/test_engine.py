@@ -17,7 +17,11 @@ from PIL import Image
 
 from qinsight.engines import weights as weights_module
 from qinsight.engines.checkpoint import Device, Precision
-from qinsight.engines.local import LocalEngine, Prompt, _alike, _Conversation, _groups, pixels, prepare
+from qinsight.engines.conversation import Conversation, Prompt, alike, groups
+from qinsight.engines.decoding import Growing, Replayed
+from qinsight.engines.eyes import pixels
+from qinsight.engines.local import LocalEngine, prepare
+from qinsight.engines.weights import load
 from qinsight.errors import EngineError, PhotoError, Stopped
 from qinsight.photos.view import view
 from qinsight.prompts import Order, Task
@@ -43,7 +47,7 @@ def part_of(engine: LocalEngine, request: Request) -> Any:
 def written(engine: LocalEngine, request: Request, sampling: Sampling) -> list[int]:
     """The token ids of a reply, end marker included."""
     weights = part_of(engine, request)
-    conversation = _Conversation(weights, prepare(weights, [request], WHOLE), [0], sampling)
+    conversation = Conversation(weights, prepare(weights, [request], WHOLE), [0], sampling)
     row = conversation.rows[0]
     while conversation.rows:
         conversation.step()
@@ -73,7 +77,7 @@ def test_the_model_reads_what_the_published_script_gives_it(
     assert weights.tokenizer.decode(prompt.ids) == wanted["prompt"]
     assert len(prompt.ids) == wanted["n_prompt"]
     assert hashlib.sha256(json.dumps(prompt.ids.tolist()).encode()).hexdigest() == wanted["input_ids_sha"]
-    seen = [pixels(weights, view) for view in prompt.views]
+    seen = [pixels(weights.image_processor, view) for view in prompt.views]
     assert [grid[0].tolist() for _, grid in seen] == wanted["grid"]
     values = torch.cat([value for value, _ in seen]).double()
     assert float(values.sum()) == pytest.approx(wanted["pixel_sum"], abs=1e-3)
@@ -85,12 +89,55 @@ def test_the_vision_towers_first_layer_is_as_exact_as_the_stock_one(
 ) -> None:
     weights = part_of(engine, fixture_requests["score"])
     ours = weights.model.model.visual.patch_embed
-    values, _ = pixels(weights, view(fixture_requests["score"].photos[0], WHOLE))
+    values, _ = pixels(weights.image_processor, view(fixture_requests["score"].photos[0], WHOLE))
     exact = torch.nn.functional.linear(values.double(), ours.proj.weight.double().flatten(1))
     stock = ours.proj(values.view(-1, 3, 2, 14, 14)).flatten(1)
     off, stocks_off = (float((found - exact).abs().max()) for found in (ours(values), stock))
     assert off < 1e-4 * float(exact.abs().max())
     assert off <= 2 * stocks_off
+
+
+@pytest.mark.parametrize("size", [(308, 308), (448, 224), (420, 364), (56, 56)])
+def test_the_vision_tower_with_its_windows_side_by_side_sees_what_the_stock_one_sees(
+    engine: LocalEngine, picture: Callable[[str], Image.Image], size: tuple[int, int]
+) -> None:
+    weights = engine._weights("score_degradation")
+    stock = load(weights.checkpoint, Device.CPU, Precision.FP32).model.model.visual
+    values, grid = pixels(weights.image_processor, picture("score").resize(size))
+    with torch.inference_mode():
+        ours = weights.model.model.visual(values, grid).pooler_output
+        theirs = stock(values, grid).pooler_output
+    assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()
+
+
+def test_keys_and_values_of_a_fixed_size_give_the_same_words_to_rows_that_leave_at_different_times(
+    engine: LocalEngine, fixture_requests: dict[str, Request], picture: Callable[[str], Image.Image]
+) -> None:
+    weights = engine._weights("score_degradation")
+    small = picture("b").resize((56, 84))
+    requests = [
+        fixture_requests["score"],
+        Request(Task.DEGRADATION, fixture_requests["score"].photos),
+        Request(Task.SCORE, (small,)),
+    ]
+    conversation = Conversation(
+        weights, prepare(weights, requests, WHOLE), range(3), Sampling(max_new_tokens=48)
+    )
+    wanted = {number: "" for number in range(3)}
+    for delta in engine.stream(requests, Sampling(max_new_tokens=48), max_pixels=WHOLE):
+        wanted[delta.request] += delta.text
+    assert isinstance(conversation.decoder, Growing)
+    with torch.inference_mode():
+        conversation.decoder = Replayed(conversation.decoder, 48)
+    said = {number: "" for number in range(3)}
+    at_the_end = {}
+    while conversation.rows:
+        for delta in conversation.step():
+            said[delta.request] += delta.text
+            if delta.finish:
+                at_the_end[delta.request] = len(said[delta.request])
+    assert said == wanted
+    assert len(set(at_the_end.values())) > 1
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -100,7 +147,7 @@ def test_the_engine_writes_token_for_token_what_the_published_script_writes(
     request, wanted = fixture_requests[script], expected[script]
     weights = part_of(engine, request)
     sampling = Sampling(max_new_tokens=48)
-    conversation = _Conversation(weights, prepare(weights, [request], WHOLE), [0], sampling)
+    conversation = Conversation(weights, prepare(weights, [request], WHOLE), [0], sampling)
     assert conversation.penalty == wanted["repetition_penalty"]
     assert (conversation.logits[0] - torch.tensor(wanted["first_logits"])).abs().max() < 1e-3
     assert written(engine, request, sampling) == wanted["new_ids"]
@@ -123,7 +170,7 @@ def test_the_loop_writes_what_transformers_generate_writes(
     request = fixture_requests[script]
     weights = part_of(engine, request)
     (prompt,) = prepare(weights, [request], WHOLE)
-    seen = [pixels(weights, view) for view in prompt.views]
+    seen = [pixels(weights.image_processor, view) for view in prompt.views]
     ids = prompt.ids[None]
     generated = weights.model.generate(
         input_ids=ids,
@@ -187,7 +234,7 @@ def test_score_and_degradation_of_one_photo_share_what_they_have_in_common(
         prompts = prepare(weights, requests, WHOLE, order)
     assert looks == 1
     photo_end = int((prompts[0].ids == weights.model.config.image_token_id).nonzero().max())
-    read_once = [group.shared > photo_end for group in _groups(prompts) if len(group.rows) == 2]
+    read_once = [group.shared > photo_end for group in groups(prompts) if len(group.rows) == 2]
     assert read_once == ([True] if order is Order.PHOTO_FIRST else [])
     alone = [written_prompts(weights, [prompt], Sampling(max_new_tokens=12))[0] for prompt in prompts]
     assert written_prompts(weights, prompts, Sampling(max_new_tokens=12)) == alone
@@ -200,7 +247,7 @@ def test_in_a_batch_of_photos_each_is_read_once_for_both_its_questions(
     photos = [picture("score"), picture("dist"), picture("a")]
     requests = [Request(task, (photo,)) for photo in photos for task in (Task.SCORE, Task.DEGRADATION)]
     prompts = prepare(weights, [*requests, Request(Task.SCORE, (picture("b"),))], WHOLE, Order.PHOTO_FIRST)
-    assert [group.rows for group in _groups(prompts)] == [[0, 1], [2, 3], [4, 5], [6]]
+    assert [group.rows for group in groups(prompts)] == [[0, 1], [2, 3], [4, 5], [6]]
     sampling = Sampling(max_new_tokens=12)
     alone = [written_prompts(weights, [prompt], sampling)[0] for prompt in prompts]
     assert written_prompts(weights, prompts, sampling) == alone
@@ -213,13 +260,13 @@ def test_pixels_are_the_image_processors_own_bit_for_bit(engine: LocalEngine) ->
         noise = torch.randint(256, (height, width, 3), generator=generator, dtype=torch.uint8)
         photo = Image.fromarray(noise.numpy())
         processed = weights.image_processor(images=[photo], do_resize=False, return_tensors="pt")
-        values, grid = pixels(weights, photo)
+        values, grid = pixels(weights.image_processor, photo)
         assert torch.equal(values, processed["pixel_values"])
         assert torch.equal(grid, processed["image_grid_thw"])
 
 
 def written_prompts(weights: Any, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[int]]:
-    conversation = _Conversation(weights, prompts, range(len(prompts)), sampling)
+    conversation = Conversation(weights, prompts, range(len(prompts)), sampling)
     rows = list(conversation.rows)
     while conversation.rows:
         conversation.step()
@@ -232,7 +279,7 @@ def test_two_plain_photos_of_turned_sizes_are_not_taken_for_one(engine: LocalEng
     prompts = prepare(weights, [Request(Task.SCORE, (photo,)) for photo in plain], WHOLE, Order.PHOTO_FIRST)
     assert torch.equal(prompts[0].ids, prompts[1].ids)
     same_look = Prompt(prompts[1].ids, (), prompts[0].embeddings, prompts[1].positions)
-    shared = _alike(prompts[0], same_look)
+    shared = alike(prompts[0], same_look)
     assert torch.equal(prompts[0].positions[:, :shared], same_look.positions[:, :shared])
     sampling = Sampling(max_new_tokens=8)
     alone = [written_prompts(weights, [prompt], sampling)[0] for prompt in (prompts[0], same_look)]
@@ -283,7 +330,7 @@ def test_a_character_of_several_tokens_is_shown_when_it_is_whole(
 ) -> None:
     weights = engine._weights("score_degradation")
     prompts = prepare(weights, [fixture_requests["score"]], WHOLE)
-    conversation = _Conversation(weights, prompts, [0], FEW)
+    conversation = Conversation(weights, prompts, [0], FEW)
     row = conversation.rows[0]
     ids = weights.tokenizer("aé€", add_special_tokens=False)["input_ids"]
     assert len(ids) == 6, "one token per byte, or this test shows nothing"
@@ -299,7 +346,7 @@ def test_alternatives_are_given_inside_the_answer_only_and_are_the_models_own(
 ) -> None:
     weights = engine._weights("score_degradation")
     prompts = prepare(weights, [fixture_requests["score"]], WHOLE)
-    conversation = _Conversation(weights, prompts, [0], Sampling(max_new_tokens=4, temperature=2.0))
+    conversation = Conversation(weights, prompts, [0], Sampling(max_new_tokens=4, temperature=2.0))
     (before,) = conversation.step()
     assert before.alternatives == ()
     conversation.rows[0].shown = "<answer>"

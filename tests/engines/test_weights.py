@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from qinsight.engines import weights as weights_module
 from qinsight.engines.checkpoint import PARTS, Device, Precision, locate
-from qinsight.engines.local import LocalEngine, _Conversation, prepare
+from qinsight.engines.conversation import Conversation
+from qinsight.engines.local import LocalEngine, prepare
 from qinsight.engines.weights import (
     Weights,
     choose_device,
@@ -48,7 +49,7 @@ def refusal(act: Callable[[], object]) -> str:
 
 
 def first_logits(weights: Weights, request: Request) -> torch.Tensor:
-    return _Conversation(weights, prepare(weights, [request], 12_845_056), [0], Sampling()).logits[0]
+    return Conversation(weights, prepare(weights, [request], 12_845_056), [0], Sampling()).logits[0]
 
 
 def said(engine: LocalEngine, requests: list[Request], tokens: int = 24) -> dict[int, str]:
