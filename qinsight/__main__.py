@@ -17,11 +17,11 @@ from qinsight.flags import add_model_flags, open_engine, positive
 from qinsight.photos import read_photo
 from qinsight.photos.listing import Found, look
 from qinsight.prompts import Task
-from qinsight.ranking.folder import BATCH, rank_folder, ranking
+from qinsight.ranking.folder import rank_folder, ranking
 from qinsight.ranking.rows import Row, of_each_file
 from qinsight.ranking.xmp import STARS, check_stars
 from qinsight.report import report
-from qinsight.requests import Engine, Sampling
+from qinsight.requests import BATCH, Engine, Sampling
 from qinsight.terminal import at_a_terminal, counted, say, show_step
 
 ANSWERED, FAILED, MISUSED, UNREADABLE_ANSWER, UNREADABLE_PHOTO = 0, 1, 2, 3, 4
@@ -85,7 +85,7 @@ def _rank_command(commands: Any) -> None:
     add = command.add_argument
     add("folder", type=Path, metavar="FOLDER", help="photos in it and below it")
     add("--out", type=Path, required=True, metavar="DIR", help="results, ranking and contact sheet go here")
-    words = f"photos asked together; default: {BATCH}, of a server as many as it is to have at a time"
+    words = f"photos asked together; default: {BATCH}, on a GPU what it has room for, of a server as many as it is to have at a time"
     add("--batch", type=positive, metavar="N", help=words)
     words = (
         "XMP sidecars beside the photos (default), or mirrored below DIR; embed: inside JPEGs, beside others"

@@ -38,6 +38,9 @@ class Request:
             raise ValueError(f"expected {photos} for {kind}, got {len(self.photos)}")
 
 
+BATCH = 16  # photos
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How the next token is chosen. Temperature 0 is greedy: the same photo, the same words.
@@ -109,6 +112,7 @@ class About:
     idle_gpu: str = ""  # why a GPU that is there does not answer
     weights: str = ""  # their fingerprint, where they lie in a folder: two may share a name
     in_flight: int = 0  # requests a server has at a time; 0 where those of one stream are answered together
+    batch: int = BATCH  # photos that a ranking asks about together, where nobody says otherwise
     details: dict[str, str] = field(default_factory=dict)
 
 

@@ -14,15 +14,18 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_
 PATCH = 14  # of the vision tower; two by two are merged into one token
 
 
-def pixels(image_processor: Any, photo: Image.Image) -> tuple[Tensor, Tensor]:
+def pixels(
+    image_processor: Any, photo: Image.Image, device: torch.device | None = None
+) -> tuple[Tensor, Tensor]:
     """Normalised patches (patches, 3 * 2 * 14 * 14) and the patch grid (1, 3) of a photo already at its view size.
 
     The image processor's own values, bit for bit, looked up by byte: its numpy takes as long as the vision
     tower of the preview.
     """
-    blocks = _patches(torch.from_numpy(np.array(photo)).permute(2, 0, 1))
-    places = blocks.int() + torch.arange(0, 768, 256, dtype=torch.int32)[:, None]
-    values = _table_of(image_processor).flatten().index_select(0, places.flatten()).view(-1, 3, 1, PATCH**2)
+    blocks = _patches(torch.from_numpy(np.array(photo)).to(device).permute(2, 0, 1))
+    places = blocks.int() + torch.arange(0, 768, 256, dtype=torch.int32, device=device)[:, None]
+    table = _table_of(image_processor).flatten().to(device)
+    values = table.index_select(0, places.flatten()).view(-1, 3, 1, PATCH**2)
     twice = values.expand(-1, -1, 2, -1).flatten(1)  # the tower wants two frames, as of a film
     return twice, torch.tensor([[1, photo.height // PATCH, photo.width // PATCH]])
 

@@ -18,7 +18,15 @@ from torch import Tensor
 from qinsight.engines.checkpoint import Device, Model, Part, Precision, Progress, locate, silent
 from qinsight.engines.conversation import Conversation, Prompt
 from qinsight.engines.eyes import pixels, quicken
-from qinsight.engines.weights import DoesNotFit, Weights, choose_model, free_cached_memory, idle_gpu, load
+from qinsight.engines.weights import (
+    DoesNotFit,
+    Weights,
+    batch_for,
+    choose_model,
+    free_cached_memory,
+    idle_gpu,
+    load,
+)
 from qinsight.errors import EngineError, RequestFailed, Stopped
 from qinsight.photos.view import view
 from qinsight.prompts import KNOWN_BEFORE, Order, build_messages
@@ -95,6 +103,7 @@ class LocalEngine:
             max_pixels=checkpoint.max_pixels,
             idle_gpu=self._idle_gpu,
             weights=self._fingerprint,
+            batch=batch_for(loaded),
             details={name or checkpoint.name: "loaded" for name in self._loaded},
         )
 
@@ -221,9 +230,9 @@ def prepare(
 def _look(weights: Weights, photo: Image.Image, max_pixels: int) -> _Seen:
     limit = min(max_pixels, weights.image_processor.size["longest_edge"])
     shown = view(photo, limit)
-    values, grid = pixels(weights.image_processor, shown)
+    values, grid = pixels(weights.image_processor, shown, weights.device)
     grid = grid.to(weights.device)
-    found = weights.model.model.get_image_features(values.to(weights.device), grid).pooler_output
+    found = weights.model.model.get_image_features(values, grid).pooler_output
     return _Seen(shown, grid, torch.cat(list(found)))
 
 

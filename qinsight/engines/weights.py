@@ -36,6 +36,8 @@ from qinsight.engines.checkpoint import (
     silent,
 )
 from qinsight.errors import EngineError
+from qinsight.photos.view import PATCH
+from qinsight.requests import BATCH, Sampling
 from qinsight.sentence import Sentence
 from qinsight.whole_files import whole_folder
 
@@ -45,6 +47,7 @@ BYTES_PER_PARAMETER = {
     # the language model's linear layers at half a byte and a bit, embeddings, head and vision tower in bf16
     Precision.NF4: 0.87,
 }
+QUESTION = 256  # tokens of a question and its frame, about
 HEADROOM = 1.5e9  # bytes on a GPU beside the weights: CUDA's own, activations, the cache of one conversation
 
 # What transformers, peft and safetensors raise at files that are damaged or do not belong together.
@@ -147,6 +150,21 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info()[0])
     return int(psutil.virtual_memory().available)
+
+
+def batch_for(weights: Weights) -> int:
+    """How many photos, both questions about each, a GPU has room for beside the weights; elsewhere `BATCH`."""
+    if weights.device.type != "cuda":
+        return BATCH
+    words = weights.model.config.get_text_config()
+    size = 4 if weights.precision is Precision.FP32 else 2
+    head = words.hidden_size // words.num_attention_heads
+    read = weights.checkpoint.max_pixels // PATCH**2 + QUESTION
+    kept = (read + Sampling().max_new_tokens) * 2 * words.num_hidden_layers * words.num_key_value_heads * head
+    alive = read * (words.hidden_size * 10 + words.intermediate_size * 3)
+    # both twice: where they are copied, the old and the new; two questions
+    room = free_memory(weights.device) + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    return max(1, min(2 * BATCH, int(room / (2 * size * (2 * kept + alive)))))
 
 
 def load(

@@ -38,7 +38,6 @@ from qinsight.sentence import Sentence
 
 RESULTS = "results.jsonl"
 QUESTIONS = (Task.SCORE, Task.DEGRADATION)  # of each photo
-BATCH = 16  # photos that are asked together
 NEAR = 6  # of the 64 bits of a perceptual hash: frames of a burst differ by fewer
 LEAST_STRUCTURE = (
     100  # of low frequencies; noise and smooth gradients have up to 51, photos in fog 200, others 1400
@@ -96,7 +95,7 @@ def rank_folder(
 ) -> Iterator[Progress]:
     """Rate every frame below `folder`, or those `found` in it, into `out/results.jsonl`; yields after each.
 
-    `batch` photos are asked together (16), or of a server side by side (as many as it is to have at a time);
+    `batch` photos are asked together (`About.batch`), or of a server side by side (as many as it is to have at a time);
     the next are decoded meanwhile. Photos that cannot be read, and answers that cannot, become rows with
     their reason; they are tried again by the next run. Raises `QInsightError` for a folder without photos, an
     output that cannot be written, or a model that cannot be asked.
@@ -108,7 +107,7 @@ def rank_folder(
     model = model_signature(engine.about, limit, sampling.repetition_penalty)
     rated = partial(_rated, engine, model, sampling, limit)
     at_once = math.ceil(engine.about.in_flight / len(QUESTIONS))
-    size = 1 if at_once else batch or BATCH
+    size = 1 if at_once else batch or engine.about.batch
     with _memory(out, model) as ledger:
         decoding = _Decoding(folder, ledger, limit, decode)
         with closing(ahead(decoding, frames, 2 * size + 1, stop=stop)) as coming:

@@ -76,6 +76,7 @@ def _load(recipe: Recipe, settings: Settings, longest: Lengths, train: list[Exam
     return Load(
         rows=settings.per_device_train_batch_size,
         generated=min(settings.rollouts_at_once or batch, batch),
+        asked=longest.longest,
         tokens=longest.longest + (settings.max_completion_length or 0),
         photos=max(1, batch // (settings.num_generations or 1)),
         patches=photos * patches,

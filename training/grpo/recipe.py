@@ -379,13 +379,28 @@ def zero_stage(settings: Settings) -> int:
     """How much DeepSpeed shares out: 3 is everything, 0 where it does nothing."""
     if not under_deepspeed(settings):
         return 0
+    stage = _zero(settings).get("stage")
+    return int(stage if stage is not None else os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2"))
+
+
+def zero_offload(settings: Settings) -> bool:
+    """Whether DeepSpeed keeps what the optimiser remembers in the computer's memory."""
+    if not under_deepspeed(settings):
+        return False
+    told = _zero(settings).get("offload_optimizer")
+    place = told.get("device") if isinstance(told, dict) else None
+    return (place or os.environ.get("ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE", "none")) != "none"
+
+
+def _zero(settings: Settings) -> dict[str, Any]:
+    """What the run's own DeepSpeed file says of it; accelerate tells the rest in the environment."""
     told = settings.deepspeed
     if isinstance(told, str):
         told = (
             json.loads(Path(told).read_text(encoding="utf-8")) if Path(told).is_file() else json.loads(told)
         )
-    stage = told.get("zero_optimization", {}).get("stage") if isinstance(told, dict) else None
-    return int(stage if stage is not None else os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2"))
+    found = told.get("zero_optimization", {}) if isinstance(told, dict) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def under_fsdp() -> bool:

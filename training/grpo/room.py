@@ -7,14 +7,25 @@ what the allocator leaves unused is a flat part of it (`SPARE`).
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers.integrations import deepspeed
 
-from training.grpo.recipe import Adapt, Recipe, RecipeError, Settings, under_deepspeed, zero_stage
+from training.grpo.recipe import (
+    Adapt,
+    Recipe,
+    RecipeError,
+    Settings,
+    under_deepspeed,
+    zero_offload,
+    zero_stage,
+)
 
 GB = 1e9
 SPARE = 1.5e9  # of a CUDA context, its kernels' workspaces and fragments
@@ -39,10 +50,11 @@ class Counts:
 
 @dataclass(frozen=True)
 class Load:
-    """What is on a device at once: rows of a pass, of a generation, of a batch; tokens and patches of each."""
+    """What is on a device at once: rows of a pass, of a generation, of a batch; tokens asked, and with the reply; patches."""
 
     rows: int
     generated: int
+    asked: int
     tokens: int
     photos: int
     patches: int
@@ -51,7 +63,7 @@ class Load:
 
 def count(config: Qwen2_5_VLConfig, recipe: Recipe) -> Counts:
     """From the shapes alone: the model is built without memory."""
-    with torch.device("meta"):
+    with torch.device("meta"), _outside_zero():
         model = Qwen2_5_VLForConditionalGeneration(config)
     linear = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
     target = f"({LORA_WORDS}|{LORA_EYES})" if recipe.train_vision else LORA_WORDS
@@ -64,6 +76,17 @@ def count(config: Qwen2_5_VLConfig, recipe: Recipe) -> Counts:
             one.in_features + one.out_features for name, one in linear.items() if re.fullmatch(target, name)
         ),
     )
+
+
+@contextmanager
+def _outside_zero() -> Iterator[None]:
+    """Under ZeRO-3 a model that is built shares out its weights as it goes; these have none."""
+    kept = deepspeed._hf_deepspeed_config_weak_ref
+    deepspeed.unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        deepspeed._hf_deepspeed_config_weak_ref = kept
 
 
 def learning(counts: Counts, recipe: Recipe) -> int:
@@ -83,12 +106,19 @@ def device_bytes(
     layer = tokens * (words.hidden_size * 10 + words.intermediate_size * 3) * half
     layers = tokens * words.hidden_size * half * words.num_hidden_layers
     heads = words.hidden_size // words.num_attention_heads * words.num_key_value_heads
+    # a question is read into all rows at once; adapters in float32 read a float32 copy of what they are given
+    wide = words.intermediate_size * (3 * half + (0 if recipe.adapt is Adapt.FULL else 4))
+    reading = load.generated * load.asked * (wide + words.hidden_size * 4 * half)
     kept = layer + layers if settings.gradient_checkpointing else layer * words.num_hidden_layers
     seen = load.photos * load.patches * (1176 + words.hidden_size // 4) * half
+    moments = {  # one after the other: the larger counts
+        "generation": load.generated * load.tokens * heads * 2 * words.num_hidden_layers * half + reading,
+        "pass": kept + 3 * min(tokens, LOGIT_ROWS) * words.vocab_size * 4,
+    }
+    moment = max(moments, key=lambda name: moments[name])
     return {
         **_weights(counts, recipe, settings),
-        "generation": load.generated * load.tokens * heads * 2 * words.num_hidden_layers * half + layer / 2,
-        "pass": kept + 3 * min(tokens, LOGIT_ROWS) * words.vocab_size * 4,
+        moment: moments[moment],
         "photos": (load.generated + load.batch) * load.patches * 1176 * 4
         + min(seen, settings.looks_memory * 2**30),
         "spare": 0.0 if settings.use_cpu else SPARE,
@@ -99,6 +129,7 @@ def _weights(counts: Counts, recipe: Recipe, settings: Settings) -> dict[str, fl
     """Weights, reference, and what learning keeps of each: gradient, two moments, a master where one is needed."""
     stage, processes = zero_stage(settings), settings.world_size
     learn = learning(counts, recipe)
+    kept = 0 if zero_offload(settings) else 12 / processes  # a master and two moments, in float32
     half = 4 if settings.use_cpu and not under_deepspeed(settings) else 2
     if recipe.adapt is Adapt.QLORA:
         return {
@@ -110,9 +141,9 @@ def _weights(counts: Counts, recipe: Recipe, settings: Settings) -> dict[str, fl
     copies = 2 if settings.beta else 1
     if stage == 3:  # everything shared out; gathered whole to generate
         shared = counts.whole * 2 * copies / processes
-        return {"weights": shared + counts.whole * 2, "learning": learn * 14 / processes}
+        return {"weights": shared + counts.whole * 2, "learning": learn * (2 / processes + kept)}
     if stage:
-        return {"weights": counts.whole * 2 * copies, "learning": learn * (2 + 12 / processes)}
+        return {"weights": counts.whole * 2 * copies, "learning": learn * (2 + kept)}
     return {"weights": counts.whole * 4 * copies, "learning": learn * 12}
 
 

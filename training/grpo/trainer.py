@@ -170,6 +170,13 @@ class QInsightTrainer(GRPOTrainer):
         self.weight = share_left(int((~empty).sum()), len(empty), self.args)
         self._metrics["train"]["groups/left_out"].append(int(empty.sum()))
 
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """A schedule that ends above zero asks for the rate it began at; DeepSpeed hides the optimiser that knows it."""
+        wrapped: Any = getattr(optimizer or self.optimizer, "optimizer", None)
+        if self.is_deepspeed_enabled and not hasattr(wrapped, "defaults"):
+            wrapped.defaults = wrapped.optimizer.defaults
+        return super().create_scheduler(num_training_steps, optimizer)
+
     def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
         return super().compute_loss(*args, **kwargs) * self.weight
 
