@@ -12,7 +12,9 @@ REPOSITORY = Path(__file__).parent.parent
 PACKAGE = REPOSITORY / "qinsight"
 TESTS = REPOSITORY / "tests"
 HEAVY = {"torch", "transformers", "gradio", "peft", "bitsandbytes"}
-MAY_BE_HEAVY = {"qinsight.engines.local", "qinsight.engines.weights"}
+MAY_BE_HEAVY = {
+    f"qinsight.engines.{name}" for name in ("local", "conversation", "decoding", "eyes", "weights")
+}
 
 # The rooms, lowest first: a room imports only what stands before it. A `__main__` stands above everything.
 PRODUCT = [
