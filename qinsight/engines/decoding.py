@@ -51,6 +51,14 @@ class Growing:
         self.cache.layers = [_RoomyLayer() for _ in self.cache.layers]
         self.mask = torch.empty(0)  # (B, T) once something was read
 
+    @classmethod
+    def after(cls, model: Any, cache: DynamicCache, mask: Tensor) -> "Growing":
+        """Goes on after a prompt that was read into `cache` already, of tokens where `mask` (B, T) is 1."""
+        growing = cls(model)
+        growing.cache.layers = [_RoomyLayer.after(layer) for layer in cache.layers]
+        growing.mask = mask
+        return growing
+
     def prompt(self, embeddings: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
         """Read (B, T, D) embeddings, padded on the left where `mask` (B, T) is 0; logits (B, V)."""
         self.mask = torch.cat([self.mask, mask], dim=1) if self.mask.numel() else mask
@@ -159,6 +167,13 @@ class _RoomyLayer(DynamicLayer):
     def __init__(self) -> None:
         super().__init__()
         self._buffers: dict[str, Tensor] = {}
+
+    @classmethod
+    def after(cls, read: Any) -> "_RoomyLayer":
+        layer = cls()
+        layer.lazy_initialization(read.keys, read.values)
+        layer.keys, layer.values = read.keys, read.values
+        return layer
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:

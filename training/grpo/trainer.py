@@ -10,6 +10,7 @@ import operator
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from qinsight.photos.view import MIN_PIXELS, view
 from training.grpo.groups import ROUNDS, draw, leave_out, put_in_place, share_left, without_signal
 from training.grpo.looks import GIB, Looks, SharedEyes, distinct, look_once
 from training.grpo.recipe import NoSignal
+from training.grpo.speaking import speaking
 
 __all__ = ["PhotoReader", "QInsightTrainer", "SharedEyes", "TrainingProcessor", "distinct", "look_once"]
 
@@ -201,16 +203,32 @@ class QInsightTrainer(GRPOTrainer):
         """Replies to at most `rollouts_at_once` prompts side by side: keys and values of so many are held at once."""
         most = getattr(self.args, "rollouts_at_once", 0)
         if self.use_vllm or not most or len(prompt_ids) <= most:
-            return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *args, **kwargs)
+            with self._rolling_out():
+                return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *args, **kwargs)
         said: list[Any] = []
         for start in range(0, len(prompt_ids), most):
             rows = slice(start, start + most)
             fields = rows_of(multimodal_fields, [len(one) for one in images], rows)
-            replies, _ = super()._generate_single_turn(
-                prompt_ids[rows], images[rows], fields, *args, **kwargs
-            )
+            with self._rolling_out():
+                replies, _ = super()._generate_single_turn(
+                    prompt_ids[rows], images[rows], fields, *args, **kwargs
+                )
             said += replies
         return said, None
+
+    @contextmanager
+    def _rolling_out(self) -> Iterator[None]:
+        """Our own decoding, below accelerate's pass, which reads weights in float32 that all learn in half precision."""
+        if self.use_vllm:
+            yield
+            return
+        model = self.accelerator.unwrap_model(self.model)
+        halved = not self.is_peft and not self.is_deepspeed_enabled
+        with (
+            speaking(model.get_base_model() if self.is_peft else model),
+            self.accelerator.autocast() if halved else nullcontext(),
+        ):
+            yield
 
     def _get_train_sampler(self, dataset: Any = None) -> EpochSampler:
         args = self.args

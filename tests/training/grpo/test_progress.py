@@ -11,12 +11,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from PIL import Image
 from safetensors.torch import load_file
 from transformers import TrainerControl, TrainerState
+from transformers.integrations import deepspeed
 
 from qinsight.engines.checkpoint import Device, read_checkpoint
 from qinsight.engines.local import LocalEngine
@@ -223,6 +224,25 @@ RECIPE_OF = {
     ]
     for name in ("qlora", "lora")
 }
+
+
+def test_weights_are_counted_under_zero_3_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where ZeRO-3 is on, transformers shares out a model as it is built, and asks for DeepSpeed to do so."""
+
+    class Zero3:
+        config: ClassVar[dict[str, Any]] = {}
+
+        def is_zero3(self) -> bool:
+            return True
+
+    zero = Zero3()
+    deepspeed.set_hf_deepspeed_config(zero)
+    try:
+        recipe, _ = parse(RECIPE_OF["lora"])
+        assert count(seven_billion(), recipe).whole == 8_292_166_656
+        assert deepspeed.is_deepspeed_zero3_enabled()
+    finally:
+        deepspeed.unset_hf_deepspeed_config()
 
 
 @pytest.mark.parametrize(("name", "limit"), [("qlora", 24.0), ("lora", 48.0)])
