@@ -2,7 +2,6 @@
 
 import json
 import math
-import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from accelerate.utils import gather_object
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
@@ -196,9 +196,12 @@ def _ends(trainer: Any) -> set[int]:
 def _peak() -> float:
     if torch.cuda.is_available():
         return float(torch.cuda.max_memory_allocated())
-    return float(
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    )
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return float(psutil.Process().memory_info().peak_wset)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(most * (1 if sys.platform == "darwin" else 1024))
 
 
 def costs(run: Run, small: Run, examples: int, seen: Seen) -> list[str]:

@@ -1,7 +1,10 @@
 """A preflight names what is wrong with a run, says nothing of healthy ones, and changes no weight."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,6 +107,24 @@ def test_what_was_measured_is_told_and_no_weight_moves(looked: Any, tmp_path: Pa
     lines = [json.loads(line) for line in kept.read_text().splitlines()]
     assert len(lines) == 12
     assert {"id", "task", "text", "tokens", "cut", "format", "score"} <= set(lines[0])
+
+
+def test_torchrun_starts_two_processes_that_look_together_and_tell_once(views: Path, tmp_path: Path) -> None:
+    words = f"--ddp_backend gloo --config {RECIPE} --train {views / 'train.jsonl'} --output_dir {tmp_path / 'run'} "
+    words += "--prompts 4 --rollouts 2 --audit_photos 0 --total_batch 8 --per_device_train_batch_size 4"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
+    done = subprocess.run(
+        [*torchrun, "-m", "training.preflight", *words.split()],
+        cwd=REPOSITORY,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert "Traceback" not in done.stderr, done.stderr[-2000:]
+    assert done.stdout.count("Preflight: ") == 1
+    assert done.stdout.count("Update     ") == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_rehearsal_leaves_every_weight_as_it_was(views: Path, tmp_path: Path) -> None:
