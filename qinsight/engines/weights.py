@@ -236,12 +236,15 @@ def choose_precision(checkpoint: Checkpoint, place: torch.device, wanted: Precis
                 name=checkpoint.name,
                 wanted=wanted,
             )
-        return Precision.NF4
+        wanted = Precision.NF4
     count = parameter_count(checkpoint)
     free = free_memory(place)
 
     def needs(precision: Precision) -> float:
-        return count * BYTES_PER_PARAMETER[precision] + (HEADROOM if place.type == "cuda" else 0)
+        size = count * BYTES_PER_PARAMETER[precision]
+        if stored is Precision.NF4:  # counted in bytes that hold two weights each
+            size = sum(file.stat().st_size for file in (checkpoint.base or checkpoint).weight_files)
+        return size + (HEADROOM if place.type == "cuda" else 0)
 
     if wanted is Precision.AUTO:
         order = {

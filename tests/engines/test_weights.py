@@ -124,6 +124,24 @@ def test_too_little_memory_is_refused_before_a_weight_is_read(
     assert "there are 0.0 GB" in sentence
 
 
+def test_weights_stored_in_four_bits_are_refused_too_or_take_the_place_of_the_others(
+    quantized: Path, monkeypatch: pytest.MonkeyPatch, fixture_requests: dict[str, Request]
+) -> None:
+    size = sum(file.stat().st_size for file in (quantized / "score_degradation").glob("*.safetensors"))
+    monkeypatch.setattr(weights_module, "free_memory", lambda _: size - 1)
+    assert "GB of free memory on the cpu device" in refusal(lambda: LocalEngine.open(str(quantized), CPU))
+
+    engines: list[LocalEngine] = []  # with room for one part and a half
+    monkeypatch.setattr(
+        weights_module,
+        "free_memory",
+        lambda _: int(size * (1.5 - sum(len(engine._loaded) for engine in engines))),
+    )
+    engines.append(LocalEngine.open(str(quantized), CPU))
+    said(engines[0], [fixture_requests["comparison"]], 2)
+    assert list(engines[0]._loaded) == ["comparison"]
+
+
 def test_a_device_that_is_not_here_is_refused() -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
@@ -328,7 +346,9 @@ def test_a_truncated_nf4_file_is_one_sentence(quantized: Path, tmp_path: Path) -
     folder = shutil.copytree(quantized / "comparison", tmp_path / "cut")
     (file,) = folder.glob("*.safetensors")
     file.write_bytes(file.read_bytes()[:3000])
-    assert refusal(lambda: loaded(folder, Precision.AUTO)).startswith("The weights of cut cannot be loaded")
+    assert refusal(lambda: loaded(folder, Precision.AUTO)).startswith(
+        "The file model.safetensors of cut is damaged"
+    )
 
 
 def changed(file: Path, **changes: Any) -> None:
