@@ -97,7 +97,7 @@ class Conversation:
             used[row, prompt.ids] = True
         self.decoder = reading
         if self.replay and replayable(self.weights.model):
-            self.decoder = Replayed(reading, self.sampling.max_new_tokens)
+            self.decoder = Replayed(reading)
         return logits, used
 
     @torch.inference_mode()

@@ -95,34 +95,31 @@ class Replayed:
     them most of the time. Rows that are done stay in as ballast: a pass takes as long as reading the weights.
     """
 
-    ALIGNED = 64  # tokens
+    ROOM = 512  # tokens more, each time that there is none left
 
-    def __init__(self, read: Growing, room: int) -> None:
-        """Goes on where `read` is, which is empty afterwards, for up to `room` tokens more."""
+    def __init__(self, read: Growing) -> None:
+        """Goes on where `read` is, which is empty afterwards."""
         rows, known = read.mask.shape
-        length = -(-(known + room) // self.ALIGNED) * self.ALIGNED
         device = read.mask.device
         self.model, self.cache = read.model, read.cache
+        self._known = known
         self._at = torch.full((1,), known, device=device)
-        for number, layer in enumerate(
-            self.cache.layers
-        ):  # one by one: there may be no room for all of them twice
-            self.cache.layers[number] = _FixedLayer(layer, length, self._at)
-        self._mask = torch.zeros(rows, 1, 1, length, dtype=torch.bool, device=device)
-        self._mask[:, 0, 0, :known] = read.mask.bool()
+        self._mask = read.mask.bool()[:, None, None]  # (B, 1, 1, length)
         self._tokens = torch.zeros(rows, 1, dtype=torch.long, device=device)
         self._positions = torch.zeros(3, rows, 1, dtype=torch.long, device=device)
         self._slots = torch.arange(rows, device=device)
-        self._passes = 0
-        self._graph: torch.cuda.CUDAGraph | None = None
         self._logits = torch.empty(0)
+        self._stretch()
 
     def keep(self, staying: Sequence[int]) -> None:
         self._slots = self._slots[torch.tensor(staying, device=self._slots.device)]
 
     def read(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        if self._known == self._mask.shape[-1]:
+            self._stretch()
         self._tokens[self._slots, 0] = tokens
         self._positions[:, self._slots, 0] = positions
+        self._known += 1
         self._passes += 1
         if self._passes == 2 and self._at.is_cuda:  # the first pass has set up what a graph cannot
             self._capture()
@@ -131,6 +128,15 @@ class Replayed:
         else:
             self._graph.replay()
         return self._logits[self._slots]
+
+    def _stretch(self) -> None:
+        """Make room at other addresses, which ends what was recorded."""
+        length = -(-(self._known + self.ROOM) // 64) * 64
+        for number, layer in enumerate(self.cache.layers):  # one by one: all of them may not fit twice
+            self.cache.layers[number] = _FixedLayer(layer, length, self._at)
+        self._mask = torch.nn.functional.pad(self._mask, (0, length - self._known))
+        self._passes = 0
+        self._graph: torch.cuda.CUDAGraph | None = None
 
     def _pass(self) -> Tensor:
         self._mask.index_fill_(3, self._at, True)

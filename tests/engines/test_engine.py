@@ -111,8 +111,12 @@ def test_the_vision_tower_with_its_windows_side_by_side_sees_what_the_stock_one_
 
 
 def test_keys_and_values_of_a_fixed_size_give_the_same_words_to_rows_that_leave_at_different_times(
-    engine: LocalEngine, fixture_requests: dict[str, Request], picture: Callable[[str], Image.Image]
+    engine: LocalEngine,
+    fixture_requests: dict[str, Request],
+    picture: Callable[[str], Image.Image],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(Replayed, "ROOM", 16)
     weights = engine._weights("score_degradation")
     small = picture("b").resize((56, 84))
     requests = [
@@ -128,7 +132,7 @@ def test_keys_and_values_of_a_fixed_size_give_the_same_words_to_rows_that_leave_
         wanted[delta.request] += delta.text
     assert isinstance(conversation.decoder, Growing)
     with torch.inference_mode():
-        conversation.decoder = Replayed(conversation.decoder, 48)
+        conversation.decoder = Replayed(conversation.decoder)
     said = {number: "" for number in range(3)}
     at_the_end = {}
     while conversation.rows:

@@ -45,7 +45,7 @@ class Speaker(Qwen2_5_VLForConditionalGeneration):
         grown = Growing.after(self, read[CACHE_WORD], mask)
         decoder: Decoder = grown
         if replayable(self):
-            decoder = Replayed(grown, generation_config.max_length - length)
+            decoder = Replayed(grown)
         del read, grown
         first = mask.sum(1) + self.model.rope_deltas.view(-1)
         going = torch.ones(len(input_ids), dtype=torch.bool, device=input_ids.device)
