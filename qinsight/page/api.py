@@ -301,7 +301,7 @@ class Api:
         except QInsightError as error:
             raise gr.Error(by_itself(str(error)), print_exception=False) from error
         finally:
-            job.set()
+            job.stop()
             shutil.rmtree(root, ignore_errors=True)
 
     def _sampling(
@@ -342,13 +342,13 @@ class Api:
         photos = [self._decoded(role, path, limit, job) for role, path in paths.items()]
         yield _State(model=about.name)
         asked: tuple[Asked, ...] = ()
-        for asked in ask(engine, requests(photos), sampling, max_pixels=limit, stop=job):
+        for asked in ask(engine, requests(photos), sampling, max_pixels=limit, stop=job.stopped):
             yield _State(model=about.name, asked=asked)
         yield _State(model=about.name, asked=asked, done=True)
 
     def _decoded(self, role: str, path: str, limit: int, job: Job) -> Photo:
         try:
-            return self.darkroom.decode(path, limit, job)
+            return self.darkroom.decode(path, limit, job.stopped)
         except PhotoError as error:
             raise PhotoError("{role}: {error}", role=role, error=error) from error
 
@@ -360,11 +360,18 @@ class Api:
         rows: list[Row] = []
 
         def decode(path: Path, content: bytes) -> Photo:
-            return self.darkroom.decode(str(path), limit, job)
+            return self.darkroom.decode(str(path), limit, job.stopped)
 
         yield _State()
         for progress in rank_folder(
-            engine, folder, out, sampling=sampling, max_pixels=limit, decode=decode, stop=job, found=found
+            engine,
+            folder,
+            out,
+            sampling=sampling,
+            max_pixels=limit,
+            decode=decode,
+            stop=job.stopped,
+            found=found,
         ):
             if progress.row is not None:
                 rows.append(progress.row)

@@ -195,16 +195,16 @@ class CompareTab(Tab):
         """Compare the photos; yields the values of `outputs`."""
         yield from self.follow(request, _State(phrase("reading_two")), self._work, self._show)
 
-    def _work(self, photos: Photos, stop: Job) -> Iterator[_State]:
+    def _work(self, photos: Photos, job: Job) -> Iterator[_State]:
         paths = [path for path in photos if path]
-        engine = yield from self.host.wait(stop, lambda status: _State(remark(status)))
+        engine = yield from self.host.wait(job, lambda status: _State(remark(status)))
         max_pixels = self.max_pixels or engine.about.max_pixels
-        decoded = self._decoded(paths, max_pixels, stop)
+        decoded = self._decoded(paths, max_pixels, job.stopped)
         yield _State(phrase("looking"))
         asked: tuple[Asked, ...] = ()
         requests = comparison(*(photo.image for photo in decoded))
         recorded, states = answers(
-            self.host.recordings, engine, requests, self.sampling, max_pixels, paths, stop
+            self.host.recordings, engine, requests, self.sampling, max_pixels, paths, job.stopped
         )
         for asked in states:
             yield _State(phrase("replaying" if recorded else "thinking_status"), asked)
@@ -223,10 +223,10 @@ class CompareTab(Tab):
         return photos
 
     def _show(self, question: Question, state: _State, seen: Seen) -> list[Any]:
-        record = None
-        if not seen.running and self.host.engine and finished(state.asked):
+        record, about = None, self.host.about
+        if not seen.running and about and finished(state.asked):
             names = names_of((Path(path).name, path) for path in question.subject if path)
-            record = compared(seen.words, names, state.asked, self.host.engine.about.name)
+            record = compared(seen.words, names, state.asked, about.name)
         return self._values(state, seen, record)
 
     def _values(

@@ -242,7 +242,7 @@ class Gate:
         """Whether a question would be answered, for whoever watches over this page; no word about it otherwise."""
         host = self.host
         standing = "closing" if self.line.closed else "loading" if host.loading else "failed"
-        if host.engine is not None and not self.line.closed:
+        if host.about is not None and not self.line.closed:
             standing = "ready"
         await _answer(send, 200 if standing == "ready" else 503, standing, key="status")
 

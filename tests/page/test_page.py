@@ -402,9 +402,9 @@ def test_a_forged_path_sent_to_the_server_is_never_decoded(tmp_path: Path) -> No
 def test_background_work_is_stopped_when_its_reader_goes_and_leaves_no_thread() -> None:
     job, ended = Job(), threading.Event()
 
-    def work(stop: threading.Event) -> Iterator[int]:
+    def work(job: Job) -> Iterator[int]:
         number = 0
-        while not stop.wait(0.01):
+        while not job.stopped.wait(0.01):
             yield (number := number + 1)
         ended.set()
 
@@ -416,7 +416,7 @@ def test_background_work_is_stopped_when_its_reader_goes_and_leaves_no_thread() 
 
 
 def test_what_background_work_raises_reaches_its_reader_after_its_last_state() -> None:
-    def work(stop: threading.Event) -> Iterator[str]:
+    def work(job: Job) -> Iterator[str]:
         yield "half"
         raise EngineError("The model broke.")
 
@@ -430,7 +430,7 @@ def test_silent_background_work_gives_a_heartbeat(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(background, "HEARTBEAT", 0.2)
     go = threading.Event()
 
-    def work(stop: threading.Event) -> Iterator[str]:
+    def work(job: Job) -> Iterator[str]:
         go.wait(60)
         yield "late"
 
@@ -449,7 +449,7 @@ def test_a_new_question_ends_the_visitors_old_one_and_nobody_elses() -> None:
         assert question is not None
         asked.append(question)
     assert tables.turn_to("one", 2, "other photo")
-    assert [bool(question.job and question.job.is_set()) for question in asked] == [True, False]
+    assert [bool(question.job and question.job.stopped.is_set()) for question in asked] == [True, False]
 
 
 def test_what_arrives_late_of_an_older_choice_changes_nothing_and_nothing_is_asked_twice() -> None:
@@ -461,9 +461,9 @@ def test_what_arrives_late_of_an_older_choice_changes_nothing_and_nothing_is_ask
     assert question.subject == "second"
     assert tables.begin("visitor") is None
     tables.stop("visitor", 1)
-    assert not question.job.is_set()  # type: ignore[union-attr]
+    assert not question.job.stopped.is_set()  # type: ignore[union-attr]
     tables.stop("visitor", 2)
-    assert question.job.is_set()  # type: ignore[union-attr]
+    assert question.job.stopped.is_set()  # type: ignore[union-attr]
 
 
 def test_a_question_that_is_stopped_before_its_turn_is_never_asked_on() -> None:
@@ -472,7 +472,7 @@ def test_a_question_that_is_stopped_before_its_turn_is_never_asked_on() -> None:
     tables.stop("visitor", 1)
     question = tables.begin("visitor")
     assert question is not None
-    assert question.job.is_set()  # type: ignore[union-attr]
+    assert question.job.stopped.is_set()  # type: ignore[union-attr]
 
 
 def test_a_model_that_cannot_be_loaded_is_explained_to_every_visitor_and_on_the_terminal(
@@ -516,9 +516,9 @@ def test_visitors_see_how_far_the_model_has_loaded_and_may_leave() -> None:
     waiting = host.wait(job, str)
     seen = [next(waiting), next(waiting)]
     assert "Downloading (16.6 GB, once), 25%" in seen[-1]
-    job.set()
+    job.stop()
     with pytest.raises(Stopped):
         list(waiting)
     go.set()
     list(host.wait(Job(), str))
-    assert host.engine is not None
+    assert host.about is not None

@@ -8,7 +8,7 @@ from typing import Any
 
 from qinsight.page import build_page, launch
 from qinsight.page.host import Host
-from qinsight.page.line import Line
+from qinsight.page.line import Job, Line
 from qinsight.page.uploads import Darkroom
 from qinsight.page.visitors import Visitors
 from qinsight.requests import Engine
@@ -42,6 +42,16 @@ def served_at_a_port(engine: Engine, line: Line | None = None, **options: Any) -
         yield port, page
     finally:
         page.close(verbose=False)
+
+
+def engine_of(host: Host, job: Job) -> Engine:
+    """The host's engine as that job has it, once it is there."""
+    waiting = host.wait(job, str)
+    while True:
+        try:
+            next(waiting)
+        except StopIteration as ready:
+            return ready.value  # type: ignore[no-any-return]
 
 
 def upload(page: Any, photo: str | Path | dict[str, Any], where: str = "photo") -> None:
