@@ -76,6 +76,7 @@ def _serve(options: argparse.Namespace) -> int:
         try:
             _, url, _ = launch(
                 page,
+                host,
                 options.allow_host,
                 visitors,
                 server_name=address,

@@ -100,7 +100,6 @@ def build_page(
     page.queue(max_size=4 * LONGEST, default_concurrency_limit=4, api_open=False)
     # Gradio looks a thousand times a second whether there is something to do, on Windows twenty times.
     page._queue.sleep_when_free, page._queue.progress_update_sleep_when_free = 0.01, 0.1
-    page.model_host = host
     return page
 
 
@@ -116,16 +115,16 @@ def theme() -> gr.themes.Base:
 
 
 def launch(
-    page: gr.Blocks, hosts: Iterable[str] = (), visitors: Visitors | None = None, **where: Any
+    page: gr.Blocks, host: Host, hosts: Iterable[str] = (), visitors: Visitors | None = None, **where: Any
 ) -> tuple[Any, str, str]:
-    """Serve the page; `where` are `gr.Blocks.launch`'s host, port and the like. Returns what it returns.
+    """Serve the page around a host; `where` are `gr.Blocks.launch`'s host, port and the like. Returns what it returns.
 
     A page that listens on this computer only answers to this computer's names and to `hosts`.
     """
     os.environ["FORWARDED_ALLOW_IPS"] = ""  # or uvicorn believes every X-Forwarded-For of this computer
     only_here = loopback(where.get("server_name") or "127.0.0.1") and not where.get("share")
     allowed = {*hosts} if hosts or only_here else None
-    gate = Middleware(Gate, page=page, host=page.model_host, hosts=allowed, visitors=visitors or Visitors())
+    gate = Middleware(Gate, page=page, host=host, hosts=allowed, visitors=visitors or Visitors())
     Janitor(page, UPLOADS_LIVE).start()
     launched: tuple[Any, str, str] = page.launch(
         theme=theme(),

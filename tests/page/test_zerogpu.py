@@ -101,7 +101,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Page]]:
         host = Host(open_engine, **options)
         host.load()
         blocks = build_page(host)
-        _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True)
+        _, url, _ = launch(blocks, host, prevent_thread_lock=True, quiet=True)
         pages.append(blocks)
         return Page(url, host, blocks)
 

@@ -24,7 +24,7 @@ def served(engine: Engine, darkroom: Darkroom | None = None, *, local: bool = Fa
     host.start()
     page = build_page(host, darkroom=darkroom, local=local)
     visitors = Visitors(token="at-home") if local else None
-    _, url, _ = launch(page, visitors=visitors, prevent_thread_lock=True, quiet=True)
+    _, url, _ = launch(page, host, visitors=visitors, prevent_thread_lock=True, quiet=True)
     try:
         yield url + "?token=at-home" * local
     finally:
@@ -32,14 +32,16 @@ def served(engine: Engine, darkroom: Darkroom | None = None, *, local: bool = Fa
 
 
 @contextlib.contextmanager
-def served_at_a_port(engine: Engine, line: Line | None = None, **options: Any) -> Iterator[tuple[int, Any]]:
+def served_at_a_port(
+    engine: Engine, line: Line | None = None, **options: Any
+) -> Iterator[tuple[int, Any, Host]]:
     host = Host(lambda progress: engine, line)
     host.load()
     page = build_page(host, local=options.pop("local", False))
     port = options.setdefault("server_port", free_port())
-    launch(page, prevent_thread_lock=True, quiet=True, **options)
+    launch(page, host, prevent_thread_lock=True, quiet=True, **options)
     try:
-        yield port, page
+        yield port, page, host
     finally:
         page.close(verbose=False)
 
