@@ -382,10 +382,6 @@ def _check_value(component: Any, value: Any) -> None:
             raise Refused(422, UNFIT)
     except Refused:
         raise
-    except gr.Error as error:
-        if error.print_exception:
-            raise Refused(422, UNFIT) from error
-        # ours, in a sentence, which Gradio brings to the page as it should
     except Exception as error:  # each component fails in its own way over a forged value
         raise Refused(422, UNFIT) from error
 
