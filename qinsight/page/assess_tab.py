@@ -46,11 +46,8 @@ class AssessTab(Tab):
 
     name = "assess"
 
-    def __init__(
-        self, host: Host, darkroom: Darkroom, sampling: Sampling, max_pixels: int | None, spoken: Spoken
-    ) -> None:
-        self.host, self.darkroom = host, darkroom
-        self.sampling, self.max_pixels = sampling, max_pixels
+    def __init__(self, host: Host, darkroom: Darkroom, sampling: Sampling, spoken: Spoken) -> None:
+        self.host, self.darkroom, self.sampling = host, darkroom, sampling
         super().__init__(spoken)
         self._lay_out()
         self._wire()
@@ -172,19 +169,12 @@ class AssessTab(Tab):
 
     def _work(self, path: str, job: Job) -> Iterator[_State]:
         engine = yield from self.host.wait(job, lambda status: _State(remark(status)))
-        max_pixels = self.max_pixels or engine.about.max_pixels
-        photo = self.darkroom.decode(path, max_pixels, job.stopped)
-        about = facts(photo, max_pixels)
+        photo = self.darkroom.decode(path, engine.about.max_pixels, job.stopped)
+        about = facts(photo, engine.about.max_pixels)
         picture = preview(photo) if photo.format not in BROWSER_FORMATS else None
         yield _State(_and_then(about, "looking"), picture=picture)
         recorded, states = answers(
-            self.host.recordings,
-            engine,
-            assessment(photo.image),
-            self.sampling,
-            max_pixels,
-            [path],
-            job.stopped,
+            self.host.recordings, engine, assessment(photo.image), self.sampling, [path], job.stopped
         )
         thinking = _and_then(about, "replaying" if recorded else "thinking_status")
         asked: tuple[Asked, ...] = ()

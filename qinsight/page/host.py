@@ -13,7 +13,7 @@ from qinsight.engines.checkpoint import Progress
 from qinsight.errors import EngineError, QInsightError, RequestFailed, Stopped
 from qinsight.page.line import GLANCE, Job, Line
 from qinsight.page.recordings import Recordings
-from qinsight.requests import GREEDY, About, Delta, Engine, Request, Sampling
+from qinsight.requests import GREEDY, MAX_PIXELS, About, Delta, Engine, Request, Sampling
 from qinsight.sentence import Sentence
 
 State = TypeVar("State")
@@ -30,10 +30,12 @@ class Host:
         line: Line | None = None,
         recordings: Recordings | None = None,
         at_once: int = 1,
+        max_pixels: int | None = None,
     ) -> None:
         self._open = open_engine
         self.line = Line() if line is None else line
         self._at_once = at_once  # questions in this process
+        self._max_pixels = max_pixels  # instead of the model's own
         self.recordings = recordings  # said again instead of asking, where the model's time is dear
         self._ready = threading.Event()
         self._engine: Engine | None = None
@@ -90,9 +92,15 @@ class Host:
 
     @property
     def about(self) -> About | None:
-        """What answers, once it is there."""
+        """What answers, once it is there, with the size at which photos are shown to it here."""
         engine = self._engine
-        return engine.about if engine else None
+        return engine.about.at(self._max_pixels) if engine else None
+
+    @property
+    def max_pixels(self) -> int:
+        """The size at which photos are shown to the model; while that is not known, the usual one."""
+        about = self.about
+        return about.max_pixels if about else self._max_pixels or MAX_PIXELS
 
     def wait(self, job: Job, told: Callable[[Sentence], State]) -> Generator[State, None, Engine]:
         """Take the job on, yield what is `told` of the status until the engine is ready, and return it as the job's.
@@ -103,7 +111,7 @@ class Host:
         self.line.enter(job)
         for status in self._loading(job.stopped):
             yield told(status)
-        return _EngineOfJob(self, job, self.loaded(job.stopped).about)
+        return _EngineOfJob(self, job, self.loaded(job.stopped).about.at(self._max_pixels))
 
     def loaded(self, stop: threading.Event) -> Engine:
         """The engine itself, waited for if it is being loaded; `EngineError` if there is none."""
@@ -161,14 +169,12 @@ class _EngineOfJob:
         stop: threading.Event | None = None,
         watched: bool = True,
     ) -> Iterator[Delta]:
-        """See `qinsight.requests.Engine.stream`; without a `stop` of its own the question ends with the job."""
-        stop = stop or self.job.stopped
+        """See `qinsight.requests.Engine.stream`; without a `stop` of its own a question ends with the job."""
+        stop, limit = stop or self.job.stopped, self.about.at(max_pixels).max_pixels
         with self.host.line.turn(self.job, stop):
             engine = self.host.loaded(stop)
             try:
-                yield from engine.stream(
-                    requests, sampling, max_pixels=max_pixels, stop=stop, watched=watched
-                )
+                yield from engine.stream(requests, sampling, max_pixels=limit, stop=stop, watched=watched)
             except QInsightError:
                 raise
             except MemoryError as error:

@@ -87,10 +87,8 @@ class RankTab(Tab):
     name = "rank"
     parting = 120.0  # the exports of what is done
 
-    def __init__(
-        self, host: Host, sampling: Sampling, max_pixels: int | None, spoken: Spoken, *, local: bool
-    ) -> None:
-        self.host, self.sampling, self.max_pixels, self.local = host, sampling, max_pixels, local
+    def __init__(self, host: Host, sampling: Sampling, spoken: Spoken, *, local: bool) -> None:
+        self.host, self.sampling, self.local = host, sampling, local
         super().__init__(spoken)
         self._desks: OrderedDict[str, _Desk] = OrderedDict()
         self._lay_out()
@@ -294,7 +292,6 @@ class RankTab(Tab):
         begun = _State(phrase("pace_begun", total=total), total=total, left_out=found.left_out)
         yield begun
         engine = yield from self.host.wait(job, lambda status: replace(begun, status=remark(status)))
-        limit = self.max_pixels or engine.about.max_pixels
         rows: list[Row] = []
         try:
             for progress in rank_folder(
@@ -302,8 +299,7 @@ class RankTab(Tab):
                 shoot.folder,
                 shoot.out,
                 sampling=self.sampling,
-                max_pixels=limit,
-                decode=_decoder(shoot, limit, job.stopped),
+                decode=_decoder(shoot, engine.about.max_pixels, job.stopped),
                 stop=job.stopped,
                 found=found,
             ):

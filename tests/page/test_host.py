@@ -13,6 +13,7 @@ from PIL import Image
 
 from qinsight.errors import EngineError, RequestFailed, Stopped
 from qinsight.page import background, build_page
+from qinsight.page.about_tab import about_text
 from qinsight.page.background import in_background
 from qinsight.page.desk import HEAD
 from qinsight.page.host import Host
@@ -23,6 +24,7 @@ from qinsight.ranking.folder import rank_folder
 from qinsight.requests import Delta, Engine, Request
 from shared.engines import PixelEngine, ScriptedEngine
 from shared.pages import engine_of, eventually
+from shared.pictures import photo_file
 from shared.places import REPOSITORY
 
 SCORE = ['<think>fine</think><answer>{"rating": 4.25}</answer>']
@@ -317,6 +319,19 @@ def test_gradios_queue_is_not_asked_a_thousand_times_a_second() -> None:
 
 def test_the_pages_own_script_and_style_are_small() -> None:
     assert 5_000 < len((HEAD + CSS).encode()) < 30_000
+
+
+def test_a_size_that_is_chosen_is_the_one_that_is_told_and_shown(tmp_path: Path) -> None:
+    engine = ScriptedEngine(SCORE)
+    host = Host(lambda progress: engine, max_pixels=100_352)
+    host.load()
+    photo_file(tmp_path, "large.png", Image.new("RGB", (800, 600)))
+    asked = engine_of(host, Job())
+    [*asked.stream([Request(Task.SCORE, (PHOTO,))])]
+    [*rank_folder(asked, tmp_path, tmp_path / "out")]
+    assert [limit for _, _, limit in engine.asked] == [100_352] * 2
+    assert "at 0.1 megapixels at most" in about_text(host)
+    assert "100352 px" in (tmp_path / "out" / "results.jsonl").read_text(encoding="utf-8")
 
 
 # --- a model that breaks ----------------------------------------------------------------------------------

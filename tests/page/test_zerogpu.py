@@ -404,7 +404,7 @@ def test_the_recorded_replies_are_the_models_own(preview: LocalEngine) -> None:
     for paths in [*((path,) for path in EXAMPLES), *PAIRS]:
         photos = [load_photo(path) for path in paths]
         requests = assessment(*photos) if len(photos) == 1 else comparison(*photos)
-        told = recordings.find(about, about.max_pixels, Sampling(), requests, [str(path) for path in paths])
+        told = recordings.find(about, Sampling(), requests, [str(path) for path in paths])
         assert told is not None, paths
         live = last(ask(preview, requests))
         for old, new in zip(told, live, strict=True):
@@ -422,10 +422,7 @@ def found(recordings: Recordings, *paths: Path, about: About | None = None, **op
     requests = (
         of_size(64, 64) if len(paths) == 1 else [Request(one.task, one.photos) for one in of_size(64, 64)]
     )
-    return (
-        recordings.find(about or named(), 1_003_520, settings, requests, [str(path) for path in paths])
-        is not None
-    )
+    return recordings.find(about or named(), settings, requests, [str(path) for path in paths]) is not None
 
 
 def test_only_the_recorded_model_and_our_own_photos_are_replayed(tmp_path: Path) -> None:
@@ -443,7 +440,7 @@ def test_only_the_recorded_model_and_our_own_photos_are_replayed(tmp_path: Path)
 
 def test_a_replay_grows_to_the_recorded_reply_and_can_be_stopped() -> None:
     requests = of_size(64, 64)
-    told = Recordings().find(named(), 1_003_520, Sampling(), requests, [str(EXAMPLES[0])])
+    told = Recordings().find(named(), Sampling(), requests, [str(EXAMPLES[0])])
     assert told is not None
     states = [*replay(told, stop := threading.Event())]
     assert len(states) > 10
