@@ -59,7 +59,8 @@ def _serve(options: argparse.Namespace) -> int:
         engine = open_engine(options, progress)
         return LentGpu(engine) if borrowed else engine
 
-    host = Host(open_here, recordings=Recordings(), at_once=AT_ONCE) if borrowed else Host(open_here)
+    dear: dict[str, Any] = {"recordings": Recordings(), "at_once": AT_ONCE} if borrowed else {}
+    host = Host(open_here, max_pixels=options.max_pixels, **dear)
     address = options.host or os.environ.get(
         "GRADIO_SERVER_NAME", "127.0.0.1"
     )  # as Gradio, and Spaces, have it
@@ -67,7 +68,7 @@ def _serve(options: argparse.Namespace) -> int:
     token = secrets.token_urlsafe(24) if alone else None
     visitors = Visitors(tuple(options.trust_proxy), ON_SPACES, token, lent=borrowed)
     sampling = Sampling(options.max_new_tokens, repetition_penalty=options.repetition_penalty)
-    page = build_page(host, sampling, options.max_pixels, local=alone)
+    page = build_page(host, sampling, local=alone)
     if borrowed:
         host.load()  # workers are forked with the weights in place
     else:
@@ -76,6 +77,7 @@ def _serve(options: argparse.Namespace) -> int:
         try:
             _, url, _ = launch(
                 page,
+                host,
                 options.allow_host,
                 visitors,
                 server_name=address,

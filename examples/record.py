@@ -18,6 +18,6 @@ heard, about = Recordings(), engine.about
 for paths in [*((path,) for path in EXAMPLES), *PAIRS]:
     photos = [load_photo(path) for path in paths]
     requests = assessment(*photos) if len(photos) == 1 else comparison(*photos)
-    asked = last(ask(engine, requests, max_pixels=about.max_pixels))
-    heard.keep(about, about.max_pixels, Sampling(), [str(path) for path in paths], asked)
+    asked = last(ask(engine, requests))
+    heard.keep(about, Sampling(), [str(path) for path in paths], asked)
 print(heard.write(about, Path(__file__).parent / "replies"))

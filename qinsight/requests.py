@@ -5,7 +5,7 @@ No torch here: a laptop that only talks to a server needs none.
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -114,6 +114,10 @@ class About:
     in_flight: int = 0  # requests a server has at a time; 0 where those of one stream are answered together
     batch: int = BATCH  # photos that a ranking asks about together, where nobody says otherwise
     details: dict[str, str] = field(default_factory=dict)
+
+    def at(self, max_pixels: int | None) -> "About":
+        """The same model, shown photos at this size; at its own where none is chosen."""
+        return replace(self, max_pixels=max_pixels or self.max_pixels)
 
 
 class Engine(Protocol):

@@ -35,7 +35,7 @@ def test_the_nginx_block_serves_page_and_api_below_its_path(
     url = f"http://localhost:{front}/q-insight"
     options: dict[str, Any] = {"root_path": url, "hosts": ["localhost"]}
     visitors = Visitors(trusted(["127.0.0.1"]), token=TOKEN)
-    with served_at_a_port(engine, visitors=visitors, **options) as (port, _):
+    with served_at_a_port(engine, visitors=visitors, **options) as (port, *_):
         block = (DEPLOY / "nginx.conf").read_text().replace(":7860/", f":{port}/")
         with nginx(block, front, tmp_path):
             use(visit(url + "/"), photo, engine)

@@ -33,7 +33,6 @@ ICON = Path(__file__).parent / "icon.png"
 def build_page(
     host: Host,
     sampling: Sampling | None = None,
-    max_pixels: int | None = None,
     darkroom: Darkroom | None = None,
     *,
     local: bool = False,
@@ -54,11 +53,11 @@ def build_page(
         head = headline_line()
         with gr.Tabs(elem_id="tabs") as all_tabs:
             with gr.Tab(label("tab_assess"), id="assess"):
-                tabs: list[Tab] = [AssessTab(host, darkroom, sampling, max_pixels, spoken)]
+                tabs: list[Tab] = [AssessTab(host, darkroom, sampling, spoken)]
             with gr.Tab(label("tab_compare"), id="compare"):
-                tabs.append(CompareTab(host, darkroom, sampling, max_pixels, spoken))
+                tabs.append(CompareTab(host, darkroom, sampling, spoken))
             with gr.Tab(label("tab_rank"), id="rank") as rank_tab:
-                tabs.append(rank := RankTab(host, sampling, max_pixels, spoken, local=local))
+                tabs.append(rank := RankTab(host, sampling, spoken, local=local))
             with gr.Tab(label("tab_about"), id="about"):
                 about = gr.Markdown(elem_id="about")
         keys = key_help()
@@ -96,11 +95,10 @@ def build_page(
         # also when the tab is opened: what was not drawn yet may have missed the news (Gradio 6.31)
         for opened in (page.load, rank_tab.select):
             opened(rank.opened, None, [rank.path, rank.elsewhere], **AT_ONCE)
-        Api(host, darkroom, sampling, max_pixels).publish()
+        Api(host, darkroom, sampling).publish()
     page.queue(max_size=4 * LONGEST, default_concurrency_limit=4, api_open=False)
     # Gradio looks a thousand times a second whether there is something to do, on Windows twenty times.
     page._queue.sleep_when_free, page._queue.progress_update_sleep_when_free = 0.01, 0.1
-    page.model_host = host
     return page
 
 
@@ -116,16 +114,16 @@ def theme() -> gr.themes.Base:
 
 
 def launch(
-    page: gr.Blocks, hosts: Iterable[str] = (), visitors: Visitors | None = None, **where: Any
+    page: gr.Blocks, host: Host, hosts: Iterable[str] = (), visitors: Visitors | None = None, **where: Any
 ) -> tuple[Any, str, str]:
-    """Serve the page; `where` are `gr.Blocks.launch`'s host, port and the like. Returns what it returns.
+    """Serve the page around a host; `where` are `gr.Blocks.launch`'s host, port and the like. Returns what it returns.
 
     A page that listens on this computer only answers to this computer's names and to `hosts`.
     """
     os.environ["FORWARDED_ALLOW_IPS"] = ""  # or uvicorn believes every X-Forwarded-For of this computer
     only_here = loopback(where.get("server_name") or "127.0.0.1") and not where.get("share")
     allowed = {*hosts} if hosts or only_here else None
-    gate = Middleware(Gate, page=page, host=page.model_host, hosts=allowed, visitors=visitors or Visitors())
+    gate = Middleware(Gate, page=page, host=host, hosts=allowed, visitors=visitors or Visitors())
     Janitor(page, UPLOADS_LIVE).start()
     launched: tuple[Any, str, str] = page.launch(
         theme=theme(),

@@ -10,9 +10,9 @@ from qinsight.page.words import ENGLISH, Words
 def about_text(host: Host, words: Words = ENGLISH) -> str:
     """The tab's Markdown, as far as it is known."""
     head, credit = f"## {words('about_model')}", words("about_credit", published=PUBLISHED)
-    if host.engine is None:
+    about = host.about
+    if about is None:
         return f"{head}\n{words.remark(host.status)}\n{credit}"
-    about = host.engine.about
     facts = [
         words(
             "about_weights",
@@ -46,9 +46,9 @@ def _card() -> str:
 
 def headline(host: Host, words: Words = ENGLISH) -> str:
     """One sentence under the title: what answers here, or what it is waiting for."""
-    if host.engine is None:
+    about = host.about
+    if about is None:
         return words.remark(host.status)
-    about = host.engine.about
     if about.preview:
         key = "preview_headline_space" if "SPACE_ID" in os.environ else "preview_headline"
         said = words(key, published=PUBLISHED)

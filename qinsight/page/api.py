@@ -137,9 +137,8 @@ class BadCall(QInsightError):
 class Api:
     """The four endpoints around one model."""
 
-    def __init__(self, host: Host, darkroom: Darkroom, sampling: Sampling, max_pixels: int | None) -> None:
-        self.host, self.darkroom = host, darkroom
-        self.sampling, self.max_pixels = sampling, max_pixels
+    def __init__(self, host: Host, darkroom: Darkroom, sampling: Sampling) -> None:
+        self.host, self.darkroom, self.sampling = host, darkroom, sampling
 
     def publish(self) -> None:
         """Add the endpoints to the page that is being built."""
@@ -301,7 +300,7 @@ class Api:
         except QInsightError as error:
             raise gr.Error(by_itself(str(error)), print_exception=False) from error
         finally:
-            job.set()
+            job.stop()
             shutil.rmtree(root, ignore_errors=True)
 
     def _sampling(
@@ -338,17 +337,16 @@ class Api:
     ) -> Iterator["_State"]:
         engine = yield from self.host.wait(job, lambda status: _State())
         about = engine.about
-        limit = self.max_pixels or about.max_pixels
-        photos = [self._decoded(role, path, limit, job) for role, path in paths.items()]
+        photos = [self._decoded(role, path, about.max_pixels, job) for role, path in paths.items()]
         yield _State(model=about.name)
         asked: tuple[Asked, ...] = ()
-        for asked in ask(engine, requests(photos), sampling, max_pixels=limit, stop=job):
+        for asked in ask(engine, requests(photos), sampling):
             yield _State(model=about.name, asked=asked)
         yield _State(model=about.name, asked=asked, done=True)
 
     def _decoded(self, role: str, path: str, limit: int, job: Job) -> Photo:
         try:
-            return self.darkroom.decode(path, limit, job)
+            return self.darkroom.decode(path, limit, job.stopped)
         except PhotoError as error:
             raise PhotoError("{role}: {error}", role=role, error=error) from error
 
@@ -356,15 +354,20 @@ class Api:
         self, folder: Path, found: Found, out: Path, sampling: Sampling, job: Job
     ) -> Iterator["_State"]:
         engine = yield from self.host.wait(job, lambda status: _State())
-        limit = self.max_pixels or engine.about.max_pixels
         rows: list[Row] = []
 
         def decode(path: Path, content: bytes) -> Photo:
-            return self.darkroom.decode(str(path), limit, job)
+            return self.darkroom.decode(str(path), engine.about.max_pixels, job.stopped)
 
         yield _State()
         for progress in rank_folder(
-            engine, folder, out, sampling=sampling, max_pixels=limit, decode=decode, stop=job, found=found
+            engine,
+            folder,
+            out,
+            sampling=sampling,
+            decode=decode,
+            stop=job.stopped,
+            found=found,
         ):
             if progress.row is not None:
                 rows.append(progress.row)

@@ -46,11 +46,8 @@ class AssessTab(Tab):
 
     name = "assess"
 
-    def __init__(
-        self, host: Host, darkroom: Darkroom, sampling: Sampling, max_pixels: int | None, spoken: Spoken
-    ) -> None:
-        self.host, self.darkroom = host, darkroom
-        self.sampling, self.max_pixels = sampling, max_pixels
+    def __init__(self, host: Host, darkroom: Darkroom, sampling: Sampling, spoken: Spoken) -> None:
+        self.host, self.darkroom, self.sampling = host, darkroom, sampling
         super().__init__(spoken)
         self._lay_out()
         self._wire()
@@ -170,15 +167,14 @@ class AssessTab(Tab):
         """Assess the photo on the table; yields the values of `outputs`."""
         yield from self.follow(request, _State(phrase("reading")), self._work, self._show)
 
-    def _work(self, path: str, stop: Job) -> Iterator[_State]:
-        engine = yield from self.host.wait(stop, lambda status: _State(remark(status)))
-        max_pixels = self.max_pixels or engine.about.max_pixels
-        photo = self.darkroom.decode(path, max_pixels, stop)
-        about = facts(photo, max_pixels)
+    def _work(self, path: str, job: Job) -> Iterator[_State]:
+        engine = yield from self.host.wait(job, lambda status: _State(remark(status)))
+        photo = self.darkroom.decode(path, engine.about.max_pixels, job.stopped)
+        about = facts(photo, engine.about.max_pixels)
         picture = preview(photo) if photo.format not in BROWSER_FORMATS else None
         yield _State(_and_then(about, "looking"), picture=picture)
         recorded, states = answers(
-            self.host.recordings, engine, assessment(photo.image), self.sampling, max_pixels, [path], stop
+            self.host.recordings, engine, assessment(photo.image), self.sampling, [path], job.stopped
         )
         thinking = _and_then(about, "replaying" if recorded else "thinking_status")
         asked: tuple[Asked, ...] = ()
@@ -189,10 +185,9 @@ class AssessTab(Tab):
         yield _State(partial(_ended, about, ending, seconds, model), asked, picture)
 
     def _show(self, question: Question, state: _State, seen: Seen) -> list[Any]:
-        record = None
-        if not seen.running and self.host.engine and finished(state.asked):
-            name = Path(question.subject).name
-            record = assessed(seen.words, name, state.asked, self.host.engine.about.name)
+        record, about = None, self.host.about
+        if not seen.running and about and finished(state.asked):
+            record = assessed(seen.words, Path(question.subject).name, state.asked, about.name)
         pictures = [self.photo.shown(state.picture)] if state.picture else None
         return self._values(state, seen, record, pictures=pictures)
 

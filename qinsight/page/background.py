@@ -31,7 +31,7 @@ def in_background(
     While the job waits in line, `in_line(state, before)` is the state that says how many are before it, where that is to be said. `pace`
     gives the seconds until the next state where one is dearer to show; the newest is never left out. What `work`
     raises is raised here, and `Stopped` where it goes on `parting` seconds after its job was stopped. Closing this
-    iterator sets `job` and returns at once: Gradio closes it on its event loop, where waiting for the thread would
+    iterator stops `job` and returns at once: Gradio closes it on its event loop, where waiting for the thread would
     freeze every other visitor.
     """
     states: list[State] = []
@@ -40,7 +40,7 @@ def in_background(
     # The last state does not wait for its turn, nor does the end of a job that was stopped.
     hurry = threading.Event()
     job.watch(news.set)
-    job.watch(lambda: hurry.set() if job.is_set() else None)
+    job.watch(lambda: hurry.set() if job.stopped.is_set() else None)
 
     def produce() -> None:
         try:
@@ -66,9 +66,9 @@ def in_background(
     shown_at, far = 0.0, False
     try:
         while True:
-            fresh = news.wait(parting if job.is_set() else FAR if far else HEARTBEAT)
+            fresh = news.wait(parting if job.stopped.is_set() else FAR if far else HEARTBEAT)
             news.clear()
-            if job.is_set() and not fresh:
+            if job.stopped.is_set() and not fresh:
                 raise Stopped("Stopped.")
             done = outcome.done()
             newest, before = states[-1] if states else None, None if done else job.before
@@ -77,11 +77,11 @@ def in_background(
             if newest is not None and not far and not (newest is shown[0] and before == shown[1]):
                 shown, shown_at = (newest, before), time.monotonic()
                 yield newest if before is None or in_line is None else in_line(newest, before)
-            elif not fresh or job.is_set():  # its reader may know that nobody waits for the rest
+            elif not fresh or job.stopped.is_set():  # its reader may know that nobody waits for the rest
                 yield None
             if done:
                 outcome.result()
                 return
             hurry.wait(PACE if pace is None or newest is None else max(PACE, pace(newest)))
     finally:
-        job.set()
+        job.stop()

@@ -22,7 +22,7 @@ from qinsight.page.table import Question, Seen
 from qinsight.page.uploads import Darkroom, names_of, photo_input, side_by_side
 from qinsight.page.words import ENGLISH, Spoken, Words, label
 from qinsight.photos import Photo
-from qinsight.requests import MAX_PIXELS, Sampling
+from qinsight.requests import Sampling
 from qinsight.sentence import Sentence
 
 PAIRS = [
@@ -58,11 +58,8 @@ class CompareTab(Tab):
 
     name = "compare"
 
-    def __init__(
-        self, host: Host, darkroom: Darkroom, sampling: Sampling, max_pixels: int | None, spoken: Spoken
-    ) -> None:
-        self.host, self.darkroom = host, darkroom
-        self.sampling, self.max_pixels = sampling, max_pixels
+    def __init__(self, host: Host, darkroom: Darkroom, sampling: Sampling, spoken: Spoken) -> None:
+        self.host, self.darkroom, self.sampling = host, darkroom, sampling
         super().__init__(spoken)
         self._lay_out()
         self._wire()
@@ -195,21 +192,18 @@ class CompareTab(Tab):
         """Compare the photos; yields the values of `outputs`."""
         yield from self.follow(request, _State(phrase("reading_two")), self._work, self._show)
 
-    def _work(self, photos: Photos, stop: Job) -> Iterator[_State]:
+    def _work(self, photos: Photos, job: Job) -> Iterator[_State]:
         paths = [path for path in photos if path]
-        engine = yield from self.host.wait(stop, lambda status: _State(remark(status)))
-        max_pixels = self.max_pixels or engine.about.max_pixels
-        decoded = self._decoded(paths, max_pixels, stop)
+        engine = yield from self.host.wait(job, lambda status: _State(remark(status)))
+        decoded = self._decoded(paths, engine.about.max_pixels, job.stopped)
         yield _State(phrase("looking"))
         asked: tuple[Asked, ...] = ()
         requests = comparison(*(photo.image for photo in decoded))
-        recorded, states = answers(
-            self.host.recordings, engine, requests, self.sampling, max_pixels, paths, stop
-        )
+        recorded, states = answers(self.host.recordings, engine, requests, self.sampling, paths, job.stopped)
         for asked in states:
             yield _State(phrase("replaying" if recorded else "thinking_status"), asked)
         seconds, model = max((one.seconds for one in asked), default=0.0), engine.about.name
-        sizes = [facts(photo, max_pixels) for photo in decoded]
+        sizes = [facts(photo, engine.about.max_pixels) for photo in decoded]
         ending = "recorded" if recorded else "done"
         yield _State(partial(_ended, sizes, ending, seconds, model), asked)
 
@@ -223,10 +217,10 @@ class CompareTab(Tab):
         return photos
 
     def _show(self, question: Question, state: _State, seen: Seen) -> list[Any]:
-        record = None
-        if not seen.running and self.host.engine and finished(state.asked):
+        record, about = None, self.host.about
+        if not seen.running and about and finished(state.asked):
             names = names_of((Path(path).name, path) for path in question.subject if path)
-            record = compared(seen.words, names, state.asked, self.host.engine.about.name)
+            record = compared(seen.words, names, state.asked, about.name)
         return self._values(state, seen, record)
 
     def _values(
@@ -265,7 +259,7 @@ class CompareTab(Tab):
         if not a or not b:
             return nothing
         try:
-            photos = self._decoded([a, b], self.max_pixels or MAX_PIXELS, None)
+            photos = self._decoded([a, b], self.host.max_pixels, None)
         except QInsightError as error:
             return [*nothing[:2], Seen(question.number, words).part(self.told(words, error))]
         if self.tables.newest(request.session_hash) is not question:

@@ -7,9 +7,9 @@
   // --- what is remembered, in this browser only: no photo, no reply, no name ---
   const PLACE = "q-insight";
   const FITS = {
-    language: value => ["en", "zh-CN", "ja"].includes(value),
+    language: value => GIVEN.languages.includes(value),
     tab: value => ["assess", "compare", "rank", "about"].includes(value),
-    kind: value => ["all", "clean", "noise", "compression", "blur", "darken"].includes(value),
+    kind: value => GIVEN.kinds.includes(value),
     least: value => typeof value === "number" && value >= 1 && value <= 5,
     keys: value => typeof value === "boolean",
   };
@@ -48,11 +48,10 @@
   }, true);
 
   // --- language ---
-  const KNOWN = { en: "en", zh: "zh-CN", ja: "ja" };
-
   function language() {
     const wishes = navigator.languages ?? [navigator.language];
-    const browsers = wishes.map(wish => KNOWN[wish.toLowerCase().split("-")[0]]).find(Boolean);
+    const primary = tag => tag.toLowerCase().split("-")[0];
+    const browsers = wishes.map(wish => GIVEN.languages.find(one => primary(one) === primary(wish))).find(Boolean);
     return settings.language ?? browsers ?? "en";
   }
 

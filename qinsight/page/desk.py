@@ -1,19 +1,22 @@
 """What makes the page feel like a program on the desk: a language to choose, settings remembered, shortcuts.
 
-The browser's part is desk.js; nothing that is remembered ever reaches the server.
+The browser's part is desk.js, which is handed our lists as GIVEN; nothing that is remembered ever reaches the server.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from qinsight.page.rank_tab import KINDS
 from qinsight.page.words import NAMES, Language, label
 
 SCRIPT = "".join(
     (Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("table.js", "desk.js")
 )
-HEAD = f"<script>{SCRIPT}</script>"
+GIVEN = json.dumps({"languages": [*Language], "kinds": KINDS})
+HEAD = f"<script>const GIVEN = {GIVEN};\n{SCRIPT}</script>"
 IN_THE_BROWSER: dict[str, Any] = {"fn": None, "queue": False, "api_visibility": "private"}
 
 

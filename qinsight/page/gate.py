@@ -28,7 +28,6 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PREFIX = "/gradio_api"
-FORM = "qinsight.form"  # the upload that a request brings, in its scope
 LARGEST_JSON = 2 << 20  # a folder of some thousand uploads, named one by one
 LARGEST_CALL = 64 << 20  # photos as data URIs
 LARGEST_UPLOAD = 4 << 30  # many files in one request; each has Gradio's own limit
@@ -82,8 +81,8 @@ class Gate:
             return
         try:
             self._check_host(headers)
-            receive = await self._admitted(scope, headers, path, receive)
-            await self._served(scope, path, receive, send)
+            receive, form = await self._admitted(scope, headers, path, receive)
+            await self._served(scope, path, receive, send, form)
         except Refused as refusal:
             await _answer(send, refusal.status, _told(refusal, path))
 
@@ -101,19 +100,19 @@ class Gate:
 
     async def _admitted(
         self, scope: Scope, headers: dict[bytes, bytes], path: str, receive: Receive
-    ) -> Receive:
-        """The rest of the request, to be read by Gradio; `Refused` if it must not see it."""
+    ) -> tuple[Receive, UploadForm | None]:
+        """The rest of the request, to be read by Gradio, and the upload in it; `Refused` if it must not see it."""
         method, api = (
             scope["method"],
             path.removeprefix(PREFIX + "/") if path.startswith(PREFIX + "/") else None,
         )
         if method == "OPTIONS":
-            return receive
+            return receive, None
         if method in ("GET", "HEAD"):
             if not (PAGE.fullmatch(path) if api is None else READ.fullmatch(api)):
                 raise Refused(404, "There is nothing here.")
             self._check_reading(scope, api or "")
-            return receive
+            return receive, None
         mcp = api is not None and api.startswith("mcp")
         if method != "POST" and not (mcp and method == "DELETE"):
             raise Refused(405, "Expected GET or POST.")
@@ -124,14 +123,14 @@ class Gate:
         if api == "upload":
             _check_length(headers, LARGEST_UPLOAD)
             watched = b"upload_id=" in scope["query_string"]
-            scope[FORM] = UploadForm(headers.get(b"content-type", b""), watched=watched)
-            return _read_along(scope[FORM], receive)
+            form = UploadForm(headers.get(b"content-type", b""), watched=watched)
+            return _read_along(form, receive), form
         most = LARGEST_CALL if mcp or CALL.fullmatch(api) or api == "queue/join" else LARGEST_JSON
         body = await _read(receive, most)
         if not mcp:
             body = json.dumps(self._checked(api, _object(body), headers, scope)).encode()
             scope["headers"] = _with_length(scope["headers"], len(body))
-        return _replayed(body, receive)
+        return _replayed(body, receive), None
 
     def _check_reading(self, scope: Scope, api: str) -> None:
         if api.startswith("file="):
@@ -242,13 +241,15 @@ class Gate:
         """Whether a question would be answered, for whoever watches over this page; no word about it otherwise."""
         host = self.host
         standing = "closing" if self.line.closed else "loading" if host.loading else "failed"
-        if host.engine is not None and not self.line.closed:
+        if host.about is not None and not self.line.closed:
             standing = "ready"
         await _answer(send, 200 if standing == "ready" else 503, standing, key="status")
 
     # --- what comes back -------------------------------------------------------------------------------------
 
-    async def _served(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
+    async def _served(
+        self, scope: Scope, path: str, receive: Receive, send: Send, form: UploadForm | None
+    ) -> None:
         """Let Gradio answer; who hangs up before the answer is complete gives up his question."""
         api = path.removeprefix(PREFIX + "/")
         watched, complete = self._watched(scope, api), False
@@ -256,7 +257,7 @@ class Gate:
         if path == "/" and (cookie := self.visitors.cookie(scope)) is not None:
             extra = [*extra, (b"set-cookie", cookie)]
 
-        broken, form = False, scope.get(FORM)
+        broken = False
 
         async def sent(message: Message) -> None:
             nonlocal complete, broken
@@ -381,10 +382,6 @@ def _check_value(component: Any, value: Any) -> None:
             raise Refused(422, UNFIT)
     except Refused:
         raise
-    except gr.Error as error:
-        if error.print_exception:
-            raise Refused(422, UNFIT) from error
-        # ours, in a sentence, which Gradio brings to the page as it should
     except Exception as error:  # each component fails in its own way over a forged value
         raise Refused(422, UNFIT) from error
 

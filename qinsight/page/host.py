@@ -6,13 +6,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from qinsight.engines.checkpoint import Progress
 from qinsight.errors import EngineError, QInsightError, RequestFailed, Stopped
-from qinsight.page.line import Job, Line
+from qinsight.page.line import GLANCE, Job, Line
 from qinsight.page.recordings import Recordings
-from qinsight.requests import GREEDY, About, Delta, Engine, Request, Sampling
+from qinsight.requests import GREEDY, MAX_PIXELS, About, Delta, Engine, Request, Sampling
 from qinsight.sentence import Sentence
 
 State = TypeVar("State")
@@ -29,14 +30,15 @@ class Host:
         line: Line | None = None,
         recordings: Recordings | None = None,
         at_once: int = 1,
+        max_pixels: int | None = None,
     ) -> None:
         self._open = open_engine
         self.line = Line() if line is None else line
         self._at_once = at_once  # questions in this process
+        self._max_pixels = max_pixels  # instead of the model's own
         self.recordings = recordings  # said again instead of asking, where the model's time is dear
         self._ready = threading.Event()
         self._engine: Engine | None = None
-        self._shared = _Shared(self)
         self._error: Sentence | None = None
         self._reloaded = -float(RELOAD_AFTER)
         self._crashes = threading.Lock()
@@ -89,31 +91,41 @@ class Host:
         return Sentence("{doing}, {done:.0%} …", doing=self.words, done=self.done)
 
     @property
-    def engine(self) -> Engine | None:
-        """The engine, once it is there; asked with a `Job` as its stop event, it waits for that job's turn."""
-        return self._shared if self._engine else None
+    def about(self) -> About | None:
+        """What answers, once it is there, with the size at which photos are shown to it here."""
+        engine = self._engine
+        return engine.about.at(self._max_pixels) if engine else None
+
+    @property
+    def max_pixels(self) -> int:
+        """The size at which photos are shown to the model; while that is not known, the usual one."""
+        about = self.about
+        return about.max_pixels if about else self._max_pixels or MAX_PIXELS
 
     def wait(self, job: Job, told: Callable[[Sentence], State]) -> Generator[State, None, Engine]:
-        """Take the job on, yield what is `told` of the status until the engine is ready, and return that.
+        """Take the job on, yield what is `told` of the status until the engine is ready, and return it as the job's.
 
+        What is asked of that engine waits for the job's turn in line, and ends with the job.
         `LineFull` or `TooMany` if there is no room for the job, `EngineError` if there is no model.
         """
         self.line.enter(job)
-        while not self._ready.wait(0.1):
-            if job.is_set():
-                raise Stopped("Stopped.")
-            yield told(self.status)
-        self.loaded(job)
-        return self._shared
+        for status in self._loading(job.stopped):
+            yield told(status)
+        return _EngineOfJob(self, job, self.loaded(job.stopped).about.at(self._max_pixels))
 
-    def loaded(self, job: Job) -> Engine:
+    def loaded(self, stop: threading.Event) -> Engine:
         """The engine itself, waited for if it is being loaded; `EngineError` if there is none."""
-        while not self._ready.wait(0.1):
-            if job.is_set():
-                raise Stopped("Stopped.")
+        for _ in self._loading(stop):
+            pass
         if self._engine is None:
             raise EngineError(self._error or "The model could not be loaded.")
         return self._engine
+
+    def _loading(self, stop: threading.Event) -> Iterator[Sentence]:
+        while not self._ready.wait(GLANCE):
+            if stop.is_set():
+                raise Stopped("Stopped.")
+            yield self.status
 
     def crashed(self, broken: Engine, error: Exception) -> EngineError:
         """Report a crash of the model and load it again, once in a while; returns what to tell the visitor."""
@@ -140,18 +152,13 @@ class Host:
         self.load()
 
 
-class _Shared:
-    """The host's engine as its visitors have it: one stream at a time, in the order of the line."""
+@dataclass(frozen=True)
+class _EngineOfJob:
+    """The host's engine as one job has it: whatever the job asks waits for its turn in line."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
-
-    @property
-    def about(self) -> About:
-        engine = self._host._engine
-        if engine is None:  # being loaded again
-            raise EngineError(self._host.status)
-        return engine.about
+    host: Host
+    job: Job
+    about: About
 
     def stream(
         self,
@@ -162,14 +169,12 @@ class _Shared:
         stop: threading.Event | None = None,
         watched: bool = True,
     ) -> Iterator[Delta]:
-        """See `qinsight.requests.Engine.stream`."""
-        job = stop if isinstance(stop, Job) else Job()
-        with self._host.line.turn(job):
-            engine = self._host.loaded(job)
+        """See `qinsight.requests.Engine.stream`; without a `stop` of its own a question ends with the job."""
+        stop, limit = stop or self.job.stopped, self.about.at(max_pixels).max_pixels
+        with self.host.line.turn(self.job, stop):
+            engine = self.host.loaded(stop)
             try:
-                yield from engine.stream(
-                    requests, sampling, max_pixels=max_pixels, stop=stop, watched=watched
-                )
+                yield from engine.stream(requests, sampling, max_pixels=limit, stop=stop, watched=watched)
             except QInsightError:
                 raise
             except MemoryError as error:
@@ -177,7 +182,7 @@ class _Shared:
                     "The model ran out of memory on this photo. Try a smaller copy."
                 ) from error
             except Exception as error:  # noqa: BLE001 - whatever it is, the next visitor is to be served
-                problem = self._host.crashed(engine, error)
+                problem = self.host.crashed(engine, error)
             else:
                 return
         raise problem  # outside the except clause: the old traceback would keep the broken model in memory

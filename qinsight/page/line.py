@@ -12,6 +12,7 @@ from qinsight.sentence import Sentence
 LONGEST = 50  # questions, those being answered included
 EACH = 3  # questions of one visitor: a page has three tabs
 SHARE = 8  # turns in a round for all visitors of one network address, and its part of the line is one half
+GLANCE = 0.1  # seconds between two looks at an event that nobody tells of
 
 
 class LineFull(QInsightError):
@@ -29,28 +30,32 @@ class TooMany(QInsightError):
     """This visitor has too many questions waiting."""
 
 
-class Job(threading.Event):
-    """One visitor's question; setting it stops it.
+class Job:
+    """One visitor's question, or their ranking, which asks many; `stopped` is set once it is to end.
 
     `visitor` is whose it is, `address` where it comes from (empty: not known, or this computer), `names` by
     which it can be stopped: Gradio's of the session or the event. `before` says how many are asked before it
-    while it waits in line, else it is None.
+    while all that it asks waits in line, else it is None.
     """
 
     def __init__(self, visitor: str = "", address: str = "", names: Iterable[str] = ()) -> None:
-        super().__init__()
         self.visitor, self.address, self.names = visitor, address, {visitor, *names}
+        self.stopped = threading.Event()
         self.before: int | None = None
         self._watchers: list[Callable[[], None]] = []
         self._ends: list[Callable[[], None]] = []
 
-    def set(self) -> None:
-        super().set()
+    def stop(self) -> None:
+        """It need not go on."""
+        self.stopped.set()
         self.tell()
 
     def watch(self, watcher: Callable[[], None]) -> None:
         """Have `watcher` called, from any thread, when the job is stopped or its place changes."""
         self._watchers.append(watcher)
+
+    def unwatch(self, watcher: Callable[[], None]) -> None:
+        self._watchers.remove(watcher)
 
     def tell(self) -> None:
         for watcher in [*self._watchers]:
@@ -85,7 +90,7 @@ class Line:
         self._lock = threading.Lock()
         self._jobs: set[Job] = set()
         self._waiting: list[_Ticket] = []
-        self._running = 0
+        self._running: set[_Ticket] = set()
         self._round = 0.0
         self._due: dict[str, float] = {}  # visitor or address -> the first round in which it is served again
         self._tickets = 0
@@ -129,7 +134,7 @@ class Line:
         with self._lock:
             jobs = [*self._jobs]
         for job in jobs:
-            job.set()
+            job.stop()
 
     def _leave(self, job: Job) -> None:
         with self._lock:
@@ -140,17 +145,20 @@ class Line:
         with self._lock:
             gone = [job for job in self._jobs if name in job.names]
         for job in gone:
-            job.set()
+            job.stop()
 
     @contextlib.contextmanager
-    def turn(self, job: Job) -> Iterator[None]:
-        """The model is this job's while the context lasts; waits until it is, or raises `Stopped`."""
+    def turn(self, job: Job, stop: threading.Event | None = None) -> Iterator[None]:
+        """The model is this job's while the context lasts; waits until it is.
+
+        Raises `Stopped` where the job ends while it waits, or `stop` is set, by which one of its questions may end alone.
+        """
         ticket = self._join(job)
         try:
             while not ticket.called:
-                if job.is_set():
+                if job.stopped.is_set() or (stop is not None and stop.is_set()):
                     raise Stopped("Stopped.")
-                ticket.news.wait()
+                ticket.news.wait(None if stop in (None, job.stopped) else GLANCE)
                 ticket.news.clear()
             yield
         finally:
@@ -166,18 +174,18 @@ class Line:
             self._charge(job, +1)
             job.watch(ticket.news.set)
             self._waiting.append(ticket)
-            self._call_next()
+            self._call_next(job)
         return ticket
 
     def _give_up(self, ticket: _Ticket) -> None:
+        ticket.job.unwatch(ticket.news.set)
         with self._lock:
-            ticket.job.before = None
             if ticket.called:
-                self._running -= 1
+                self._running.remove(ticket)
             else:
                 self._waiting.remove(ticket)
                 self._charge(ticket.job, -1)  # a question taken back costs nothing
-            self._call_next()
+            self._call_next(ticket.job)
 
     def _charge(self, job: Job, turns: int) -> None:
         for name, price in ((job.visitor, 1.0), (job.address, 1 / SHARE)):
@@ -186,16 +194,18 @@ class Line:
         if len(self._due) > 1000:
             self._due = {name: due for name, due in self._due.items() if due > self._round}
 
-    def _call_next(self) -> None:
+    def _call_next(self, changed: Job) -> None:
         self._waiting.sort(key=lambda ticket: ticket.standing)
-        while self._waiting and self._running < self.at_once:
+        while self._waiting and len(self._running) < self.at_once:
             ticket = self._waiting.pop(0)
             self._round = max(self._round, ticket.start)
-            self._running += 1
-            ticket.called, ticket.job.before = True, None
-            ticket.job.tell()
+            self._running.add(ticket)
+            ticket.called = True
+            ticket.news.set()
+        places: dict[Job, int | None] = {ticket.job: None for ticket in self._running}
         for place, ticket in enumerate(self._waiting):
-            before = place + self._running
-            if ticket.job.before != before:
-                ticket.job.before = before
-                ticket.job.tell()
+            places.setdefault(ticket.job, place + len(self._running))
+        for job, before in ({changed: None} | places).items():
+            if job.before != before:
+                job.before = before
+                job.tell()

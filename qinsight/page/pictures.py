@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from qinsight.answers import Clean, Degradation, Score, Severity
+from qinsight.answers import Clean, Degradation, Distortion, Score, Severity
 from qinsight.assess import Asked
 from qinsight.page.table import FIRST
 from qinsight.page.words import ENGLISH, Words, label
@@ -67,7 +67,8 @@ def band_value(asked: Asked | None, words: Words = ENGLISH, running: bool = True
     answer = asked.answer if asked else None
     levels = [{"name": words(str(level)), "odds": 0, "percent": "", "chosen": False} for level in Severity]
     if isinstance(answer, Clean):
-        under = words("clean_of") + _repaired(answer.repairs, words)
+        kinds = words("comma").join(words(kind) for kind in Distortion)
+        under = words("clean_of", kinds=kinds) + _repaired(answer.repairs, words)
         return {"words": words("clean"), "levels": levels, "label": under}
     if isinstance(answer, Degradation):
         odds = asked.severity_odds if asked else None

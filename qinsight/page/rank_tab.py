@@ -18,7 +18,7 @@ import gradio as gr
 from qinsight.answers import Distortion
 from qinsight.errors import QInsightError, Stopped
 from qinsight.page.host import Host
-from qinsight.page.line import Job
+from qinsight.page.line import GLANCE, Job
 from qinsight.page.pictures import laid, line
 from qinsight.page.record import on_the_table
 from qinsight.page.tab import AT_ONCE, Said, Tab, nothing_said, phrase, remark, turn_of
@@ -87,10 +87,8 @@ class RankTab(Tab):
     name = "rank"
     parting = 120.0  # the exports of what is done
 
-    def __init__(
-        self, host: Host, sampling: Sampling, max_pixels: int | None, spoken: Spoken, *, local: bool
-    ) -> None:
-        self.host, self.sampling, self.max_pixels, self.local = host, sampling, max_pixels, local
+    def __init__(self, host: Host, sampling: Sampling, spoken: Spoken, *, local: bool) -> None:
+        self.host, self.sampling, self.local = host, sampling, local
         super().__init__(spoken)
         self._desks: OrderedDict[str, _Desk] = OrderedDict()
         self._lay_out()
@@ -253,10 +251,10 @@ class RankTab(Tab):
         desk = self._desk(request)
         shoots: list[_Shoot] = []
 
-        def work(subject: tuple[Sequence[str], str], stop: Job) -> Iterator[_State]:
-            with _alone(desk, stop):
+        def work(subject: tuple[Sequence[str], str], job: Job) -> Iterator[_State]:
+            with _alone(desk, job):
                 shoots.append(self._shoot(desk, *subject))
-                yield from self._work(shoots[0], stop)
+                yield from self._work(shoots[0], job)
 
         def show(question: Question, state: _State, seen: Seen) -> list[Any]:
             thumbnails = shoots[0].thumbnails if shoots else {}
@@ -288,13 +286,12 @@ class RankTab(Tab):
         gathered(folder, ((Path(upload).name, upload) for upload in uploads))
         return _Shoot(folder, desk.root / "results", uploaded=True)
 
-    def _work(self, shoot: _Shoot, stop: Job) -> Iterator[_State]:
+    def _work(self, shoot: _Shoot, job: Job) -> Iterator[_State]:
         found = look(shoot.folder, shoot.out)
         total = len(found.frames)
         begun = _State(phrase("pace_begun", total=total), total=total, left_out=found.left_out)
         yield begun
-        engine = yield from self.host.wait(stop, lambda status: replace(begun, status=remark(status)))
-        limit = self.max_pixels or engine.about.max_pixels
+        engine = yield from self.host.wait(job, lambda status: replace(begun, status=remark(status)))
         rows: list[Row] = []
         try:
             for progress in rank_folder(
@@ -302,9 +299,8 @@ class RankTab(Tab):
                 shoot.folder,
                 shoot.out,
                 sampling=self.sampling,
-                max_pixels=limit,
-                decode=_decoder(shoot, limit, stop),
-                stop=stop,
+                decode=_decoder(shoot, engine.about.max_pixels, job.stopped),
+                stop=job.stopped,
                 found=found,
             ):
                 if (row := progress.row or progress.kept) is not None:
@@ -343,10 +339,10 @@ class RankTab(Tab):
 
 
 @contextlib.contextmanager
-def _alone(desk: _Desk, stop: Job) -> Iterator[None]:
+def _alone(desk: _Desk, job: Job) -> Iterator[None]:
     """The desk is this run's while the context lasts; the one before, which was stopped, may still be leaving."""
-    while not desk.working.acquire(timeout=0.1):
-        if stop.is_set():
+    while not desk.working.acquire(timeout=GLANCE):
+        if job.stopped.is_set():
             raise Stopped("Stopped.")
     try:
         yield

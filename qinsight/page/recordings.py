@@ -48,13 +48,12 @@ class Recordings:
     def find(
         self,
         about: About,
-        max_pixels: int,
         sampling: Sampling,
         requests: Sequence[Request],
         paths: Sequence[str],
     ) -> list[Asked] | None:
         """The model's finished replies; None where the photos are not ours, or it was never asked about them."""
-        found = self._known.get((about.name, about.weights, max_pixels, self._names(paths)))
+        found = self._known.get((about.name, about.weights, about.max_pixels, self._names(paths)))
         if (
             found is None
             or sampling.temperature
@@ -66,14 +65,12 @@ class Recordings:
             for request, told in zip(requests, found, strict=True)
         ]
 
-    def keep(
-        self, about: About, max_pixels: int, sampling: Sampling, paths: Sequence[str], asked: Sequence[Asked]
-    ) -> None:
+    def keep(self, about: About, sampling: Sampling, paths: Sequence[str], asked: Sequence[Asked]) -> None:
         """Remember what was just heard, if it was about examples of ours."""
         names = self._names(paths)
         if names and not sampling.temperature and all(one.finish is Finish.STOP for one in asked):
             told = [_Told(one.text, one.tokens, one.seconds, one.places) for one in asked]
-            self._known[about.name, about.weights, max_pixels, names] = told
+            self._known[about.name, about.weights, about.max_pixels, names] = told
 
     def write(self, about: About, folder: Path) -> Path:
         """Write one model's replies to a file of its own, as they are read above."""
@@ -114,23 +111,22 @@ def answers(
     engine: Engine,
     requests: Sequence[Request],
     sampling: Sampling,
-    max_pixels: int,
     paths: Sequence[str],
     stop: threading.Event,
 ) -> tuple[bool, Iterator[tuple[Asked, ...]]]:
     """Whether there is a recording of these replies, and the states as `qinsight.assess.ask` gives them."""
     if recordings is None:
-        return False, ask(engine, requests, sampling, max_pixels=max_pixels, stop=stop)
+        return False, ask(engine, requests, sampling, stop=stop)
     about = engine.about
-    known = recordings.find(about, max_pixels, sampling, requests, paths)
+    known = recordings.find(about, sampling, requests, paths)
     if known is not None:
         return True, replay(known, stop)
 
     def heard() -> Iterator[tuple[Asked, ...]]:
         asked: tuple[Asked, ...] = ()
-        for asked in ask(engine, requests, sampling, max_pixels=max_pixels, stop=stop):
+        for asked in ask(engine, requests, sampling, stop=stop):
             yield asked
-        recordings.keep(about, max_pixels, sampling, paths, asked)
+        recordings.keep(about, sampling, paths, asked)
 
     return False, heard()
 

@@ -29,7 +29,7 @@ class Question:
     def end(self) -> None:
         """The model need not go on."""
         if self.job is not None:
-            self.job.set()
+            self.job.stop()
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Tables:
                 return None
             question.job = Job(session or "", address)
             if question.stopped:
-                question.job.set()
+                question.job.stop()
         return question
 
     def stop(self, session: str | None, number: int) -> None:

@@ -22,13 +22,16 @@ from PIL import ImageOps
 from qinsight.errors import PhotoError, Stopped
 from qinsight.photos import Photo, decode_in_child
 from qinsight.photos.child import keep_one_ready
+from qinsight.sentence import Sentence
 
+EXPIRED = Sentence("this upload has expired; please upload the photo again")
 BROWSER_FORMATS = {"JPEG", "PNG", "WebP", "AVIF", "GIF", "BMP"}  # TIFF, HEIC and RAW show as broken pictures
 
 
 class PhotoInput(gr.Image):
-    """An image upload that hands over the path of the very bytes that came.
+    """An image upload that hands over the path of the very bytes that came; no path where it is not an upload's.
 
+    Whether the file is still there, and what is in it, the `Darkroom` says, where it is known who asks.
     The stock component opens the file first: it re-encodes what is not RGB, clips 16 bit to white, fails
     without a word on what it cannot read, and trusts a path from outside the upload folder if the
     browser leaves out the file's type marker (Gradio 6.31).
@@ -37,9 +40,8 @@ class PhotoInput(gr.Image):
     is_template = True  # the stock front end
 
     def preprocess(self, payload: ImageData | None) -> str | None:
-        if payload is None:
-            return None
-        return uploaded_path(payload.path)
+        path = payload.path if payload else None
+        return path if path and inside_uploads(path) else None
 
     def shown(self, path: str | None) -> dict[str, Any] | None:
         """The file as the browser is told to show it in this component."""
@@ -60,15 +62,6 @@ def photo_input(label: str, elem_id: str, height: int) -> PhotoInput:
     )
 
 
-def uploaded_path(path: str | None) -> str:
-    """The path, if it is a plain file inside the upload folder; a `gr.Error` sentence if not."""
-    if not path or not inside_uploads(path):
-        raise gr.Error("Expected an uploaded photo. Please upload the file again.", print_exception=False)
-    if not Path(path).is_file():
-        raise gr.Error("This upload has expired. Please upload the file again.", print_exception=False)
-    return str(path)
-
-
 def inside_uploads(path: str) -> bool:
     """Whether the path leads, without a link, to a place inside the upload folder, whatever is there."""
     if "\0" in path or len(path) > 4096 or not os.path.isabs(path) or os.path.islink(path):
@@ -80,11 +73,16 @@ PLACE = "\u2215"  # a slash that may stand in a name: desk.js puts it between th
 
 
 def gathered(folder: Path, uploads: Iterable[tuple[str, str]]) -> None:
-    """Put uploads, each a name and a path, into a new folder: under their own names, but no two alike."""
+    """Put uploads, each a name and a path, into a new folder: under their own names, but no two alike.
+
+    `PhotoError` with the name of one that is gone.
+    """
     names, paths = zip(*uploads, strict=True)
     for name, path in zip(apart(map(_placed, names)), paths, strict=True):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
+        if not os.path.isfile(path):
+            raise PhotoError("{photo}: {error}", photo=name, error=EXPIRED)
         try:
             os.link(path, target)  # a symbolic link would be left out of a ranking, as any other
         except OSError:  # on another disk
@@ -127,13 +125,13 @@ class Darkroom:
 
     def decode(self, path: str, max_pixels: int, stop: threading.Event | None = None) -> Photo:
         """The photo, as the model is going to see it; `PhotoError` with a sentence if it cannot be read."""
+        if not os.path.isfile(path):
+            raise PhotoError(EXPIRED)
         key = (path, max_pixels)
         with self._lock:
             if key in self._photos:
                 self._photos.move_to_end(key)
                 return self._photos[key]
-        if not os.path.exists(path):
-            raise PhotoError("this upload has expired; please upload the photo again")
         with self._room(stop):
             photo = decode_in_child(path, view_pixels=max_pixels, stop=stop)
         with self._lock:

@@ -190,9 +190,9 @@ PHRASES = {
     "the_reply_was": ("The reply was:", "模型的回答：", "モデルの回答："),
     "clean": ("No degradation", "无失真", "劣化なし"),
     "clean_of": (
-        "none of noise, compression, blur, darkness",
-        "未见噪声、压缩伪影、模糊或偏暗",
-        "ノイズ・圧縮・ぼけ・暗さのいずれもなし",
+        "none of {kinds}",
+        "未见{kinds}",
+        "{kinds}のいずれもなし",
     ),
     "degraded": ("{severity} {distortion}", "{severity}{distortion}", "{severity}{distortion}"),
     "chances": ("chance of each severity", "各严重程度的概率", "程度ごとの確率"),

@@ -102,7 +102,7 @@ def rank_folder(
     """
     frames = (found or look(folder, out)).frames
     stop = stop or threading.Event()
-    limit = max_pixels or engine.about.max_pixels
+    limit = engine.about.at(max_pixels).max_pixels
     sampling = sampling or Sampling()
     model = model_signature(engine.about, limit, sampling.repetition_penalty)
     rated = partial(_rated, engine, model, sampling, limit)

@@ -515,7 +515,7 @@ def serve_busy(port: int) -> None:
 
     host = Host(lambda progress: Busy())
     host.load()
-    launch(build_page(host), server_port=port, quiet=True)
+    launch(build_page(host), host, server_port=port, quiet=True)
 
 
 async def waiting(

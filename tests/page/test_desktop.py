@@ -1,6 +1,7 @@
 """The page as a program on the desk: languages, memory, keys, focus, voice, taking an answer home, axe."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from qinsight.answers import Distortion
 from qinsight.page.desk import SCRIPT
 from qinsight.page.pictures import CSS
+from qinsight.page.words import Language
 from shared.engines import A_FIRST, B_FIRST, DIAGNOSIS, SCORE, PatientEngine, PixelEngine, ScriptedEngine
 from shared.pages import eventually, served, shows, upload
 from shared.pictures import photo_file
@@ -137,6 +140,20 @@ def test_the_last_settings_are_remembered_and_no_photo_or_reply_is(
     assert session == {}
     for word in ("secret-name", "Fine detail", "4.25", "uploads"):
         assert word not in stored
+
+
+def test_the_browser_is_handed_every_language_and_every_choice_of_the_filter(
+    visit: Callable[..., Any],
+) -> None:
+    """Or a class of distortion that is added would be forgotten there, and nobody told."""
+    names = {*Language, *Distortion, "clean"}
+    assert not {one for one in names if re.search(rf"""["'`]{one}["'`]""", SCRIPT)} - {Language.ENGLISH}
+    with served(ScriptedEngine(SCORE, DIAGNOSIS)) as url:
+        page = visit(url)
+        for key, values in (("kind", ["all", "clean", *Distortion]), ("language", [*Language])):
+            for value in values:
+                page.evaluate("change => qi.keep(change)", {key: value})
+                assert json.loads(page.evaluate("localStorage['q-insight']"))[key] == value
 
 
 def test_rubbish_in_the_browsers_memory_and_no_memory_at_all_do_no_harm(visit: Callable[..., Any]) -> None:

@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,25 +13,22 @@ from PIL import Image
 
 from qinsight.errors import EngineError, RequestFailed, Stopped
 from qinsight.page import background, build_page
+from qinsight.page.about_tab import about_text
 from qinsight.page.background import in_background
 from qinsight.page.desk import HEAD
 from qinsight.page.host import Host
 from qinsight.page.line import Job, Line, LineFull, TooMany
 from qinsight.page.pictures import CSS
 from qinsight.prompts import Task
+from qinsight.ranking.folder import rank_folder
 from qinsight.requests import Delta, Engine, Request
-from shared.engines import ScriptedEngine
+from shared.engines import PixelEngine, ScriptedEngine
+from shared.pages import engine_of, eventually
+from shared.pictures import photo_file
 from shared.places import REPOSITORY
 
 SCORE = ['<think>fine</think><answer>{"rating": 4.25}</answer>']
 PHOTO = Image.new("RGB", (64, 64))
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
 
 
 class Served:
@@ -103,7 +101,7 @@ def test_a_question_taken_back_costs_its_visitor_no_turn() -> None:
     for number in range(3):
         job = Job("ann")
         served.ask(job, "ann")
-        job.set()
+        job.stop()
         eventually(lambda number=number: len(served.order) == number + 2)
     served.ask(Job("ann"), "ann at last")
     served.ask(Job("bob"), "bob")
@@ -116,7 +114,7 @@ def test_everyone_in_line_knows_how_many_are_before_them() -> None:
     for job in jobs:
         served.ask(job, job.visitor)
     assert [job.before for job in jobs] == [None, 1, 2, 3]
-    jobs[1].set()
+    jobs[1].stop()
     eventually(lambda: [job.before for job in jobs] == [None, None, 1, 2])
     served.free.release()
     eventually(lambda: [job.before for job in jobs] == [None, None, None, 1])
@@ -169,7 +167,44 @@ def test_a_visitor_who_left_loses_the_questions_and_nobody_else_does() -> None:
         line.enter(job)
     line.drop("ann")
     line.drop("e1")
-    assert [job.is_set() for job in (mine, other, event)] == [True, False, True]
+    assert [job.stopped.is_set() for job in (mine, other, event)] == [True, False, True]
+
+
+def test_who_has_one_question_answered_is_not_in_line_with_the_next() -> None:
+    line = Line()
+    served, job, other = Served(line), Job("ann"), Job("bob")
+    for one in (job, job, other):
+        served.ask(one, one.visitor)
+    assert (job.before, other.before) == (None, 1)
+    served.free.release()
+    eventually(lambda: served.order == ["ann", "bob"])
+    assert (job.before, other.before) == (1, None)
+    served.finish()
+
+
+def test_one_question_of_a_job_may_leave_the_line_alone() -> None:
+    line, stop, left = Line(), threading.Event(), threading.Event()
+    job = Job("ann")
+
+    def turn() -> None:
+        with pytest.raises(Stopped), line.turn(job, stop):
+            pass
+        left.set()
+
+    with line.turn(job):
+        threading.Thread(target=turn, daemon=True).start()
+        eventually(lambda: len(line._waiting) == 1)
+        stop.set()
+        assert left.wait(5)
+    assert not job.stopped.is_set()
+
+
+def test_a_long_job_leaves_nothing_behind_of_the_turns_it_had() -> None:
+    line, job = Line(), Job("ann")
+    for _ in range(3):
+        with line.turn(job):
+            pass
+    assert job._watchers == []
 
 
 @dataclass(frozen=True)
@@ -190,7 +225,7 @@ def test_the_place_in_line_is_told_as_the_status_and_then_the_work_goes_on() -> 
             go.wait(5)
 
     threading.Thread(target=running, daemon=True).start()
-    eventually(lambda: line._running == 1)
+    eventually(lambda: len(line._running) == 1)
 
     def work(job: Job) -> Iterator[State]:
         yield State("Looking …")
@@ -250,7 +285,7 @@ def test_a_place_far_back_is_told_in_the_end_though_nothing_else_happens(
     states = in_background(work, job, in_line)
     while (state := next(states)) is None or state.status != "9 before me":
         pass
-    crowd[8].set()
+    crowd[8].stop()
     started = time.monotonic()
     assert next(states) == State("8 before me")
     assert time.monotonic() - started < 2
@@ -286,6 +321,19 @@ def test_the_pages_own_script_and_style_are_small() -> None:
     assert 5_000 < len((HEAD + CSS).encode()) < 30_000
 
 
+def test_a_size_that_is_chosen_is_the_one_that_is_told_and_shown(tmp_path: Path) -> None:
+    engine = ScriptedEngine(SCORE)
+    host = Host(lambda progress: engine, max_pixels=100_352)
+    host.load()
+    photo_file(tmp_path, "large.png", Image.new("RGB", (800, 600)))
+    asked = engine_of(host, Job())
+    [*asked.stream([Request(Task.SCORE, (PHOTO,))])]
+    [*rank_folder(asked, tmp_path, tmp_path / "out")]
+    assert [limit for _, _, limit in engine.asked] == [100_352] * 2
+    assert "at 0.1 megapixels at most" in about_text(host)
+    assert "100352 px" in (tmp_path / "out" / "results.jsonl").read_text(encoding="utf-8")
+
+
 # --- a model that breaks ----------------------------------------------------------------------------------
 
 
@@ -303,12 +351,10 @@ class Breaking(ScriptedEngine):
 
 
 def answers(host: Host) -> str:
-    for _ in host.wait(job := Job(), str):
-        pass
-    engine = host.engine
-    assert engine is not None
+    job = Job()
     try:
-        return "".join(delta.text for delta in engine.stream([Request(Task.SCORE, (PHOTO,))], stop=job))
+        engine = engine_of(host, job)
+        return "".join(delta.text for delta in engine.stream([Request(Task.SCORE, (PHOTO,))]))
     finally:
         job.over()
 
@@ -378,14 +424,57 @@ def test_want_of_memory_before_the_model_is_asked_is_a_sentence_too() -> None:
         [*in_background(work, Job())]
 
 
+class Counted(PixelEngine):
+    """A server's engine that answers one question for each release of `free`."""
+
+    def __init__(self) -> None:
+        super().__init__(in_flight=2)
+        self.free = threading.Semaphore(0)
+
+    def stream(self, requests: Sequence[Request], *args: Any, **options: Any) -> Iterator[Delta]:
+        self.free.acquire()
+        yield from super().stream(requests, *args, **options)
+
+
+def test_who_ranks_through_a_server_lets_another_visitor_go_between_the_photos(tmp_path: Path) -> None:
+    """Each of its photos is asked with a stop event of its own, which says nothing of who asks."""
+    for shade in range(6):
+        Image.new("RGB", (64, 56), (shade,) * 3).save(tmp_path / f"{shade}.png")
+    host, _ = opened(engine := Counted())
+
+    def ranked() -> None:
+        [*rank_folder(engine_of(host, Job("ann")), tmp_path, tmp_path / "out", batch=4)]
+
+    def rated() -> None:
+        [*engine_of(host, Job("bob")).stream([Request(Task.SCORE, (PHOTO,))])]
+
+    threads = [threading.Thread(target=work, daemon=True) for work in (ranked, rated)]
+    for thread, waiting in zip(threads, (3, 4), strict=True):
+        thread.start()
+        eventually(lambda waiting=waiting: len(host.line._waiting) == waiting)
+    for _ in range(7):
+        engine.free.release()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    photos = [requests[0].photos[0].size for requests, _, _ in engine.asked]
+    assert photos.index(PHOTO.size) == 1
+    assert len(photos) == 7
+
+
+def test_a_question_ends_with_its_job_whoever_else_holds_a_stop_event() -> None:
+    host, _ = opened(ScriptedEngine(SCORE))
+    job = Job("ann")
+    engine = engine_of(host, job)
+    job.stop()
+    with host.line.turn(Job("bob")), pytest.raises(Stopped):
+        [*engine.stream([Request(Task.SCORE, (PHOTO,))], stop=threading.Event())]
+
+
 def test_the_model_is_free_again_when_a_reader_goes() -> None:
     host, _ = opened(ScriptedEngine(["a", "b", "c"]))
-    for _ in host.wait(job := Job(), str):
-        pass
-    engine = host.engine
-    assert engine is not None
-    stream = engine.stream([Request(Task.SCORE, (PHOTO,))], stop=job)
+    stream = engine_of(host, Job()).stream([Request(Task.SCORE, (PHOTO,))])
     next(stream)
-    assert host.line._running == 1
+    assert len(host.line._running) == 1
     stream.close()
-    assert host.line._running == 0
+    assert len(host.line._running) == 0

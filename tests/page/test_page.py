@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import pytest
 from gradio.data_classes import ImageData
 from PIL import Image
@@ -24,6 +23,8 @@ from qinsight.page.table import Tables
 from qinsight.page.uploads import Darkroom, PhotoInput
 from qinsight.photos import Photo
 from qinsight.requests import Engine
+from shared.api import page_functions
+from shared.api import served as served_to_programs
 from shared.engines import A_FIRST, B_FIRST, DIAGNOSIS, SCORE, PatientEngine, PixelEngine, ScriptedEngine
 from shared.pages import eventually, served, shows, upload
 from shared.pictures import photo_file
@@ -361,14 +362,44 @@ def test_a_path_from_outside_the_upload_folder_is_refused(tmp_path: Path, name: 
     Image.new("RGB", (8, 8)).save(secret)
     (folder / "link.png").symlink_to(secret)
     path = {"secret.png": secret, "link.png": folder / "link.png"}.get(name, Path(name))
-    with pytest.raises(gr.Error, match="Expected an uploaded photo"):
-        PhotoInput(type="filepath").preprocess(ImageData(path=str(path), orig_name="x.svg"))
+    assert PhotoInput(type="filepath").preprocess(ImageData(path=str(path), orig_name="x.svg")) is None
 
 
-def test_an_upload_that_is_gone_is_explained(tmp_path: Path) -> None:
-    path = tmp_path / "uploads" / "gone.png"
-    with pytest.raises(gr.Error, match="expired"):
-        PhotoInput(type="filepath").preprocess(ImageData(path=str(path)))
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [
+        ("en-GB", "upload has expired; please upload"),
+        ("zh-CN", "照片已过期"),
+        ("ja", "期限が切れました"),
+    ],
+)
+@pytest.mark.parametrize("tab", ["AssessTab", "CompareTab", "RankTab"])
+def test_an_upload_that_is_gone_is_explained_in_the_visitors_language_and_its_name_is_not_logged(
+    tab: str, language: str, told: str, photo: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with served_to_programs(ScriptedEngine(SCORE, DIAGNOSIS)) as page:
+        gone = page.upload(photo, "secret.png")
+        Path(gone["path"]).unlink()
+        given = {
+            "AssessTab": [gone],
+            "CompareTab": [gone] * 2 + [None],
+            "RankTab": [[gone], None, "", "all", 1],
+        }
+        turn, run = (
+            next(f for f in page_functions(page) if f.name == name and type(f.fn.__self__).__name__ == tab)
+            for name in ("turn_to", "run")
+        )
+        page.http.headers.update({"x-gradio-user": "app", "origin": page.url, "accept-language": language})
+        call: dict[str, Any] = {"session_hash": "visitor", "trigger_id": 0}
+        data = [{"number": 1}, *given[tab]]
+        laid = page.http.post("run/predict", json=call | {"fn_index": turn._id, "data": data})
+        laid.raise_for_status()
+        page.http.post("queue/join", json=call | {"fn_index": run._id, "data": []}).raise_for_status()
+        with page.http.stream("GET", "queue/data?session_hash=visitor") as events:
+            messages = [json.loads(line[6:]) for line in events.iter_lines() if line]
+    last = next(one["output"] for one in messages if one["msg"] == "process_completed")
+    assert told in json.dumps(last, ensure_ascii=False)
+    assert "secret" not in capfd.readouterr().err
 
 
 def test_a_forged_path_sent_to_the_server_is_never_decoded(tmp_path: Path) -> None:
@@ -402,9 +433,9 @@ def test_a_forged_path_sent_to_the_server_is_never_decoded(tmp_path: Path) -> No
 def test_background_work_is_stopped_when_its_reader_goes_and_leaves_no_thread() -> None:
     job, ended = Job(), threading.Event()
 
-    def work(stop: threading.Event) -> Iterator[int]:
+    def work(job: Job) -> Iterator[int]:
         number = 0
-        while not stop.wait(0.01):
+        while not job.stopped.wait(0.01):
             yield (number := number + 1)
         ended.set()
 
@@ -416,7 +447,7 @@ def test_background_work_is_stopped_when_its_reader_goes_and_leaves_no_thread() 
 
 
 def test_what_background_work_raises_reaches_its_reader_after_its_last_state() -> None:
-    def work(stop: threading.Event) -> Iterator[str]:
+    def work(job: Job) -> Iterator[str]:
         yield "half"
         raise EngineError("The model broke.")
 
@@ -430,7 +461,7 @@ def test_silent_background_work_gives_a_heartbeat(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(background, "HEARTBEAT", 0.2)
     go = threading.Event()
 
-    def work(stop: threading.Event) -> Iterator[str]:
+    def work(job: Job) -> Iterator[str]:
         go.wait(60)
         yield "late"
 
@@ -449,7 +480,7 @@ def test_a_new_question_ends_the_visitors_old_one_and_nobody_elses() -> None:
         assert question is not None
         asked.append(question)
     assert tables.turn_to("one", 2, "other photo")
-    assert [bool(question.job and question.job.is_set()) for question in asked] == [True, False]
+    assert [bool(question.job and question.job.stopped.is_set()) for question in asked] == [True, False]
 
 
 def test_what_arrives_late_of_an_older_choice_changes_nothing_and_nothing_is_asked_twice() -> None:
@@ -461,9 +492,9 @@ def test_what_arrives_late_of_an_older_choice_changes_nothing_and_nothing_is_ask
     assert question.subject == "second"
     assert tables.begin("visitor") is None
     tables.stop("visitor", 1)
-    assert not question.job.is_set()  # type: ignore[union-attr]
+    assert not question.job.stopped.is_set()  # type: ignore[union-attr]
     tables.stop("visitor", 2)
-    assert question.job.is_set()  # type: ignore[union-attr]
+    assert question.job.stopped.is_set()  # type: ignore[union-attr]
 
 
 def test_a_question_that_is_stopped_before_its_turn_is_never_asked_on() -> None:
@@ -472,7 +503,7 @@ def test_a_question_that_is_stopped_before_its_turn_is_never_asked_on() -> None:
     tables.stop("visitor", 1)
     question = tables.begin("visitor")
     assert question is not None
-    assert question.job.is_set()  # type: ignore[union-attr]
+    assert question.job.stopped.is_set()  # type: ignore[union-attr]
 
 
 def test_a_model_that_cannot_be_loaded_is_explained_to_every_visitor_and_on_the_terminal(
@@ -516,9 +547,9 @@ def test_visitors_see_how_far_the_model_has_loaded_and_may_leave() -> None:
     waiting = host.wait(job, str)
     seen = [next(waiting), next(waiting)]
     assert "Downloading (16.6 GB, once), 25%" in seen[-1]
-    job.set()
+    job.stop()
     with pytest.raises(Stopped):
         list(waiting)
     go.set()
     list(host.wait(Job(), str))
-    assert host.engine is not None
+    assert host.about is not None

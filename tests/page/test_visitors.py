@@ -179,7 +179,7 @@ def test_below_a_path_of_stock_nginx_photos_are_uploaded_streamed_and_stopped(
     front = free_port()
     root = f"http://127.0.0.1:{front}/q-insight"
     with (
-        served_at_a_port(engine, root_path=root) as (port, _),
+        served_at_a_port(engine, root_path=root) as (port, *_),
         proxied(port, tmp_path, front, "/q-insight") as url,
     ):
         missing: list[str] = []
@@ -197,7 +197,10 @@ def test_a_stranger_behind_stock_nginx_ranks_no_folder_of_the_server(tmp_path: P
     engine, front = PixelEngine(), free_port()
     options: dict[str, Any] = {"local": True, "visitors": Visitors(token=TOKEN)}
     (tmp_path / "proxy").mkdir()
-    with served_at_a_port(engine, **options) as (port, page), proxied(port, tmp_path / "proxy", front) as url:
+    with (
+        served_at_a_port(engine, **options) as (port, page, _),
+        proxied(port, tmp_path / "proxy", front) as url,
+    ):
         turn = next(f for f in page.fns.values() if f.name == "turn_to" and len(f.inputs) == 6)
 
         def try_to_rank(address: str, **more: Any) -> str:
@@ -232,7 +235,7 @@ def test_the_field_for_a_folder_is_there_for_who_opened_the_printed_address_and_
     shoot = tmp_path / "shoot"
     shoot.mkdir()
     photo_file(shoot, "mine.png", Image.new("RGB", (64, 56), (90, 90, 90)))
-    with served_at_a_port(PixelEngine(), local=True, visitors=Visitors(token=TOKEN)) as (port, _):
+    with served_at_a_port(PixelEngine(), local=True, visitors=Visitors(token=TOKEN)) as (port, *_):
         home = f"http://127.0.0.1:{port}/"
         stranger = visit(home)
         stranger.get_by_role("tab", name="Rank").click()
@@ -251,7 +254,7 @@ def test_the_field_for_a_folder_is_there_for_who_opened_the_printed_address_and_
 def test_a_proxy_that_holds_answers_back_gives_them_whole(tmp_path: Path, photo: Path) -> None:
     front = free_port()
     with (
-        served_at_a_port(ScriptedEngine(SCORE)) as (port, _),
+        served_at_a_port(ScriptedEngine(SCORE)) as (port, *_),
         proxied(port, tmp_path, front, "/below", buffered=True) as url,
     ):
         uri = "data:image/png;base64," + base64.b64encode(photo.read_bytes()).decode()
@@ -266,7 +269,7 @@ def test_visitors_behind_a_trusted_proxy_have_a_share_of_the_line_each(tmp_path:
     engine, front = PatientEngine(["<think>on ", *["and on "] * 10_000]), free_port()
     visitors = Visitors(trusted(["127.0.0.0/8"]))
     with (
-        served_at_a_port(engine, Line(each=1), visitors=visitors) as (port, page),
+        served_at_a_port(engine, Line(each=1), visitors=visitors) as (port, _, host),
         proxied(port, tmp_path, front, forwarded=True) as url,
     ):
 
@@ -276,7 +279,7 @@ def test_visitors_behind_a_trusted_proxy_have_a_share_of_the_line_each(tmp_path:
             answer = httpx.post(f"{to}/gradio_api/call/score", json={"data": [uri]}, headers=headers)
             return answer.status_code
 
-        line = page.model_host.line
+        line = host.line
         # nginx adds 127.0.0.1, which is the proxy's own
         for count, address in enumerate(("203.0.113.7", "203.0.113.8", "2001:db8::1"), start=1):
             assert ask(address) == 200
@@ -289,29 +292,28 @@ def test_visitors_behind_a_trusted_proxy_have_a_share_of_the_line_each(tmp_path:
 
 def test_without_trust_a_forged_header_makes_nobody_somebody_else(photo: Path) -> None:
     engine = PatientEngine(["<think>on ", *["and on "] * 10_000])
-    with served_at_a_port(engine, visitors=Visitors()) as (port, page):
+    with served_at_a_port(engine, visitors=Visitors()) as (port, _, host):
         seen = set()
         for address in ("203.0.113.7", "203.0.113.8", "", "rubbish", "::1"):
             headers = {"x-forwarded-for": address, "x-real-ip": address, "forwarded": f"for={address}"}
             uri = "data:image/png;base64," + base64.b64encode(photo.read_bytes()).decode()
             url = f"http://127.0.0.1:{port}/gradio_api/call/score"
             assert httpx.post(url, json={"data": [uri]}, headers=headers).status_code == 200
-        eventually(lambda: len(page.model_host.line) == 5)
-        seen = {job.address for job in page.model_host.line._jobs}
+        eventually(lambda: len(host.line) == 5)
+        seen = {job.address for job in host.line._jobs}
         assert seen == {""}
-        page.model_host.line.stop_all()
+        host.line.stop_all()
 
 
 # --- ready and alive -------------------------------------------------------------------------------------
 
 
 def test_a_probe_learns_whether_questions_are_answered_and_nothing_else(capfd: Any) -> None:
-    with served_at_a_port(ScriptedEngine(SCORE, DIAGNOSIS)) as (port, page):
+    with served_at_a_port(ScriptedEngine(SCORE, DIAGNOSIS)) as (port, _, host):
         url = f"http://127.0.0.1:{port}/healthz"
         for headers in ({}, {"host": "pod-7.internal"}):
             answer = httpx.get(url, headers=headers)
             assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
-        host = page.model_host
         host.line.close()
         assert httpx.get(url).status_code == 503
         answer = httpx.post(f"http://127.0.0.1:{port}/gradio_api/call/score", json={"data": ["x"]})

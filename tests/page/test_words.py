@@ -111,7 +111,7 @@ def errors() -> set[str]:
     return found
 
 
-MADE = {"Sentence", *errors()}
+MADE = {"Sentence", "Error", "Warning", "Info", *errors()}  # gr.Error and the like are shown too
 
 
 def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from qinsight.ranking.folder import rank_folder, ranking
 from qinsight.requests import About, Delta, Engine, Finish, Request, Sampling
 from shared.api import Page
 from shared.engines import A_FIRST, B_FIRST, DIAGNOSIS, SCORE, ScriptedEngine
-from shared.pages import eventually
+from shared.pages import engine_of, eventually
 
 SHIPPED = locate("preview").fingerprint
 
@@ -100,7 +101,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Page]]:
         host = Host(open_engine, **options)
         host.load()
         blocks = build_page(host)
-        _, url, _ = launch(blocks, prevent_thread_lock=True, quiet=True)
+        _, url, _ = launch(blocks, host, prevent_thread_lock=True, quiet=True)
         pages.append(blocks)
         return Page(url, host, blocks)
 
@@ -294,7 +295,7 @@ def test_why_no_gpu_was_lent_is_a_sentence_in_three_languages_and_never_a_crash(
     loaded = []
     page = served(lambda progress: loaded.append(1) or LentGpu(ScriptedEngine(SCORE)))  # type: ignore[func-returns-value]
     with pytest.raises(NotLent, match=re.escape(told)) as raised:
-        [*page.host.engine.stream(of_size(64, 64))]  # type: ignore[union-attr]
+        [*engine_of(page.host, Job()).stream(of_size(64, 64))]
     for place in (0, 1):
         assert translated(raised.value.sentence, place) is not None
     assert told in page.answers("score", page.upload(photo))[-1]["error"]
@@ -318,8 +319,8 @@ def test_a_visitor_who_hangs_up_while_queueing_for_a_gpu_has_stopped_and_broken_
         page = served(lambda progress: loaded.append(1) or LentGpu(ScriptedEngine(SCORE)))  # type: ignore[func-returns-value]
         for _ in range(4):
             with pytest.raises(Stopped):
-                [*page.host.engine.stream(of_size(64, 64))]  # type: ignore[union-attr]
-        assert page.host.engine is not None
+                [*engine_of(page.host, Job()).stream(of_size(64, 64))]
+        assert page.host.about is not None
     assert loaded == [1, 1]
     assert "crashed" not in capsys.readouterr().err
 
@@ -377,9 +378,9 @@ def test_a_ranking_stops_at_the_first_refusal_and_goes_on_later(
 
 def test_stop_ends_a_question_at_its_next_word(spaces: Any) -> None:
     job = Job()
-    words = LentGpu(ScriptedEngine(["and on "] * 1000)).stream(of_size(64, 64)[:1], stop=job)
+    words = LentGpu(ScriptedEngine(["and on "] * 1000)).stream(of_size(64, 64)[:1], stop=job.stopped)
     next(words)
-    job.set()
+    job.stop()
     with pytest.raises(Stopped):
         next(words)
     eventually(lambda: not multiprocessing.active_children())
@@ -403,7 +404,7 @@ def test_the_recorded_replies_are_the_models_own(preview: LocalEngine) -> None:
     for paths in [*((path,) for path in EXAMPLES), *PAIRS]:
         photos = [load_photo(path) for path in paths]
         requests = assessment(*photos) if len(photos) == 1 else comparison(*photos)
-        told = recordings.find(about, about.max_pixels, Sampling(), requests, [str(path) for path in paths])
+        told = recordings.find(about, Sampling(), requests, [str(path) for path in paths])
         assert told is not None, paths
         live = last(ask(preview, requests))
         for old, new in zip(told, live, strict=True):
@@ -421,10 +422,7 @@ def found(recordings: Recordings, *paths: Path, about: About | None = None, **op
     requests = (
         of_size(64, 64) if len(paths) == 1 else [Request(one.task, one.photos) for one in of_size(64, 64)]
     )
-    return (
-        recordings.find(about or named(), 1_003_520, settings, requests, [str(path) for path in paths])
-        is not None
-    )
+    return recordings.find(about or named(), settings, requests, [str(path) for path in paths]) is not None
 
 
 def test_only_the_recorded_model_and_our_own_photos_are_replayed(tmp_path: Path) -> None:
@@ -442,16 +440,16 @@ def test_only_the_recorded_model_and_our_own_photos_are_replayed(tmp_path: Path)
 
 def test_a_replay_grows_to_the_recorded_reply_and_can_be_stopped() -> None:
     requests = of_size(64, 64)
-    told = Recordings().find(named(), 1_003_520, Sampling(), requests, [str(EXAMPLES[0])])
+    told = Recordings().find(named(), Sampling(), requests, [str(EXAMPLES[0])])
     assert told is not None
-    states = [*replay(told, job := Job())]
+    states = [*replay(told, stop := threading.Event())]
     assert len(states) > 10
     assert states[-1] == tuple(told)
     assert all(one.answer is None for one in states[0])
     assert all(told[0].text.startswith(state[0].text) for state in states)
-    job.set()
+    stop.set()
     with pytest.raises(Stopped):
-        [*replay(told, job)]
+        [*replay(told, stop)]
 
 
 def clicked(page: Page, path: Path) -> list[list[Any]]:

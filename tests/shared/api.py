@@ -56,7 +56,7 @@ def served(engine: Engine, line: Line | None = None, **options: Any) -> Iterator
     host = Host(lambda progress: engine, line)
     host.load()
     page = build_page(host)
-    _, url, _ = launch(page, prevent_thread_lock=True, quiet=True, **options)
+    _, url, _ = launch(page, host, prevent_thread_lock=True, quiet=True, **options)
     try:
         yield Page(url, host, page)
     finally:

@@ -85,7 +85,7 @@ def main() -> None:
     host = Host(load, recordings=Recordings(), at_once=AT_ONCE)
     host.load()
     page = build_page(host)
-    _, url, _ = launch(page, prevent_thread_lock=True, quiet=True)
+    _, url, _ = launch(page, host, prevent_thread_lock=True, quiet=True)
 
     import httpx
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from qinsight.page import build_page, launch
 from qinsight.page.host import Host
-from qinsight.page.line import Line
+from qinsight.page.line import Job, Line
 from qinsight.page.uploads import Darkroom
 from qinsight.page.visitors import Visitors
 from qinsight.requests import Engine
@@ -24,7 +24,7 @@ def served(engine: Engine, darkroom: Darkroom | None = None, *, local: bool = Fa
     host.start()
     page = build_page(host, darkroom=darkroom, local=local)
     visitors = Visitors(token="at-home") if local else None
-    _, url, _ = launch(page, visitors=visitors, prevent_thread_lock=True, quiet=True)
+    _, url, _ = launch(page, host, visitors=visitors, prevent_thread_lock=True, quiet=True)
     try:
         yield url + "?token=at-home" * local
     finally:
@@ -32,16 +32,28 @@ def served(engine: Engine, darkroom: Darkroom | None = None, *, local: bool = Fa
 
 
 @contextlib.contextmanager
-def served_at_a_port(engine: Engine, line: Line | None = None, **options: Any) -> Iterator[tuple[int, Any]]:
+def served_at_a_port(
+    engine: Engine, line: Line | None = None, **options: Any
+) -> Iterator[tuple[int, Any, Host]]:
     host = Host(lambda progress: engine, line)
     host.load()
     page = build_page(host, local=options.pop("local", False))
     port = options.setdefault("server_port", free_port())
-    launch(page, prevent_thread_lock=True, quiet=True, **options)
+    launch(page, host, prevent_thread_lock=True, quiet=True, **options)
     try:
-        yield port, page
+        yield port, page, host
     finally:
         page.close(verbose=False)
+
+
+def engine_of(host: Host, job: Job) -> Engine:
+    """The host's engine as that job has it, once it is there."""
+    waiting = host.wait(job, str)
+    while True:
+        try:
+            next(waiting)
+        except StopIteration as ready:
+            return ready.value  # type: ignore[no-any-return]
 
 
 def upload(page: Any, photo: str | Path | dict[str, Any], where: str = "photo") -> None:

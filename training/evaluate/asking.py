@@ -60,7 +60,7 @@ def ask_all(
 
     Raises `EngineError` where the model cannot be asked at all. Closing the iterator stops the model.
     """
-    limit = questions.max_pixels or engine.about.max_pixels
+    limit = engine.about.at(questions.max_pixels).max_pixels
     size = questions.batch
     batches = [examples[start : start + size] for start in range(0, len(examples), size)]
     with closing(ahead(partial(_decoded, limit), batches, AHEAD, threads=DECODERS)) as decoded:

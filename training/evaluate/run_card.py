@@ -50,7 +50,7 @@ def check_run(options: argparse.Namespace, about: About, *, begun: bool) -> None
         "weights": about.weights or None,
         "precision": about.precision,
         "order": str(options.order) if options.order else "as the model was trained",
-        "max_pixels": options.max_pixels or about.max_pixels,
+        "max_pixels": about.at(options.max_pixels).max_pixels,
         "max_new_tokens": options.max_new_tokens,
         "samples": options.samples,
         "temperature": options.temperature,
