@@ -59,10 +59,8 @@ class CompareTab(Tab):
     name = "compare"
 
     def __init__(self, host: Host, darkroom: Darkroom, sampling: Sampling, spoken: Spoken) -> None:
-        self.host, self.darkroom, self.sampling = host, darkroom, sampling
-        super().__init__(spoken)
-        self._lay_out()
-        self._wire()
+        self.darkroom = darkroom
+        super().__init__(host, sampling, spoken)
 
     def _lay_out(self) -> None:
         with gr.Row(equal_height=False):

@@ -1,6 +1,5 @@
 """The Rank tab: many photos in, a table that grows, and every export to take home."""
 
-import contextlib
 import html
 import shutil
 import threading
@@ -16,9 +15,9 @@ from typing import Any
 import gradio as gr
 
 from qinsight.answers import Distortion
-from qinsight.errors import QInsightError, Stopped
+from qinsight.errors import QInsightError
 from qinsight.page.host import Host
-from qinsight.page.line import GLANCE, Job
+from qinsight.page.line import Job, held
 from qinsight.page.pictures import laid, line
 from qinsight.page.record import on_the_table
 from qinsight.page.tab import AT_ONCE, Said, Tab, nothing_said, phrase, remark, turn_of
@@ -88,11 +87,9 @@ class RankTab(Tab):
     parting = 120.0  # the exports of what is done
 
     def __init__(self, host: Host, sampling: Sampling, spoken: Spoken, *, local: bool) -> None:
-        self.host, self.sampling, self.local = host, sampling, local
-        super().__init__(spoken)
+        self.local = local
         self._desks: OrderedDict[str, _Desk] = OrderedDict()
-        self._lay_out()
-        self._wire()
+        super().__init__(host, sampling, spoken)
 
     def _lay_out(self) -> None:
         self.laid = laid("rank-record", "rank")
@@ -252,7 +249,7 @@ class RankTab(Tab):
         shoots: list[_Shoot] = []
 
         def work(subject: tuple[Sequence[str], str], job: Job) -> Iterator[_State]:
-            with _alone(desk, job):
+            with held(desk.working, job.stopped):  # the run before, which was stopped, may still be leaving
                 shoots.append(self._shoot(desk, *subject))
                 yield from self._work(shoots[0], job)
 
@@ -336,18 +333,6 @@ class RankTab(Tab):
         if state.exports:
             downloads = [gr.DownloadButton(value=path, interactive=True) for path in state.exports]
         return [*self._lines(state, seen), self._table(desk, seen.words), *downloads]
-
-
-@contextlib.contextmanager
-def _alone(desk: _Desk, job: Job) -> Iterator[None]:
-    """The desk is this run's while the context lasts; the one before, which was stopped, may still be leaving."""
-    while not desk.working.acquire(timeout=GLANCE):
-        if job.stopped.is_set():
-            raise Stopped("Stopped.")
-    try:
-        yield
-    finally:
-        desk.working.release()
 
 
 def _seconds_to_show(state: _State) -> float:

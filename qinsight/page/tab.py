@@ -9,10 +9,12 @@ import gradio as gr
 
 from qinsight.errors import QInsightError, Stopped
 from qinsight.page.background import PARTING, in_background
+from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.table import Question, Seen, Tables
 from qinsight.page.visitors import address_of
 from qinsight.page.words import Spoken, Words
+from qinsight.requests import Sampling
 
 Said = Callable[[Words], str]
 """A status in the language that its visitor reads when it is shown."""
@@ -66,14 +68,22 @@ def turn_of(told: Any) -> Turn:
 
 
 class Tab:
-    """The base of the tabs that ask the model. `name` is what table.js calls the tab."""
+    """The base of the tabs that ask the model, each laid out and then wired. `name` is what table.js calls the tab."""
 
     name: str
     outputs: list[Any]
     parting = PARTING  # seconds that a question which was stopped has for its last words
 
-    def __init__(self, spoken: Spoken) -> None:
-        self.tables, self.spoken = Tables(), spoken
+    def __init__(self, host: Host, sampling: Sampling, spoken: Spoken) -> None:
+        self.host, self.sampling, self.spoken, self.tables = host, sampling, spoken, Tables()
+        self._lay_out()
+        self._wire()
+
+    def _lay_out(self) -> None:
+        raise NotImplementedError
+
+    def _wire(self) -> None:
+        raise NotImplementedError
 
     def worded(self, words: Words) -> list[tuple[Any, Any]]:
         """What the browser cannot translate: components with their values in the visitor's language."""

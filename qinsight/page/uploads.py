@@ -19,7 +19,8 @@ from gradio.data_classes import ImageData
 from gradio.utils import get_upload_folder
 from PIL import ImageOps
 
-from qinsight.errors import PhotoError, Stopped
+from qinsight.errors import PhotoError
+from qinsight.page.line import held
 from qinsight.photos import Photo, decode_in_child
 from qinsight.photos.child import keep_one_ready
 from qinsight.sentence import Sentence
@@ -132,24 +133,13 @@ class Darkroom:
             if key in self._photos:
                 self._photos.move_to_end(key)
                 return self._photos[key]
-        with self._room(stop):
+        with held(self._places, stop):
             photo = decode_in_child(path, view_pixels=max_pixels, stop=stop)
         with self._lock:
             self._photos[key] = photo
             while len(self._photos) > self.REMEMBERED:
                 self._photos.popitem(last=False)
         return photo
-
-    @contextlib.contextmanager
-    def _room(self, stop: threading.Event | None) -> Iterator[None]:
-        """A place at a decoder, waited for until `stop`."""
-        while not self._places.acquire(timeout=0.1):
-            if stop is not None and stop.is_set():
-                raise Stopped("Stopped.")
-        try:
-            yield
-        finally:
-            self._places.release()
 
 
 KEPT = 3600  # seconds
