@@ -23,7 +23,7 @@ PRODUCT = [
     ["odds", "engines"],
     ["assess", "flags"],
     ["report", "ranking"],
-    ["library"],
+    ["library", "check"],
     ["page", "qinsight"],
 ]
 TRAINING = [
