@@ -49,7 +49,9 @@ def _parser() -> argparse.ArgumentParser:
         "read, 4 a photo could not be read.",
         allow_abbrev=False,
     )
-    commands = parser.add_subparsers(required=True, metavar="score | diagnose | compare | rank | quantize | check")
+    commands = parser.add_subparsers(
+        required=True, metavar="score | diagnose | compare | rank | quantize | check"
+    )
     for name, task, words in (
         ("score", Task.SCORE, "rate photos from 1 (very poor) to 5 (excellent)"),
         ("diagnose", Task.DEGRADATION, "name the degradation of photos and its severity"),

@@ -1,13 +1,14 @@
 """Whether an engine hands pictures, questions and replies on as they are: asked, judged, written into a passport."""
 
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from qinsight.check.asking import Asking, ask_all, forget
 from qinsight.check.identity import Record, identity, record, write_record
 from qinsight.check.passport import Passport, engine_of, versions
 from qinsight.check.plan import Step, steps
+from qinsight.check.served import told
 from qinsight.check.verdicts import Evidence, verdicts
 from qinsight.requests import GREEDY, Engine, Sampling
 
@@ -42,13 +43,15 @@ def check(
     asking = Asking()
     for asking in ask_all(engine, plan, out, max_pixels=max_pixels):
         watch(asking)
-    evidence = Evidence(engine.about, asking.answers, sampling.max_new_tokens)
+    served = told(engine, max_pixels)
+    limit = max_pixels or engine.about.max_pixels
+    evidence = Evidence(engine.about, asking.answers, sampling, limit, served)
     if record_to is not None:
         write_record(record(evidence), record_to)
     passport = Passport(
-        engine_of(engine.about),
+        engine_of(engine.about, served.version),
         versions(),
-        datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        datetime.now(UTC).isoformat(timespec="seconds"),
         sum(len(step.requests) for step in plan),
         (*verdicts(evidence), identity(evidence, against)),
     )

@@ -17,7 +17,9 @@ from qinsight.odds import Place
 from qinsight.ranking.folder import model_signature
 from qinsight.requests import Engine, Finish, Request
 
-HOPELESS = 3  # steps failed one after the other, from the first on: what answers nothing need not be asked more
+HOPELESS = (
+    3  # steps failed one after the other, from the first on: what answers nothing need not be asked more
+)
 MEMORY = "answers.jsonl"
 
 
@@ -96,7 +98,7 @@ def _ask_to_the_end(engine: Engine, step: Step, max_pixels: int | None) -> Answe
     started, first = time.monotonic(), 0.0
     state: tuple[Asked, ...] = ()
     with closing(ask(engine, step.requests, step.sampling, max_pixels=max_pixels)) as states:
-        for state in states:
+        for state in states:  # noqa: B007
             first = first or time.monotonic() - started
     return Answered(state, first)
 
@@ -107,9 +109,7 @@ def _ask_and_stop(engine: Engine, step: Step, max_pixels: int | None) -> Answere
     stopped, heard = 0.0, 0
     state: tuple[Asked, ...] = ()
     try:
-        with closing(
-            ask(engine, step.requests, step.sampling, max_pixels=max_pixels, stop=stop)
-        ) as states:
+        with closing(ask(engine, step.requests, step.sampling, max_pixels=max_pixels, stop=stop)) as states:
             for state in states:
                 if not stop.is_set():
                     stopped, heard = time.monotonic(), state[0].tokens

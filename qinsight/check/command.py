@@ -51,7 +51,9 @@ def _run(options: argparse.Namespace) -> int:
     sampling = Sampling(options.max_new_tokens, repetition_penalty=options.repetition_penalty)
     plan = plan_for(engine, sampling)
     replies = sum(len(step.requests) for step in plan)
-    say(f"{engine.about.name}: {len(plan)} questions, {replies} replies, about pictures of up to 0.8 megapixels.")
+    say(
+        f"{engine.about.name}: {len(plan)} questions, {replies} replies, about pictures of up to 0.8 megapixels."
+    )
     with counted("check", "questions", logged=True) as progress:
         passport = check(
             engine,
@@ -87,7 +89,9 @@ class _Watch:
         left = sum(len(step.requests) for step in self.plan[len(asking.answers) :])
         kept = f"{asking.before} questions were answered by an earlier run. " if asking.before else ""
         if one:
-            say(f"{kept}An answer took {one:.1f} seconds; the {left} that are left take about {_told(one * left)}.")
+            say(
+                f"{kept}An answer took {one:.1f} seconds; the {left} that are left take about {_told(one * left)}."
+            )
 
 
 def _told(seconds: float) -> str:

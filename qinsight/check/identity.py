@@ -7,45 +7,50 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from qinsight.answers import Score
 from qinsight.assess import Asked
 from qinsight.check import plan
-from qinsight.check.verdicts import DRIFT, EXACT_DRIFT, Evidence, State, Verdict, rating_of
+from qinsight.check.verdicts import DRIFT, EXACT_DRIFT, Evidence, State, Verdict
 from qinsight.errors import QInsightError
 from qinsight.json_lines import parsed
 from qinsight.requests import About
 from qinsight.whole_files import whole_text
 
 SHIPPED = Path(__file__).with_name("preview.json")
-MOST_OTHER = 0.5  # of the recorded replies may have other words, on another processor or in another precision
-SURELY = 0.8  # of them, word for word, show which weights answer where nobody says so
+MOST_OTHER = 0.5  # of the recorded replies may have other words, in another precision
+SURELY = 0.8  # of them, word for word, show which weights answer; fp32 keeps as many on another processor
 
 
 @dataclass(frozen=True)
 class Record:
-    """Replies by the names of their steps, and whose they are. `ratings` has those that were scores."""
+    """Replies by the names of their steps, and whose they are.
+
+    Of scores `said` are the ratings that were written, `expected` the means over those that might have been.
+    """
 
     model: str
     weights: str
     precision: str
     texts: dict[str, str]
-    ratings: dict[str, float]
+    said: dict[str, float]
+    expected: dict[str, float]
 
 
 def record(evidence: Evidence) -> Record:
     """What this check heard, to be compared with later."""
     heard = dict(_heard(evidence))
-    ratings = {name: rating for name, one in heard.items() if (rating := rating_of(one)) is not None}
-    about = evidence.about
     texts = {name: one.text for name, one in heard.items()}
-    return Record(about.name, about.weights, about.precision, texts, ratings)
+    said = {name: one.answer.rating for name, one in heard.items() if isinstance(one.answer, Score)}
+    expected = {name: round(one.expected_rating, 4) for name, one in heard.items() if one.expected_rating}
+    about = evidence.about
+    return Record(about.name, about.weights, about.precision, texts, said, expected)
 
 
 def write_record(found: Record, path: Path) -> None:
     """The record as a file; `QInsightError` where it cannot be written."""
-    rounded = {name: round(rating, 4) for name, rating in found.ratings.items()}
     try:
         with whole_text(path) as file:
-            json.dump({**vars(found), "plan": plan.VERSION, "ratings": rounded}, file, indent=1)
+            json.dump({**vars(found), "plan": plan.VERSION}, file, indent=1)
             file.write("\n")
     except OSError as error:
         raise QInsightError(
@@ -60,8 +65,9 @@ def read_record(path: Path) -> Record:
         if found["plan"] != plan.VERSION:
             raise ValueError(f"it is of plan {found['plan']}, this is {plan.VERSION}")
         texts = {str(name): str(text) for name, text in found["texts"].items()}
-        ratings = {str(name): float(rating) for name, rating in found["ratings"].items()}
-        return Record(str(found["model"]), str(found["weights"]), str(found["precision"]), texts, ratings)
+        model, weights, precision = (str(found[name]) for name in ("model", "weights", "precision"))
+        said, expected = _numbers(found["said"]), _numbers(found["expected"])
+        return Record(model, weights, precision, texts, said, expected)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise QInsightError(
             "Expected replies recorded by `check --record` in {path}; they cannot be read ({error}).",
@@ -72,6 +78,9 @@ def read_record(path: Path) -> Record:
 
 def identity(evidence: Evidence, against: Record | None) -> Verdict:
     """Compare with the record that was named, else with the shipped one where it is of these weights."""
+    if not evidence.as_usual:
+        words = "not known: recorded replies are of whole pictures, without a penalty of one's own"
+        return Verdict("identity", State.UNKNOWN, words)
     if against is not None:
         return _compared(evidence, against, _foreign(evidence.about, against))
     shipped = read_record(SHIPPED)
@@ -93,18 +102,27 @@ def _compared(evidence: Evidence, recorded: Record, foreign: str = "") -> Verdic
     if not common:
         return Verdict("identity", State.UNKNOWN, "not known: none of the recorded replies came again")
     same = sum(heard[name].text == recorded.texts[name] for name in common)
-    apart = [
-        abs(rating - recorded.ratings[name])
-        for name in common
-        if name in recorded.ratings and (rating := rating_of(heard[name])) is not None
-    ]
+    apart = [far for name in common if (far := _apart(heard[name], recorded, name)) is not None]
     mean = statistics.fmean(apart) if apart else 0.0
     exact = evidence.about.precision == recorded.precision == "fp32"
     tolerance = EXACT_DRIFT if exact else DRIFT
     figures = {"same words": same, "recorded": len(common), "mean": round(mean, 4), "tolerance": tolerance}
     told = f"{foreign}{same} of {len(common)} replies are word for word those of {recorded.model}, ratings differ by {mean:.3f}"
-    differs = bool(foreign) or mean > tolerance or same < (1 - MOST_OTHER) * len(common) or not apart
+    least = SURELY if exact else 1 - MOST_OTHER
+    differs = bool(foreign) or mean > tolerance or same < least * len(common) or not apart
     return Verdict("identity", State.ALARM if differs else State.OK, told, figures)
+
+
+def _apart(one: Asked, recorded: Record, name: str) -> float | None:
+    if one.expected_rating is not None and name in recorded.expected:
+        return abs(one.expected_rating - recorded.expected[name])
+    if isinstance(one.answer, Score) and name in recorded.said:
+        return abs(one.answer.rating - recorded.said[name])
+    return None
+
+
+def _numbers(found: dict[str, float]) -> dict[str, float]:
+    return {str(name): float(value) for name, value in found.items()}
 
 
 def _alike(evidence: Evidence, recorded: Record) -> float:
@@ -115,6 +133,7 @@ def _alike(evidence: Evidence, recorded: Record) -> float:
 
 
 def _heard(evidence: Evidence) -> Iterator[tuple[str, Asked]]:
-    for name in plan.base_names():
-        if (one := evidence.one(name)) is not None:
+    """Every greedy reply about one picture."""
+    for name in evidence.answers:
+        if name.startswith(("score", "diagnosis")) and (one := evidence.one(name)) is not None:
             yield name, one

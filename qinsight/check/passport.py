@@ -58,14 +58,15 @@ class Passport:
 _MARKS = {State.OK: "ok   ", State.ALARM: "ALARM", State.NOTE: "note ", State.UNKNOWN: "?    "}
 
 
-def engine_of(about: About) -> dict[str, Any]:
-    """What is known of the engine, for the passport."""
+def engine_of(about: About, version: str = "") -> dict[str, Any]:
+    """What is known of the engine, for the passport; `version` is what a server says of itself."""
     return {
         "name": about.name,
         "weights": about.weights,
         "precision": about.precision,
         "device": about.device,
         "max_pixels": about.max_pixels,
+        **({"version": version} if version else {}),
         **about.details,
     }
 

@@ -6,6 +6,7 @@ Every picture is whole patches wide and high, so that an engine sees its pixels 
 import io
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
@@ -17,6 +18,7 @@ PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 CLEAN = ("astronaut", "cat", "coffee", "rocket")
 SIZE = (448, 336)  # whole patches of 28 pixels and whole JPEG blocks of 8
 WIDE = (448, 224)
+SQUARE = (448, 448)  # what padding makes of it
 WIDER = (672, 224)  # three squares
 LARGE = (1008, 756)
 SMALL = (336, 252)  # a third of it
@@ -76,10 +78,10 @@ def darkened(picture: Image.Image, strength: int) -> Image.Image:
 LADDERS = {"blur": blurred, "noise": noisy, "compression": compressed, "darkness": darkened}
 
 
-def jpeg(picture: Image.Image, quality: int) -> Image.Image:
-    """The picture after a JPEG."""
+def jpeg(picture: Image.Image, quality: int, subsampling: int = -1) -> Image.Image:
+    """The picture after a JPEG; its chroma is halved unless `subsampling` is 0."""
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=quality)
+    picture.save(file, "JPEG", quality=quality, subsampling=subsampling)
     return Image.open(io.BytesIO(file.getvalue())).convert("RGB")
 
 
@@ -90,7 +92,7 @@ def jpeg(picture: Image.Image, quality: int) -> Image.Image:
 def card(size: tuple[int, int] = SIZE) -> Image.Image:
     """Squares of grey, each of whole JPEG blocks."""
     dice = np.random.default_rng(7)
-    greys = dice.integers(8, 24, (size[1] // 56, size[0] // 56)) * 8
+    greys = dice.integers(8, 23, (size[1] // 56, size[0] // 56)) * 8
     return _picture(np.kron(greys, np.ones((56, 56)))[..., None].repeat(3, axis=2))
 
 
@@ -107,11 +109,9 @@ def fine(picture: Image.Image, quality: int) -> Image.Image:
 
 
 def colour_checkered(picture: Image.Image) -> Image.Image:
-    """With a checkerboard of single pixels in chroma only: a JPEG that halves chroma makes grey of it."""
-    luma, *chroma = picture.convert("YCbCr").split()
-    amount = 60 * _checkers(picture.size)
-    layers = [Image.fromarray(np.uint8(np.clip(np.asarray(c, np.float32) + amount, 0, 255))) for c in chroma]
-    return Image.merge("YCbCr", (luma, *layers)).convert("RGB")
+    """With a checkerboard of single pixels that all are as bright: a JPEG that halves chroma leaves nothing of it."""
+    as_bright = np.array([58.0, -36.0, 33.0])  # its luma is -0.03
+    return _picture(np.asarray(picture, np.float32) + _checkers(picture.size)[..., None] * as_bright)
 
 
 def checkered(picture: Image.Image) -> Image.Image:
@@ -124,7 +124,9 @@ def blotched(picture: Image.Image) -> Image.Image:
     dice = np.random.default_rng(5)
     luma = picture.convert("L").point(lambda value: 60 + value // 2)
     blotches = [
-        Image.fromarray(dice.integers(70, 187, (6, 8), np.uint8)).resize(picture.size, Image.Resampling.BICUBIC)
+        Image.fromarray(dice.integers(70, 187, (6, 8), np.uint8)).resize(
+            picture.size, Image.Resampling.BICUBIC
+        )
         for _ in range(2)
     ]
     return Image.merge("YCbCr", (luma, *blotches)).convert("RGB")
@@ -153,7 +155,13 @@ def letterboxed(picture: Image.Image, colour: tuple[int, int, int]) -> Image.Ima
     return square
 
 
-PADDING = {"black": (0, 0, 0), "white": (255, 255, 255), "grey": (127, 127, 127), "mean": (122, 116, 104)}
+PADDING = {
+    "black": (0, 0, 0),
+    "white": (255, 255, 255),
+    "dark grey": (114, 114, 114),
+    "grey": (127, 127, 127),
+    "the mean of photos": (122, 116, 104),
+}  # the colours that image processors fill with
 
 
 def turned_file(picture: Image.Image) -> bytes:
@@ -165,20 +173,20 @@ def turned_file(picture: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def _checkers(size: tuple[int, int]) -> np.ndarray:
+def _checkers(size: tuple[int, int]) -> Any:
     """+1 and -1 in turn."""
-    across, down = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
-    return np.where((across + down) % 2, 1.0, -1.0)
+    width, height = size
+    return np.where(np.indices((height, width)).sum(axis=0) % 2, 1.0, -1.0)
 
 
 @cache
-def _cosines() -> np.ndarray:
+def _cosines() -> Any:
     """The discrete cosine transform of 8 values, rows are waves."""
-    waves, places = np.meshgrid(np.arange(8), np.arange(8), indexing="ij")
+    waves, places = np.indices((8, 8))
     table = np.cos((2 * places + 1) * waves * np.pi / 16) / 2
     table[0] /= np.sqrt(2)
     return table
 
 
-def _picture(values: np.ndarray) -> Image.Image:
-    return Image.fromarray(np.uint8(np.clip(np.round(values), 0, 255)))
+def _picture(values: Any) -> Image.Image:
+    return Image.fromarray(np.clip(np.round(values), 0, 255).astype(np.uint8))

@@ -6,7 +6,7 @@ answers differently, a harmful one the same.
 """
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from enum import StrEnum
@@ -16,8 +16,9 @@ from qinsight.answers import Clean, Comparison, Degradation, Score
 from qinsight.assess import Asked
 from qinsight.check import plan
 from qinsight.check.asking import Answered, Answers
-from qinsight.check.pictures import PADDING
-from qinsight.requests import About, Finish
+from qinsight.check.pictures import LARGE, PADDING, SQUARE
+from qinsight.check.served import Told
+from qinsight.requests import About, Finish, Sampling
 
 MOST_BAD = 0.05  # of all replies may be unreadable, cut or without thinking
 DRIFT = 0.1  # of a rating, on average, that the same picture may be rated differently
@@ -26,6 +27,8 @@ MOST_OTHER_WORDS = 0.5  # of the replies to what was asked before
 SAME = 0.01  # of a rating: pictures that are the same, pixel by pixel
 NEARLY = 0.15  # of a rating, and ...
 NEARLY_WORDS = 0.85  # ... of the words: pictures that differ by a resampling
+CLOSE = 0.05  # of a rating, and ...
+CLOSE_WORDS = 0.96  # ... of the words: pictures that differ at an edge
 FALL = 0.3  # of a rating, that something plainly worse must be worth
 RISE = 0.15  # of a rating, that may be added by harm
 SURE = 0.9  # a chance above which sampling, too, takes the likeliest token
@@ -50,7 +53,7 @@ class Verdict:
     name: str
     state: State
     words: str
-    figures: dict[str, float] = field(default_factory=dict)
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,9 @@ class Evidence:
 
     about: About
     answers: Answers
-    most_tokens: int  # that a reply may have
+    sampling: Sampling  # that was asked for
+    max_pixels: int  # that a picture may have before we shrink it ourselves
+    told: Told = field(default_factory=Told)
 
     def one(self, name: str, place: int = 0) -> Asked | None:
         """A finished reply, by its step."""
@@ -69,6 +74,11 @@ class Evidence:
     def rating(self, name: str) -> float | None:
         """How good a picture was found."""
         return rating_of(self.one(f"score {name}"))
+
+    @property
+    def as_usual(self) -> bool:
+        """Whether pictures and words were asked for as a record has them."""
+        return self.max_pixels >= _area(LARGE) and self.sampling.repetition_penalty is None
 
     @cached_property
     def replies(self) -> list[tuple[str, Asked]]:
@@ -92,7 +102,7 @@ class Evidence:
 
     def _is_cut(self, one: Asked) -> bool:
         if one.finish is Finish.LENGTH:
-            return one.tokens < self.most_tokens
+            return one.tokens < self.sampling.max_new_tokens
         return "<think>" in one.text and "</answer>" not in one.text
 
     @cached_property
@@ -128,6 +138,10 @@ class Evidence:
     def nearly_same(self, one: str, other: str) -> bool | None:
         """Whether two pictures were answered as if one were the other's resampling."""
         return self._alike(one, other, max(NEARLY, self.drift), min(NEARLY_WORDS, self.steadiness))
+
+    def close(self, one: str, other: str) -> bool | None:
+        """Whether two pictures were answered as if they differed at an edge."""
+        return self._alike(one, other, max(CLOSE, self.drift), min(CLOSE_WORDS, self.steadiness))
 
     def _alike(self, one: str, other: str, most: float, words: float) -> bool | None:
         pair = self.one(f"score {one}"), self.one(f"score {other}")
@@ -212,10 +226,9 @@ def _noted(name: str, some: Sequence[object], told: str, fine: str) -> Verdict:
 
 def _seen(evidence: Evidence) -> Verdict:
     """Whether the answers depend on the pictures at all."""
-    names = [name for name in evidence.answers if name in _RATED]
-    texts = {one.text for name in names if (one := evidence.one(name))}
-    ratings = [rating for name in names if (rating := rating_of(evidence.one(name))) is not None]
-    if len(texts) < 2 and len(names) > 1:
+    found = [one for name in _RATED if (one := evidence.one(name))]
+    ratings = [rating for one in found if (rating := rating_of(one)) is not None]
+    if len(found) > 1 and len({one.text for one in found}) == 1:
         return Verdict("seen", State.ALARM, "very different pictures get the very same reply: none is seen")
     if len(ratings) < 2:
         return _not_known("seen")
@@ -274,7 +287,13 @@ def _is_another(here: Asked, own: Asked, others: Sequence[Asked]) -> bool:
     near = distance(here, nearest)
     if here.text == nearest.text:
         return True
-    return near is not None and away is not None and near <= SAME and away > FALL and likeness(here, nearest) > 0.98
+    return (
+        near is not None
+        and away is not None
+        and near <= SAME
+        and away > FALL
+        and likeness(here, nearest) > 0.98
+    )
 
 
 def _pictures(evidence: Evidence) -> Verdict:
@@ -288,7 +307,9 @@ def _pictures(evidence: Evidence) -> Verdict:
     right, wrong = _preferred(evidence)
     figures = {"better preferred": right, "worse preferred": wrong}
     if wrong > right and wrong >= 4:
-        words = f"the plainly worse picture is preferred {wrong} times, the better {right}: they change places"
+        words = (
+            f"the plainly worse picture is preferred {wrong} times, the better {right}: they change places"
+        )
         return Verdict("pictures", State.ALARM, words, figures)
     if not right + wrong and len(evidence.batched) == 0:
         return _not_known("pictures")
@@ -300,7 +321,7 @@ def _unseen(evidence: Evidence) -> str:
     """The picture of a comparison that may be any other."""
     for place, word in ((0, "the second picture"), (1, "the first picture")):
         one, other = evidence.one("pair blur", place), evidence.one("pair, another second", place)
-        if one and other and one.text == other.text:
+        if one and other and one.reply.thinking and one.text == other.text:
             return word
     return ""
 
@@ -341,7 +362,9 @@ def _orders(evidence: Evidence) -> Verdict:
         words = f"the answer is always {letters.pop()}, whichever picture that is"
         return Verdict("orders", State.ALARM, words, figures)
     state = State.OK if agreed == len(winners) else State.NOTE
-    return Verdict("orders", state, f"both orders name the same winner in {agreed} of {len(winners)} pairs", figures)
+    return Verdict(
+        "orders", state, f"both orders name the same winner in {agreed} of {len(winners)} pairs", figures
+    )
 
 
 def _ladders(evidence: Evidence) -> Verdict:
@@ -360,7 +383,9 @@ def _ladders(evidence: Evidence) -> Verdict:
         return _not_known("ladders")
     if rises or len(flat) == len(figures):
         return Verdict("ladders", State.ALARM, f"growing harm does not lower the rating: {told}", figures)
-    return _noted("ladders", flat, f"from clean to the worst: {told}", f"growing harm lowers the rating: {told}")
+    return _noted(
+        "ladders", flat, f"from clean to the worst: {told}", f"growing harm lowers the rating: {told}"
+    )
 
 
 # --- harm to pictures ---------------------------------------------------------------------------------------------
@@ -385,17 +410,34 @@ _SIDES = ("lying on its left", "lying on its right", "upside down")
 
 def _shrunk(evidence: Evidence) -> str:
     """By which pair a picture is known to be shrunk."""
+    if evidence.max_pixels < _area(LARGE):
+        return ""
     pairs = (("large", "large, checkered"), ("small", "small, enlarged"))
     return next((other for one, other in pairs if evidence.nearly_same(one, other)), "")
 
 
 def _size(evidence: Evidence) -> Verdict:
-    if evidence.nearly_same("large", "large, checkered") is None or _is_blind(evidence):
+    told = evidence.told
+    if wrong := told.wrong:
+        more = told.tokens[wrong] - told.tokens["small"]
+        due = told.expected[wrong] - told.expected["small"]
+        words = f"a {wrong} picture has {more} tokens more than a small one; by its size it has {due}"
+        return Verdict("size", State.ALARM, words, told.tokens)
+    seen = evidence.nearly_same("large", "large, checkered") is not None
+    if not seen or _is_blind(evidence) or evidence.max_pixels < _area(LARGE):
         return _not_known("size")
     if _shrunk(evidence):
-        words = "detail of single pixels makes no difference in a large picture: pictures are shrunk on the way"
-        return Verdict("size", State.ALARM, words)
-    return Verdict("size", State.OK, "a picture of 0.8 megapixels arrives with its single pixels")
+        words = (
+            "detail of single pixels makes no difference in a large picture: pictures are shrunk on the way"
+        )
+        return Verdict("size", State.ALARM, words, told.tokens)
+    counted = ", and the server counts its tokens" if len(set(told.tokens.values())) > 1 else ""
+    words = f"a picture of 0.8 megapixels arrives with its single pixels{counted}"
+    return Verdict("size", State.OK, words, told.tokens)
+
+
+def _area(size: tuple[int, int]) -> int:
+    return size[0] * size[1]
 
 
 def _lossless(evidence: Evidence) -> Verdict:
@@ -440,17 +482,20 @@ def _shape(evidence: Evidence) -> Verdict:
 
 def _misshapen(evidence: Evidence) -> Iterator[str]:
     for part in plan.KEPT:
-        if evidence.nearly_same("three squares", f"three squares, clean at the {part}"):
+        if evidence.close("three squares", f"three squares, clean at the {part}"):
             yield f"noise outside the {part} third makes no difference: pictures are cropped on the way"
     for colour in PADDING:
         if evidence.same("wide", f"wide, padded {colour}"):
             yield "padding makes no difference: pictures are padded to a square on the way"
-    if evidence.nearly_same("to be squeezed", "squeezed"):
+    if _shrunk(evidence) and evidence.nearly_same("to be squeezed", "squeezed"):
         yield "squeezing makes no difference: pictures are forced into one shape on the way"
 
 
 def _is_blind(evidence: Evidence) -> bool:
-    return _seen(evidence).state is State.ALARM
+    """Whether pictures cannot be told apart by their answers: shrunk by ourselves, all alike, or chosen by chance."""
+    return evidence.max_pixels < _area(SQUARE) or any(
+        judge(evidence).state is State.ALARM for judge in (_seen, _twice, _probabilities)
+    )
 
 
 # --- manners of the engine ----------------------------------------------------------------------------------------
@@ -492,7 +537,9 @@ def _penalty(evidence: Evidence) -> Verdict:
     if none.text != strong.text:
         return Verdict("penalty", State.OK, "a repetition penalty changes the reply")
     if "repetition_penalty" in refused:
-        return Verdict("penalty", State.NOTE, "the server takes no repetition penalty: it applies its own, or none")
+        return Verdict(
+            "penalty", State.NOTE, "the server takes no repetition penalty: it applies its own, or none"
+        )
     return Verdict("penalty", State.ALARM, "a strong repetition penalty changes nothing: it is not applied")
 
 
@@ -506,7 +553,9 @@ def _seeds(evidence: Evidence) -> Verdict:
     others = sum(_common(first, other) for first, _, other in found)
     kept = sum(first.text == again.text for first, again, _ in found)
     if all(first.text == other.text for first, _, other in found):
-        return Verdict("seeds", State.ALARM, "every seed gives the same reply: temperature or seed is ignored")
+        return Verdict(
+            "seeds", State.ALARM, "every seed gives the same reply: temperature or seed is ignored"
+        )
     if not kept and repeated < 2 * others:
         return Verdict("seeds", State.ALARM, "the same seed gives another reply: seeds are ignored")
     state = State.OK if kept == len(found) else State.NOTE
@@ -553,11 +602,15 @@ def _speed(evidence: Evidence) -> Verdict:
     first = statistics.median(first for first, _ in told)
     rate = statistics.median((one.tokens - 1) / max(1e-6, one.seconds - first) for first, one in told)
     words = f"first word after {first:.2f} seconds, then {rate:.1f} tokens a second, at 0.15 megapixels"
-    return Verdict("speed", State.OK, words, {"first word": round(first, 3), "tokens a second": round(rate, 2)})
+    return Verdict(
+        "speed", State.OK, words, {"first word": round(first, 3), "tokens a second": round(rate, 2)}
+    )
 
 
 def _not_known(name: str) -> Verdict:
-    return Verdict(name, State.UNKNOWN, "not known: the replies that would show it are missing or all alike")
+    return Verdict(
+        name, State.UNKNOWN, "not known: the replies that would show it are missing or cannot be told apart"
+    )
 
 
 _JUDGES: tuple[Callable[[Evidence], Verdict], ...] = (
