@@ -8,6 +8,7 @@ import secrets
 import sys
 import webbrowser
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 # Before Gradio is imported: it reads these while it is.
@@ -33,20 +34,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say("Expected the package mcp for --mcp, which is not installed. Run: pip install 'gradio[mcp]'")
         return 1
     try:
+        passwords = _passwords(options)
         keep = Keep()
     except QInsightError as error:
         _say(str(error))
         return 1
     try:
-        return _serve(options)
+        return _serve(options, passwords)
     finally:
         keep.delete()
 
 
-def _serve(options: argparse.Namespace) -> int:
+def _passwords(options: argparse.Namespace) -> list[tuple[str, str]] | None:
+    """Who may open the page; None where everybody may."""
+    if options.auth is None:
+        return None
+    from qinsight.page.passwords import read_passwords
+
+    if options.mcp:
+        raise QInsightError("Expected --auth without --mcp: agents cannot log in, and would not be asked to.")
+    return read_passwords(options.auth)
+
+
+def _serve(options: argparse.Namespace, passwords: list[tuple[str, str]] | None) -> int:
     from qinsight.page import build_page, launch
     from qinsight.page.host import Host
     from qinsight.page.leaving import Ending, leave
+    from qinsight.page.passwords import is_open_to_others
     from qinsight.page.recordings import Recordings
     from qinsight.page.visitors import Visitors
     from qinsight.page.zerogpu import AT_ONCE, LentGpu, get_ready, lent
@@ -73,6 +87,8 @@ def _serve(options: argparse.Namespace) -> int:
         host.load()  # workers are forked with the weights in place
     else:
         host.start()
+    if passwords is None and is_open_to_others(address, options.share) and not ON_SPACES:
+        _say("Whoever can reach this page may use it; --auth FILE asks for a name and a password.")
     with Ending(host.line) as ending:
         try:
             _, url, _ = launch(
@@ -85,6 +101,7 @@ def _serve(options: argparse.Namespace) -> int:
                 root_path=options.root_path,
                 share=options.share,
                 mcp_server=options.mcp,
+                auth=passwords,
                 prevent_thread_lock=True,
             )
         except BrokenPipeError:
@@ -149,6 +166,8 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="the API also as tools for agents; needs `pip install 'gradio[mcp]'`",
     )
+    words = "a file with name:password on each line; whoever opens the page is asked for them"
+    add("--auth", type=Path, metavar="FILE", help=words)
     add("--no-browser", dest="browser", action="store_false", help="do not open the browser")
     return parser
 

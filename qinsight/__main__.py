@@ -1,4 +1,4 @@
-"""The command line: `python -m qinsight score | diagnose | compare | rank | quantize`."""
+"""The command line: `python -m qinsight score | diagnose | compare | rank | quantize | check`."""
 
 import argparse
 import json
@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 
 from qinsight.assess import Asked, ask, assessment, comparison
+from qinsight.check.command import add_command as add_check
 from qinsight.engines.checkpoint import Device
 from qinsight.errors import PhotoError, QInsightError
 from qinsight.flags import add_model_flags, open_engine, positive
@@ -48,7 +49,9 @@ def _parser() -> argparse.ArgumentParser:
         "read, 4 a photo could not be read.",
         allow_abbrev=False,
     )
-    commands = parser.add_subparsers(required=True, metavar="score | diagnose | compare | rank | quantize")
+    commands = parser.add_subparsers(
+        required=True, metavar="score | diagnose | compare | rank | quantize | check"
+    )
     for name, task, words in (
         ("score", Task.SCORE, "rate photos from 1 (very poor) to 5 (excellent)"),
         ("diagnose", Task.DEGRADATION, "name the degradation of photos and its severity"),
@@ -68,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--device", choices=[*Device], type=Device, default=Device.AUTO)
     command.set_defaults(run=_quantize)
+    add_check(commands)
     return parser
 
 

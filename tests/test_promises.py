@@ -23,7 +23,7 @@ PRODUCT = [
     ["odds", "engines"],
     ["assess", "flags"],
     ["report", "ranking"],
-    ["library"],
+    ["library", "check"],
     ["page", "qinsight"],
 ]
 TRAINING = [
@@ -199,7 +199,7 @@ def test_the_readme_is_read_in_five_minutes() -> None:
 GUIDES = [
     "README.md",
     "training/README.md",
-    *(f"qinsight/{room}/README.md" for room in ("engines", "page", "ranking")),
+    *(f"qinsight/{room}/README.md" for room in ("check", "engines", "page", "ranking")),
 ]
 
 
@@ -218,7 +218,7 @@ def flags(*command: str) -> set[str]:
 
 def test_every_flag_in_the_guides_of_the_product_is_one_that_a_command_takes() -> None:
     known = flags("app.py") | flags("examples/deploy/space.py") | {"--help"}
-    for name in ("score", "compare", "rank", "quantize"):
+    for name in ("score", "compare", "rank", "quantize", "check"):
         known |= flags("-m", "qinsight", name)
     for guide in GUIDES:
         if guide == "training/README.md":

@@ -28,6 +28,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PREFIX = "/gradio_api"
+LARGEST_LOGIN = 1 << 14
 LARGEST_JSON = 2 << 20  # a folder of some thousand uploads, named one by one
 LARGEST_CALL = 64 << 20  # photos as data URIs
 LARGEST_UPLOAD = 4 << 30  # many files in one request; each has Gradio's own limit
@@ -46,6 +47,8 @@ READ = re.compile(
 WRITTEN = re.compile(r"(upload|queue/join|cancel|reset/?|run/predict/?|call/(v2/)?[^/]+/?|mcp(/.*)?)")
 CALL = re.compile(r"call/(v2/)?([^/]+)/?")
 ENDING = re.compile(r"cancel|reset/?")  # what a page that closes still does for its visitors
+LOGIN = re.compile(r"/login/?")
+LOGOUT = re.compile(r"/logout/?")
 WATCHED = re.compile(r"call/(?:v2/)?[^/]+/([^/]+)")
 
 HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin")]
@@ -109,13 +112,16 @@ class Gate:
         if method == "OPTIONS":
             return receive, None
         if method in ("GET", "HEAD"):
-            if not (PAGE.fullmatch(path) if api is None else READ.fullmatch(api)):
+            leaves = self.page.auth is not None and LOGOUT.fullmatch(path)
+            if not (leaves or (PAGE.fullmatch(path) if api is None else READ.fullmatch(api))):
                 raise Refused(404, "There is nothing here.")
             self._check_reading(scope, api or "")
             return receive, None
         mcp = api is not None and api.startswith("mcp")
         if method != "POST" and not (mcp and method == "DELETE"):
             raise Refused(405, "Expected GET or POST.")
+        if self.page.auth is not None and LOGIN.fullmatch(path):
+            return _replayed(await _read(receive, LARGEST_LOGIN), receive), None
         if api is None or not WRITTEN.fullmatch(api):
             raise Refused(404, "There is nothing here.")
         if self.line.closed and not ENDING.fullmatch(api):

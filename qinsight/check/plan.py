@@ -1,0 +1,164 @@
+"""What a check asks: every question by a name, in the order in which it is asked."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from PIL import Image
+
+from qinsight.assess import comparison
+from qinsight.check import pictures
+from qinsight.photos import load_photo
+from qinsight.prompts import Task
+from qinsight.requests import GREEDY, Request, Sampling
+
+VERSION = 1  # of the plan: answers of another one are not gone on with
+
+LADDER_PHOTOS = {"blur": "cat", "noise": "coffee", "compression": "rocket", "darkness": "astronaut"}
+RUNGS = (1, 2, 3)
+BASE = (*pictures.CLEAN, *(f"{kind} 2" for kind in LADDER_PHOTOS))  # asked alone, again, and in a batch
+DIAGNOSED = BASE[4:]
+KEPT = ("left", "middle", "right")
+SEEDS = {"first": 1, "again": 1, "other": 2}
+SAMPLED = ("cat", "noise 2", "darkness 2")
+PENALTIES = {"none": 1.0, "strong": 1.5}
+LIMIT = 8  # tokens of a reply that is to be cut
+UPRIGHT, SIDEWAYS = "upright", "on its side"
+
+
+@dataclass(frozen=True)
+class Step:
+    """Questions asked together."""
+
+    name: str
+    requests: tuple[Request, ...]
+    sampling: Sampling = GREEDY
+
+
+def steps(tasks: frozenset[Task], sampling: Sampling = GREEDY) -> list[Step]:
+    """Everything that is asked of a model that knows these tasks; `sampling` is greedy."""
+    every = [replace(step, sampling=_under(sampling, step.sampling)) for step in _steps()]
+    return [step for step in every if all(request.task in tasks for request in step.requests)]
+
+
+def _under(sampling: Sampling, own: Sampling) -> Sampling:
+    """A step's own choices, and the person's where it has none."""
+    if own == GREEDY:
+        return sampling
+    most = min(own.max_new_tokens, sampling.max_new_tokens)
+    penalty = own.repetition_penalty or sampling.repetition_penalty
+    return replace(own, max_new_tokens=most, repetition_penalty=penalty)
+
+
+def _steps() -> Iterator[Step]:
+    base = _base()
+    yield from (_score(name, picture) for name, picture in _ladder_pictures(base).items())
+    yield from (_diagnosis(name, base[name]) for name in DIAGNOSED)
+    yield from _patterns()
+    yield from _shapes()
+    yield from _comparisons(base)
+    yield from _manners(base)
+    yield from (_named("again ", step) for step in _base_steps(base))
+    together = tuple(request for step in _base_steps(base) for request in step.requests)
+    yield Step("batch", together)
+
+
+def _base() -> dict[str, Image.Image]:
+    clean = {name: pictures.photo(name) for name in pictures.CLEAN}
+    return clean | {f"{kind} 2": _rung(kind, 2) for kind in LADDER_PHOTOS}
+
+
+def _rung(kind: str, strength: int) -> Image.Image:
+    return pictures.LADDERS[kind](pictures.photo(LADDER_PHOTOS[kind]), strength)
+
+
+def _ladder_pictures(base: Mapping[str, Image.Image]) -> dict[str, Image.Image]:
+    outer = {f"{kind} {rung}": _rung(kind, rung) for kind in LADDER_PHOTOS for rung in (1, 3)}
+    return {**base, **outer}
+
+
+def base_names() -> list[str]:
+    """The steps that are asked alone, again and in the batch, in the order of the batch."""
+    return [f"score {name}" for name in BASE] + [f"diagnosis {name}" for name in DIAGNOSED]
+
+
+def _base_steps(base: Mapping[str, Image.Image]) -> list[Step]:
+    return [_score(name, base[name]) for name in BASE] + [_diagnosis(name, base[name]) for name in DIAGNOSED]
+
+
+def _patterns() -> Iterator[Step]:
+    """What JPEG, shrinking and a loss of colour leave nothing of, each beside what they would make of it."""
+    card = pictures.card()
+    large, small = pictures.photo("cat", pictures.LARGE), pictures.photo("cat", pictures.SMALL)
+    coloured = pictures.blotched(pictures.photo("cat"))
+    yield _score("card", card)
+    yield _score("card, fine detail", pictures.fine(card, 95))
+    yield _score("card, more fine detail", pictures.fine(card, 75))
+    yield _score("card, checkered in colour", pictures.colour_checkered(card))
+    yield _score("large", large)
+    yield _score("large, checkered", pictures.checkered(large))
+    yield _score("small", small)
+    yield _score("small, enlarged", small.resize(pictures.LARGE, Image.Resampling.NEAREST))
+    yield _score("coloured", coloured)
+    yield _score("coloured, in grey", pictures.grey(coloured))
+
+
+def _shapes() -> Iterator[Step]:
+    """What cropping, padding and stretching to a square make of a picture, and how it lies."""
+    wider = pictures.photo("rocket", pictures.WIDER)
+    yield _score("three squares", wider)
+    yield from (_score(f"three squares, clean at the {part}", pictures.kept(wider, part)) for part in KEPT)
+    padded = pictures.compressed(pictures.photo("astronaut", pictures.WIDE), 1)
+    yield _score("wide", padded)
+    yield from (
+        _score(f"wide, padded {name}", pictures.letterboxed(padded, colour))
+        for name, colour in pictures.PADDING.items()
+    )
+    wide = pictures.compressed(pictures.photo("coffee", pictures.WIDE), 1)
+    yield _score("to be squeezed", wide)
+    yield _score("squeezed", wide.resize(pictures.WIDE[::-1], Image.Resampling.BICUBIC))
+    lying = pictures.compressed(pictures.photo("cat", pictures.WIDE), 1)
+    tall = lying.transpose(Image.Transpose.ROTATE_90)
+    yield _score("tall", tall)
+    yield _score("tall, told by EXIF", load_photo(pictures.turned_file(tall)))
+    yield _score("tall, lying on its left", lying.transpose(Image.Transpose.ROTATE_180))
+    yield _score("tall, lying on its right", lying)
+    yield _score("tall, upside down", tall.transpose(Image.Transpose.ROTATE_180))
+
+
+def _comparisons(base: Mapping[str, Image.Image]) -> Iterator[Step]:
+    """Pairs in which one is plainly worse, in both orders, and whether every picture counts."""
+    for kind, name in LADDER_PHOTOS.items():
+        yield Step(f"pair {kind}", tuple(comparison(base[name], _rung(kind, 3))))
+    cat = base["cat"]
+    yield Step("pair, another second", tuple(comparison(cat, _rung("noise", 3))))
+    for worst in ("blur", "noise"):
+        better, worse = base[LADDER_PHOTOS[worst]], _rung(worst, 3)
+        low = _rung(worst, 2)
+        for order, pair in (("", (better, worse)), (", swapped", (worse, better))):
+            yield Step(f"reference {worst}{order}", tuple(comparison(*pair, reference=low)))
+
+
+def _manners(base: Mapping[str, Image.Image]) -> Iterator[Step]:
+    """Penalty, seeds, the end of a reply."""
+    for name, penalty in PENALTIES.items():
+        one = _score("noise 2", base["noise 2"])
+        yield replace(one, name=f"penalty {name}", sampling=Sampling(repetition_penalty=penalty))
+    for picture in SAMPLED:
+        for name, seed in SEEDS.items():
+            one = _score(picture, base[picture])
+            sampling = Sampling(256, temperature=1.5, seed=seed)
+            yield replace(one, name=f"seed {picture}, {name}", sampling=sampling)
+    yield replace(_score("cat", base["cat"]), name="limit", sampling=Sampling(LIMIT))
+    yield replace(_score("cat", base["cat"]), name="stop")
+
+
+def _score(name: str, picture: Image.Image) -> Step:
+    return Step(f"score {name}", (Request(Task.SCORE, (picture,)),))
+
+
+def _diagnosis(name: str, picture: Image.Image) -> Step:
+    return Step(f"diagnosis {name}", (Request(Task.DEGRADATION, (picture,)),))
+
+
+def _named(before: str, step: Step) -> Step:
+    return replace(step, name=before + step.name)
