@@ -26,6 +26,7 @@ TECHNICAL = {
     *("page/api.py", "page/gate.py", "page/form.py"),
     *("photos/jpeg.py", "ranking/embedding.py", "ranking/picks.py", "ranking/sidecars.py", "ranking/xmp.py"),
     "ranking/contact_sheet.py",
+    *("check/identity.py", "check/pictures.py", "page/passwords.py"),  # a terminal's
 }
 SAME_EVERYWHERE = {
     "comma",
