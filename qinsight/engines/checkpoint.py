@@ -179,7 +179,8 @@ def holds_gguf(model: str) -> bool:
     """Whether a model's name is that of a folder with converted weights."""
     try:
         folder = Path(model).expanduser()
-        return any(any((folder / part).glob("*.gguf")) for part in ("", *PARTS))
+        places = [folder / part for part in ("", *PARTS)]
+        return any(any(place.glob("*.gguf")) for place in places if not (place / "config.json").exists())
     except (OSError, RuntimeError):  # a name too long, no such ~user
         return False
 

@@ -74,7 +74,9 @@ def _check(out: Path, kind: Type) -> None:
             types=", ".join(one for one in Type if one is not Type.Q4_K_M),
         )
     if importlib.util.find_spec("gguf") is None:
-        raise EngineError("Expected the package gguf, which is not installed. Run: pip install gguf")
+        raise EngineError(
+            "Expected the package gguf, which is not installed. Run: {command}", command="pip install gguf"
+        )
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from qinsight.engines.checkpoint import Checkpoint, read_json
 from qinsight.errors import EngineError
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # what llama.cpp tells tokens apart by
+LONGEST = 65_536  # tokens; to llama.cpp it is a bound and nothing else, and we have none
 # The one way in which llama.cpp cuts texts for models of this family.
 _CUTS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
@@ -75,7 +76,7 @@ def read_config(checkpoint: Checkpoint) -> Config:
 
 def _cannot(config: Config, setting: str, only: Any, found: Any) -> EngineError:
     return EngineError(
-        "llama.cpp computes with {setting} {only} only; {name} has {found}.",
+        "Expected {setting} {only}, as llama.cpp computes with; {name} has {found}.",
         setting=setting,
         only=only,
         name=config.name,
@@ -137,7 +138,7 @@ def eye_shapes(config: Config) -> dict[str, tuple[int, ...]]:
 def word_settings(writer: Any, checkpoint: Checkpoint, config: Config) -> None:
     """What the file of the language model says before its weights."""
     writer.add_block_count(config.number("num_hidden_layers"))
-    writer.add_context_length(config.number("max_position_embeddings"))
+    writer.add_context_length(max(config.number("max_position_embeddings"), LONGEST))
     writer.add_embedding_length(config.number("hidden_size"))
     writer.add_feed_forward_length(config.number("intermediate_size"))
     writer.add_head_count(config.number("num_attention_heads"))

@@ -44,6 +44,8 @@ from qinsight.requests import GREEDY, About, Delta, Request, Sampling
 from qinsight.sentence import Sentence
 
 PACKAGE = "xllamacpp"
+INSTALL = "pip install xllamacpp"
+BUILD = "pip install --force-reinstall --no-binary xllamacpp xllamacpp"
 HOURS = 4 * 3600.0  # a photo may take minutes, three of them more, and nobody else is asked
 PATIENCE = Patience(first_token=HOURS, between_tokens=HOURS, whole_reply=HOURS, tries=1)
 QUESTION = 512  # tokens of a question and its frame, at most
@@ -83,7 +85,7 @@ def read_files(part: Part) -> Files:
         raise EngineError(
             "Expected a GGUF of Qwen2.5-VL (architecture qwen2vl) in {name}; found {kinds}.",
             name=part.name,
-            kinds=", ".join(sorted({header.architecture for header in found})) or "none",
+            kinds=", ".join(sorted({header.architecture for header in found})) or Sentence("none"),
         )
     if not eyes:
         raise EngineError(
@@ -110,7 +112,7 @@ def read_files(part: Part) -> Files:
 
 
 class LlamaEngine:
-    """The converted weights in a folder. Streams may run side by side; llama.cpp answers one question at a time."""
+    """The converted weights in a folder, asked one question at a time: the same alone and among others."""
 
     def __init__(self, model: Model, files: dict[str, Files], progress: Progress, gpu: bool) -> None:
         self._model, self._files, self._progress, self._gpu = model, files, progress, gpu
@@ -118,7 +120,7 @@ class LlamaEngine:
         self._order: Order | None = None
         self._children: dict[str, _Child] = {}
         self._deaths = dict.fromkeys(files, 0)
-        self._lock = threading.Lock()
+        self._busy = threading.Lock()
         self._close = weakref.finalize(self, _end_all, self._children)
 
     @classmethod
@@ -144,7 +146,7 @@ class LlamaEngine:
             raise EngineError(
                 "Expected the package {package}, which runs converted weights and is not installed. Run: {command}",
                 package=PACKAGE,
-                command=f"pip install {PACKAGE}",
+                command=INSTALL,
             )
         engine = cls(located, files, progress, gpu=device is not Device.CPU)
         engine._order = order
@@ -177,30 +179,66 @@ class LlamaEngine:
         stop: threading.Event | None = None,
         watched: bool = True,
     ) -> Iterator[Delta]:
-        """See `qinsight.requests.Engine.stream`."""
+        """See `qinsight.requests.Engine.stream`. One stream runs at a time; others wait their turn."""
+        while not self._busy.acquire(timeout=0.05):
+            if stop is not None and stop.is_set():
+                raise Stopped("Stopped before the model was free.")
+        try:
+            yield from self._answer_all(requests, sampling, max_pixels, stop, watched)
+        finally:
+            self._busy.release()
+
+    def _answer_all(
+        self,
+        requests: Sequence[Request],
+        sampling: Sampling,
+        max_pixels: int | None,
+        stop: threading.Event | None,
+        watched: bool,
+    ) -> Iterator[Delta]:
         failures: dict[int, EngineError] = {}
         for part, numbers in self._model.by_part(requests).items():
             chosen = [requests[number] for number in numbers]
             limit = self._files[part].checkpoint.max_pixels if max_pixels is None else max_pixels
-            child = self._ready(part, _room(chosen, limit, sampling), stop)
             try:
-                for delta in child.engine.stream(
-                    chosen, sampling, max_pixels=limit, stop=stop, watched=watched
-                ):
+                for delta in self._answer(part, chosen, sampling, limit, stop, watched):
                     yield replace(delta, request=numbers[delta.request])
-                self._deaths[part] = 0
-            except EngineError as error:
-                if child.is_gone(within=0.5):
-                    raise RequestFailed(
-                        "llama.cpp's server ended in the middle of an answer ({how}). It starts again with the next "
-                        "question; ask once more.",
-                        how=child.end_in_words,
-                    ) from error
-                if not isinstance(error, RequestsFailed):
-                    raise
-                failures |= {numbers[number]: cause for number, cause in error.failures.items()}
+            except RequestsFailed as failed:
+                failures |= {numbers[number]: cause for number, cause in failed.failures.items()}
         if failures:
             raise RequestsFailed(failures, len(requests))
+
+    def _answer(
+        self,
+        part: str,
+        requests: Sequence[Request],
+        sampling: Sampling,
+        max_pixels: int,
+        stop: threading.Event | None,
+        watched: bool,
+    ) -> Iterator[Delta]:
+        """The replies of one part. A server that dies before it said a word is started and asked once more."""
+        room = _room(requests, max_pixels, sampling)
+        for again in (False, True):
+            child = self._ready(part, room, stop)
+            unheard = True
+            try:
+                for delta in child.engine.stream(
+                    requests, sampling, max_pixels=max_pixels, stop=stop, watched=watched
+                ):
+                    unheard = False
+                    yield delta
+                self._deaths[part] = 0
+                return
+            except EngineError as error:
+                if not child.is_gone(within=0.5):
+                    raise
+                if again or not unheard:
+                    raise RequestFailed(
+                        "The server of llama.cpp ended in the middle of an answer ({how}). It starts again with the "
+                        "next question; ask once more.",
+                        how=child.end_in_words,
+                    ) from error
 
     def load_all(self) -> None:
         """Start every part now, those too that are seldom asked."""
@@ -213,32 +251,26 @@ class LlamaEngine:
 
     def _ready(self, part: str, room: int, stop: threading.Event | None = None) -> "_Child":
         """The process that answers for a part, started now if need be; in place of others where both do not fit."""
-        while not self._lock.acquire(timeout=0.05):
-            if stop is not None and stop.is_set():
-                raise Stopped("Stopped before the model was free.")
-        try:
-            child = self._children.get(part)
-            if child and not child.is_gone() and child.context >= room:
-                return child
-            if child:
-                self._deaths[part] += child.is_gone()
-                child.end()
-                del self._children[part]
-            if self._deaths[part] >= DEATHS and child:
-                self._deaths[part] = 0  # whoever asks again may have made room
-                raise EngineError(
-                    "llama.cpp's server ended again ({how}) before it could answer. Close what else uses the "
-                    "memory, or convert the weights to a smaller type.",
-                    how=child.end_in_words,
-                )
-            files = self._files[part]
-            self._make_room(files)
-            child = _Child(files, max(CONTEXT, room), self._gpu)
-            child.start(self._order or files.checkpoint.order, self._progress, stop)
-            self._children[part] = child
+        child = self._children.get(part)
+        if child and not child.is_gone() and child.context >= room:
             return child
-        finally:
-            self._lock.release()
+        if child:
+            self._deaths[part] += child.is_gone()
+            child.end()
+            del self._children[part]
+        if self._deaths[part] >= DEATHS and child:
+            self._deaths[part] = 0  # whoever asks again may have made room
+            raise EngineError(
+                "The server of llama.cpp ended again ({how}) before it could answer. Close what else uses the "
+                "memory, or convert the weights to a smaller type.",
+                how=child.end_in_words,
+            )
+        files = self._files[part]
+        self._make_room(files)
+        child = _Child(files, max(CONTEXT, room), self._gpu)
+        child.start(self._order or files.checkpoint.order, self._progress, stop)
+        self._children[part] = child
+        return child
 
     def _make_room(self, files: Files) -> None:
         needed = files.size + BESIDE
@@ -320,7 +352,7 @@ class _Child:
             raise
 
     def is_gone(self, within: float = 0) -> bool:
-        return self._ended.wait(within)
+        return (self._process is not None and self._process.poll() is not None) or self._ended.wait(within)
 
     @property
     def end_in_words(self) -> Sentence:
@@ -401,12 +433,12 @@ class _Child:
                 "The installed {package} does not fit this processor, which lacks an instruction it needs. "
                 "Build one that does: {command}",
                 package=PACKAGE,
-                command=f"pip install --force-reinstall --no-binary {PACKAGE} {PACKAGE}",
+                command=BUILD,
             )
         causes = [self._told.get("error", ""), *reversed(self._said)]
         cause = next(filter(None, causes), None) or self.end_in_words
         return EngineError(
-            "llama.cpp cannot be started with {name}: {cause}",
+            "The converted weights of {name} cannot be run: {cause}",
             name=self.files.checkpoint.name,
             cause=cause[:200],
         )
