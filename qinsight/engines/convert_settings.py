@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qinsight.engines.checkpoint import Checkpoint, read_json
+from qinsight.engines.gguf_header import MOST_PIXELS
 from qinsight.errors import EngineError
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # what llama.cpp tells tokens apart by
@@ -174,6 +175,9 @@ def eye_settings(writer: Any, checkpoint: Checkpoint, config: Config) -> None:
     writer.add_float32("clip.vision.attention.layer_norm_epsilon", 1e-6)
     writer.add_uint32("clip.vision.projection_dim", config.number("hidden_size"))
     writer.add_uint32("clip.vision.n_wa_pattern", window_pattern(config) or 0)
+    most = (processor.get("size") or {}).get("longest_edge") or processor.get("max_pixels")
+    if isinstance(most, int):
+        writer.add_uint32(MOST_PIXELS, most)
     for setting in ("image_mean", "image_std"):
         found = processor.get(setting)
         if not isinstance(found, list) or len(found) != 3:

@@ -13,6 +13,9 @@ from qinsight.errors import EngineError
 
 MAGIC = b"GGUF"
 ALIGNMENT = 32
+MOST_PIXELS = (
+    "qinsight.most_pixels"  # our own setting: what the checkpoint's image processor never goes beyond
+)
 # How the format numbers its plain values; 8 is a text, 9 a list.
 _PLAIN = {
     0: "<B",

@@ -33,7 +33,7 @@ from qinsight.engines.checkpoint import (
     read_json,
     silent,
 )
-from qinsight.engines.gguf_header import Header, read_header
+from qinsight.engines.gguf_header import MOST_PIXELS, Header, read_header
 from qinsight.engines.llama import LINE
 from qinsight.engines.server import EndpointEngine, RequestsFailed
 from qinsight.engines.server_link import Patience
@@ -73,6 +73,11 @@ class Files:
     @property
     def penalty(self) -> float | None:
         return self.model.told.get("general.sampling.penalty_repeat")
+
+    def limit(self, max_pixels: int | None) -> int:
+        """How large a photo is shown, if the largest asked for is this."""
+        wanted = self.checkpoint.max_pixels if max_pixels is None else max_pixels
+        return min(wanted, int(self.mmproj.told.get(MOST_PIXELS, wanted)))
 
 
 def read_files(part: Part) -> Files:
@@ -199,7 +204,7 @@ class LlamaEngine:
         failures: dict[int, EngineError] = {}
         for part, numbers in self._model.by_part(requests).items():
             chosen = [requests[number] for number in numbers]
-            limit = self._files[part].checkpoint.max_pixels if max_pixels is None else max_pixels
+            limit = self._files[part].limit(max_pixels)
             try:
                 for delta in self._answer(part, chosen, sampling, limit, stop, watched):
                     yield replace(delta, request=numbers[delta.request])
