@@ -440,8 +440,11 @@ class _Child:
                 package=PACKAGE,
                 command=BUILD,
             )
-        causes = [self._told.get("error", ""), *reversed(self._said)]
-        cause = next(filter(None, causes), None) or self.end_in_words
+        # llama.cpp says the same several times; the line of the most colons goes furthest into it
+        told = max(self._said, key=lambda line: line.count(": "), default="")
+        told = told.partition(": ")[2] if told.count(": ") > 1 else ""
+        causes = [told, self._told.get("error"), *reversed(self._said), self.end_in_words]
+        cause = next(filter(None, causes))
         return EngineError(
             "The converted weights of {name} cannot be run: {cause}",
             name=self.files.checkpoint.name,

@@ -412,13 +412,39 @@ def test_a_second_model_in_the_folder_is_told(copy: Path) -> None:
     assert "one model and its mmproj" in refusal(lambda: LlamaEngine.open(str(copy)))
 
 
-def test_a_file_that_llama_cpp_refuses_is_told_in_its_words(copy: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "word", "other", "cause"),
+    [
+        (
+            "model.gguf",
+            b"blk.1.ffn_up.weight",
+            b"blk.1.ffn_xx.weight",
+            "tensor 'blk.1.ffn_up.weight' not found",
+        ),
+        ("model.gguf", b"gpt2", b"gptx", "unknown tokenizer: 'gptx'"),
+        (
+            "mmproj.gguf",
+            b"vision.block_count",
+            b"vision.block_xxxxx",
+            "Key not found: clip.vision.block_count",
+        ),
+    ],
+)
+def test_a_file_that_llama_cpp_refuses_is_told_in_its_words(
+    copy: Path, file: str, word: bytes, other: bytes, cause: str
+) -> None:
     pytest.importorskip("xllamacpp")
-    file = copy / "model.gguf"
-    file.write_bytes(file.read_bytes().replace(b"blk.1.ffn_up.weight", b"blk.1.ffn_xx.weight"))
+    (copy / file).write_bytes((copy / file).read_bytes().replace(word, other))
     sentence = refusal(lambda: LlamaEngine.open(str(copy)))
-    assert "Q-Insight preview cannot be run" in sentence
+    assert sentence.startswith("The converted weights of Q-Insight preview cannot be run: ")
+    assert cause in sentence
     assert running() == []
+
+
+def test_a_vision_tower_of_another_model_is_told(converted: dict[str, Path], copy: Path) -> None:
+    pytest.importorskip("xllamacpp")
+    shutil.copy(converted["published"] / PARTS[0] / "mmproj.gguf", copy)
+    assert "mismatch between text model" in refusal(lambda: LlamaEngine.open(str(copy)))
 
 
 def test_a_published_layout_with_only_one_part_says_which_is_missing(
