@@ -1,4 +1,4 @@
-"""The command line: `python -m qinsight score | diagnose | compare | rank | quantize | check`."""
+"""The command line: `python -m qinsight score | diagnose | compare | rank | quantize | convert | check`."""
 
 import argparse
 import json
@@ -13,6 +13,7 @@ from PIL import Image
 from qinsight.assess import Asked, ask, assessment, comparison
 from qinsight.check.command import add_command as add_check
 from qinsight.engines.checkpoint import Device
+from qinsight.engines.gguf_header import Type
 from qinsight.errors import PhotoError, QInsightError
 from qinsight.flags import add_model_flags, open_engine, positive
 from qinsight.photos import read_photo
@@ -50,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(
-        required=True, metavar="score | diagnose | compare | rank | quantize | check"
+        required=True, metavar="score | diagnose | compare | rank | quantize | convert | check"
     )
     for name, task, words in (
         ("score", Task.SCORE, "rate photos from 1 (very poor) to 5 (excellent)"),
@@ -71,6 +72,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--device", choices=[*Device], type=Device, default=Device.AUTO)
     command.set_defaults(run=_quantize)
+    command = commands.add_parser(
+        "convert", help="write a copy of a model for llama.cpp (GGUF)", allow_abbrev=False
+    )
+    command.add_argument("model", metavar="MODEL", help="a folder, a hub id, or preview")
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="a folder that does not exist yet"
+    )
+    words = "how the weights are held; default: q8_0"
+    command.add_argument("--type", choices=[*Type], type=Type, default=Type.Q8_0, help=words)
+    command.set_defaults(run=_convert)
     add_check(commands)
     return parser
 
@@ -303,7 +314,17 @@ def _say_written(what: str, failures: Sequence[str]) -> None:
 def _quantize(options: argparse.Namespace) -> int:
     from qinsight.engines.weights import quantize  # torch, only now
 
-    for folder in quantize(options.model, options.out, options.device, show_step):
+    return _told_sizes(quantize(options.model, options.out, options.device, show_step))
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from qinsight.engines.convert import convert
+
+    return _told_sizes(convert(options.model, options.out, options.type, show_step))
+
+
+def _told_sizes(folders: Sequence[Path]) -> int:
+    for folder in folders:
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         _print(f"{folder}  {size / 1e6:.1f} MB")
     return ANSWERED

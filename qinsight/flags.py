@@ -2,7 +2,7 @@
 
 import argparse
 
-from qinsight.engines.checkpoint import Device, Precision, Progress
+from qinsight.engines.checkpoint import Device, Precision, Progress, holds_gguf
 from qinsight.photos.view import MIN_PIXELS
 from qinsight.prompts import Order
 from qinsight.requests import Engine
@@ -31,9 +31,20 @@ def open_engine(options: argparse.Namespace, progress: Progress) -> Engine:
 
         model = None if options.model == "auto" else options.model
         return EndpointEngine.open(options.endpoint, model, order=options.order or Order.QUESTION_FIRST)
+    return open_here(options.model, options.device, options.precision, progress, options.order)
+
+
+def open_here(
+    model: str, device: Device, precision: Precision, progress: Progress, order: Order | None
+) -> Engine:
+    """The engine for weights on this computer: converted ones, or others; `EngineError` if it cannot be had."""
+    if holds_gguf(model):
+        from qinsight.engines.llama_engine import LlamaEngine
+
+        return LlamaEngine.open(model, device, precision, progress, order)
     from qinsight.engines.local import LocalEngine  # torch takes seconds, and a server is asked without it
 
-    return LocalEngine.open(options.model, options.device, options.precision, progress, options.order)
+    return LocalEngine.open(model, device, precision, progress, order)
 
 
 def positive(text: str) -> int:

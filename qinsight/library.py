@@ -22,8 +22,9 @@ from PIL import Image
 
 from qinsight.answers import Clean, Degradation, Score
 from qinsight.assess import Asked, ask, assessment, comparison, last, verdict
-from qinsight.engines.checkpoint import Device, Precision
+from qinsight.engines.checkpoint import Device, Precision, silent
 from qinsight.errors import AnswerError, EngineError
+from qinsight.flags import open_here
 from qinsight.photos import Source, load_photo
 from qinsight.prompts import Order, Task
 from qinsight.ranking.folder import rank_folder, ranking
@@ -97,7 +98,9 @@ class Model:
         self.close()
 
     def close(self) -> None:
-        """Let go of the weights, on a GPU too."""
+        """Let go of the weights, on a GPU and in a process of their own too."""
+        if close := getattr(self._engine, "close", None):
+            close()
         self._engine = None
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available():
@@ -161,9 +164,7 @@ def open(  # as `PIL.Image.open`: called by its package's name
         name = None if model == "auto" else model
         server = EndpointEngine.open(endpoint, name, order=asked_first or Order.QUESTION_FIRST)
         return Model(server, sampling, max_pixels)
-    from qinsight.engines.local import LocalEngine  # torch, only now
-
-    engine = LocalEngine.open(model, Device(device), Precision(precision), order=asked_first)
+    engine = open_here(model, Device(device), Precision(precision), silent, asked_first)
     return Model(engine, sampling, max_pixels)
 
 

@@ -319,6 +319,8 @@ def test_samples_that_cannot_be_read_are_an_error(scripted: Any, capsys: pytest.
         ["score", "a.png", "--precision", "int8"],
         ["score", "a.png", "--js"],
         ["quantize", "model"],
+        ["convert", "model"],
+        ["convert", "model", "--out", "small", "--type", "q9"],
     ],
 )
 def test_bad_usage_is_exit_code_2_and_a_sentence(

@@ -6,7 +6,7 @@ No torch here. What is found wrong is said before a single weight is read.
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +23,7 @@ PUBLISHED_PARAMETERS = 8_292_166_656  # Qwen2.5-VL-7B with its vision tower
 PREVIEW = Path(__file__).parents[1] / "preview"
 PARTS = ("score_degradation", "comparison")  # the subfolders of the published repository
 INDEX = "model.safetensors.index.json"
+WEIGHTS = (".safetensors", ".gguf")
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")  # older and newer savers
 
 Progress = Callable[[Sentence, float | None], None]
@@ -110,7 +111,8 @@ class Model:
         for part in self.parts.values():
             if not part.local:
                 return ""
-            for file in sorted(part.folder().rglob("*.safetensors")):
+            files = (file for file in part.folder().rglob("*.*") if file.suffix in WEIGHTS)
+            for file in sorted(files):
                 size = file.stat().st_size
                 seen.update(f"{file.name} {size} ".encode())
                 with file.open("rb") as content:
@@ -118,6 +120,13 @@ class Model:
                         content.seek(size * piece // 16)
                         seen.update(content.read(1 << 16))
         return seen.hexdigest()[:16]
+
+    def by_part(self, requests: Sequence[Request]) -> dict[str, list[int]]:
+        """The numbers of the requests that each of `parts` answers."""
+        found: dict[str, list[int]] = {}
+        for number, request in enumerate(requests):
+            found.setdefault(self.part_for(request), []).append(number)
+        return found
 
     def part_for(self, request: Request) -> str:
         """Which of `parts` answers the request.
@@ -166,6 +175,16 @@ def locate(model: str, progress: Progress = silent) -> Model:
     return _on_the_hub(model, progress)
 
 
+def holds_gguf(model: str) -> bool:
+    """Whether a model's name is that of a folder with converted weights."""
+    try:
+        folder = Path(model).expanduser()
+        places = [folder / part for part in ("", *PARTS)]
+        return any(any(place.glob("*.gguf")) for place in places if not (place / "config.json").exists())
+    except (OSError, RuntimeError):  # a name too long, no such ~user
+        return False
+
+
 def read_checkpoint(folder: Path, *, name: str = "", progress: Progress = silent) -> Checkpoint:
     """The checkpoint in a folder, its architecture and files checked; `EngineError` says what is wrong."""
     name = name or folder.name
@@ -175,6 +194,11 @@ def read_checkpoint(folder: Path, *, name: str = "", progress: Progress = silent
     base = _base_of_adapter(folder, name, card, progress)
     if base is None:
         _check_weights(folder, name)
+    return described(folder, name, card, base)
+
+
+def described(folder: Path, name: str, card: dict[str, Any], base: Checkpoint | None = None) -> Checkpoint:
+    """The checkpoint in a folder, as its `qinsight.json` tells of it."""
     try:
         max_pixels = int(card.get("max_pixels", base.max_pixels if base else MAX_PIXELS))
         if max_pixels < MIN_PIXELS:

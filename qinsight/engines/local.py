@@ -118,9 +118,7 @@ class LocalEngine:
     ) -> Iterator[Delta]:
         """See `qinsight.requests.Engine.stream`. One stream runs at a time; others wait their turn."""
         stop = stop or threading.Event()
-        parts: dict[str, list[int]] = {}
-        for number, request in enumerate(requests):
-            parts.setdefault(self._model.part_for(request), []).append(number)
+        parts = self._model.by_part(requests)
         while not self._busy.acquire(timeout=0.05):
             if stop.is_set():
                 raise Stopped("Stopped before the model was free.")

@@ -315,6 +315,70 @@ SENTENCES = {
     "Loading {name}": ("正在加载 {name}", "{name} を読み込み中"),
     "{doing}, {done:.0%} …": ("{doing}，{done:.0%} ……", "{doing}、{done:.0%} …"),
     "{doing} …": ("{doing}……", "{doing}…"),
+    # converted weights
+    "Expected a GGUF file; {file} of {folder} is none.": (
+        "需要 GGUF 文件；{folder} 的 {file} 不是。",
+        "GGUF ファイルが必要です。{folder} の {file} は違います。",
+    ),
+    "The file {file} of {folder} cannot be read: {cause}.": (
+        "无法读取 {folder} 的文件 {file}：{cause}。",
+        "{folder} のファイル {file} を読めません：{cause}。",
+    ),
+    "The file {file} of {folder} is damaged or was cut short. Convert the weights again, or copy it again.": (
+        "{folder} 的文件 {file} 已损坏或不完整。请重新转换权重，或重新复制。",
+        "{folder} のファイル {file} は壊れているか途中で切れています。重みをもう一度変換するか、コピーし直してください。",
+    ),
+    "Expected a GGUF of Qwen2.5-VL (architecture qwen2vl) in {name}; found {kinds}.": (
+        "{name} 中应有 Qwen2.5-VL 的 GGUF（架构 qwen2vl）；实际为 {kinds}。",
+        "{name} には Qwen2.5-VL の GGUF（アーキテクチャー qwen2vl）が必要ですが、{kinds} でした。",
+    ),
+    "none": ("没有", "なし"),
+    "Expected the file of the vision tower (mmproj) beside {file} in {name}; it is missing.": (
+        "{name} 中的 {file} 旁应有视觉部分的文件（mmproj）；它缺失了。",
+        "{name} の {file} の隣に視覚部分のファイル（mmproj）が必要ですが、ありません。",
+    ),
+    "Expected one model and its mmproj in {name}; found {files}.": (
+        "{name} 中应有一个模型及其 mmproj；实际有 {files}。",
+        "{name} にはモデル 1 つとその mmproj が必要ですが、{files} がありました。",
+    ),
+    "Expected the vision tower of Qwen2.5-VL in {file} of {name}; it is {kind}.": (
+        "{name} 的 {file} 应为 Qwen2.5-VL 的视觉部分；实际为 {kind}。",
+        "{name} の {file} は Qwen2.5-VL の視覚部分のはずですが、{kind} でした。",
+    ),
+    "{name} is converted to {kind}; expected --precision auto, got {precision}.": (
+        "{name} 已转换为 {kind}；--precision 应为 auto，而不是 {precision}。",
+        "{name} は {kind} に変換済みです。--precision は {precision} ではなく auto にしてください。",
+    ),
+    "Expected the package {package}, which runs converted weights and is not installed. Run: {command}": (
+        "运行转换后的权重需要软件包 {package}，它尚未安装。请运行：{command}",
+        "変換した重みを動かすにはパッケージ {package} が必要ですが、入っていません。実行してください：{command}",
+    ),
+    "Starting llama.cpp with {name}": ("正在用 {name} 启动 llama.cpp", "{name} で llama.cpp を起動中"),
+    "The server of llama.cpp ended in the middle of an answer ({how}). It starts again with the next question; ask once more.": (
+        "llama.cpp 的服务器在回答途中结束（{how}）。它会在下一个请求时重新启动；请再试一次。",
+        "llama.cpp のサーバーが回答の途中で終了しました（{how}）。次の質問で起動し直しますので、もう一度お試しください。",
+    ),
+    "The server of llama.cpp ended again ({how}) before it could answer. Close what else uses the memory, or convert the weights to a smaller type.": (
+        "llama.cpp 的服务器在回答之前再次结束（{how}）。请关闭占用内存的其他程序，或将权重转换为更小的类型。",
+        "llama.cpp のサーバーが答える前にまた終了しました（{how}）。メモリーを使っているものを閉じるか、重みをより小さい型に変換してください。",
+    ),
+    "it was killed, perhaps for want of memory": (
+        "它被强制结束，可能是内存不足",
+        "強制終了されました。メモリー不足かもしれません",
+    ),
+    "exit code {code}": ("退出代码 {code}", "終了コード {code}"),
+    "Expected about {size:.1f} GB of free memory for {name} in {kind}; there are {free:.1f} GB. Close what else uses it, or convert the weights to a smaller type.": (
+        "运行 {kind} 的 {name} 约需 {size:.1f} GB 空闲内存，现有 {free:.1f} GB。请关闭占用它的其他程序，或将权重转换为更小的类型。",
+        "{kind} の {name} には約 {size:.1f} GB の空きメモリーが必要ですが、{free:.1f} GB しかありません。ほかに使っているものを閉じるか、重みをより小さい型に変換してください。",
+    ),
+    "The installed {package} does not fit this processor, which lacks an instruction it needs. Build one that does: {command}": (
+        "已安装的 {package} 不适合此处理器，缺少它所需的指令。请自行编译：{command}",
+        "入っている {package} はこのプロセッサーに合いません（必要な命令がありません）。合うものをビルドしてください：{command}",
+    ),
+    "The converted weights of {name} cannot be run: {cause}": (
+        "无法运行 {name} 转换后的权重：{cause}",
+        "変換した {name} の重みを動かせません：{cause}",
+    ),
     # the checkpoint
     "Expected a folder with a checkpoint; {model} cannot be opened ({error}).": (
         "需要一个含检查点的文件夹；无法打开 {model}（{error}）。",

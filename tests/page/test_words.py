@@ -24,6 +24,7 @@ PACKAGE = REPOSITORY / "qinsight"
 TECHNICAL = {
     *("__main__.py", "flags.py", "keeping.py", "library.py"),
     *("page/api.py", "page/gate.py", "page/form.py"),
+    *("engines/convert.py", "engines/convert_settings.py", "engines/convert_tensors.py"),
     *("photos/jpeg.py", "ranking/embedding.py", "ranking/picks.py", "ranking/sidecars.py", "ranking/xmp.py"),
     "ranking/contact_sheet.py",
     *("check/identity.py", "check/pictures.py", "page/passwords.py"),  # a terminal's
