@@ -26,8 +26,8 @@ OWN = "x-gradio-user"
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[tuple[int, Any]]:
-    with served_at_a_port(ScriptedEngine(SCORE, DIAGNOSIS), auth=PAIRS, local=True) as page:
-        yield page
+    with served_at_a_port(ScriptedEngine(SCORE, DIAGNOSIS), auth=PAIRS, local=True) as (port, page, _):
+        yield port, page
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_who_logs_out_is_a_stranger_again(http: httpx.Client) -> None:
 def test_a_person_types_name_and_password_and_has_the_page(browser: Any, tmp_path: Path) -> None:
     picture = tmp_path / "photo.png"
     picture.write_bytes(photo())
-    with served_at_a_port(ScriptedEngine(SCORE, DIAGNOSIS), auth=PAIRS) as (port, _):
+    with served_at_a_port(ScriptedEngine(SCORE, DIAGNOSIS), auth=PAIRS) as (port, *_):
         context = browser.new_context()
         page = context.new_page()
         page.set_default_timeout(30_000)
@@ -133,7 +133,7 @@ def test_a_person_types_name_and_password_and_has_the_page(browser: Any, tmp_pat
 
 
 def test_a_page_without_passwords_has_no_login() -> None:
-    with served_at_a_port(ScriptedEngine(SCORE)) as (port, _):
+    with served_at_a_port(ScriptedEngine(SCORE)) as (port, *_):
         assert httpx.post(f"http://127.0.0.1:{port}/login", data={"username": "a"}).status_code == 404
         assert httpx.get(f"http://127.0.0.1:{port}/logout").status_code == 404
 
