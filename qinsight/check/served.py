@@ -9,7 +9,7 @@ from PIL import Image
 from qinsight.check import pictures
 from qinsight.engines.png import encode
 from qinsight.errors import EngineError
-from qinsight.photos.view import PATCH, view_size
+from qinsight.photos.view import image_tokens
 from qinsight.prompts import Order, Task, build_messages
 from qinsight.requests import Engine
 
@@ -48,13 +48,8 @@ def told(engine: Engine, max_pixels: int | None) -> Told:
         if not isinstance(count, int):
             return Told(version=version)
         tokens[name], version = count, str(found.get("system_fingerprint") or "")
-    expected = {name: _patches(size, limit) for name, size in SIZES.items()}
+    expected = {name: image_tokens(*size, limit) for name, size in SIZES.items()}
     return Told(tokens, expected, version)
-
-
-def _patches(size: tuple[int, int], limit: int) -> int:
-    width, height = view_size(*size, limit)
-    return width * height // PATCH**2
 
 
 def _asked(engine: Any, photo: Image.Image, limit: int) -> dict[str, Any]:

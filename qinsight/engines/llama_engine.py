@@ -38,7 +38,7 @@ from qinsight.engines.llama import LINE
 from qinsight.engines.server import EndpointEngine, RequestsFailed
 from qinsight.engines.server_link import Patience
 from qinsight.errors import EngineError, RequestFailed, Stopped
-from qinsight.photos.view import PATCH, view_size
+from qinsight.photos.view import image_tokens
 from qinsight.prompts import KNOWN_BEFORE, Order
 from qinsight.requests import GREEDY, About, Delta, Request, Sampling
 from qinsight.sentence import Sentence
@@ -298,14 +298,9 @@ class LlamaEngine:
 def _room(requests: Sequence[Request], max_pixels: int, sampling: Sampling) -> int:
     """Tokens that the longest of the questions and its answer may have."""
     photos = max(
-        (sum(_tokens(photo.size, max_pixels) for photo in one.photos) for one in requests), default=0
+        (sum(image_tokens(*photo.size, max_pixels) for photo in one.photos) for one in requests), default=0
     )
     return photos + QUESTION + sampling.max_new_tokens
-
-
-def _tokens(size: tuple[int, int], max_pixels: int) -> int:
-    width, height = view_size(*size, max_pixels)
-    return width * height // PATCH**2
 
 
 def _end_all(children: "dict[str, _Child]") -> None:

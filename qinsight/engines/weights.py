@@ -36,7 +36,7 @@ from qinsight.engines.checkpoint import (
     silent,
 )
 from qinsight.errors import EngineError
-from qinsight.photos.view import PATCH
+from qinsight.photos.view import TOKEN
 from qinsight.requests import BATCH, Sampling
 from qinsight.sentence import Sentence
 from qinsight.whole_files import whole_folder
@@ -159,7 +159,7 @@ def batch_for(weights: Weights) -> int:
     words = weights.model.config.get_text_config()
     size = 4 if weights.precision is Precision.FP32 else 2
     head = words.hidden_size // words.num_attention_heads
-    read = weights.checkpoint.max_pixels // PATCH**2 + QUESTION
+    read = weights.checkpoint.max_pixels // TOKEN**2 + QUESTION
     kept = (read + Sampling().max_new_tokens) * 2 * words.num_hidden_layers * words.num_key_value_heads * head
     alive = read * (words.hidden_size * 10 + words.intermediate_size * 3)
     # both twice: where they are copied, the old and the new; two questions

@@ -6,7 +6,7 @@ from PIL import Image
 
 from qinsight.errors import PhotoError
 
-PATCH = 28  # pixels per image token, each way: 14-pixel patches merged two by two
+TOKEN = 28  # pixels each way that an image token covers: 14-pixel patches merged two by two
 MIN_PIXELS = 56 * 56
 MAX_ASPECT = 200  # beyond it Qwen2.5-VL's own processor refuses
 
@@ -26,17 +26,23 @@ def view_size(width: int, height: int, max_pixels: int) -> tuple[int, int]:
             width=width,
             height=height,
         )
-    across = max(PATCH, round(width / PATCH) * PATCH)
-    down = max(PATCH, round(height / PATCH) * PATCH)
+    across = max(TOKEN, round(width / TOKEN) * TOKEN)
+    down = max(TOKEN, round(height / TOKEN) * TOKEN)
     if across * down > max_pixels:
         shrink = math.sqrt(width * height / max_pixels)
-        across = max(PATCH, math.floor(width / shrink / PATCH) * PATCH)
-        down = max(PATCH, math.floor(height / shrink / PATCH) * PATCH)
+        across = max(TOKEN, math.floor(width / shrink / TOKEN) * TOKEN)
+        down = max(TOKEN, math.floor(height / shrink / TOKEN) * TOKEN)
     elif across * down < MIN_PIXELS:
         grow = math.sqrt(MIN_PIXELS / (width * height))
-        across = math.ceil(width * grow / PATCH) * PATCH
-        down = math.ceil(height * grow / PATCH) * PATCH
+        across = math.ceil(width * grow / TOKEN) * TOKEN
+        down = math.ceil(height * grow / TOKEN) * TOKEN
     return across, down
+
+
+def image_tokens(width: int, height: int, max_pixels: int) -> int:
+    """How many tokens the model reads of a photo of this size."""
+    across, down = view_size(width, height, max_pixels)
+    return across * down // TOKEN**2
 
 
 def view(photo: Image.Image, max_pixels: int) -> Image.Image:

@@ -10,7 +10,7 @@ from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from qinsight.errors import PhotoError
-from qinsight.photos.view import MIN_PIXELS, PATCH, view, view_size
+from qinsight.photos.view import MIN_PIXELS, TOKEN, view, view_size
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073])
 STD = np.array([0.26862954, 0.26130258, 0.27577711])
@@ -24,7 +24,7 @@ def test_the_size_of_a_view_is_that_of_transformers_smart_resize(max_pixels: int
     for width in SIDES:
         for height in SIDES:
             size = view_size(width, height, max_pixels)
-            down, across = smart_resize(height, width, PATCH, MIN_PIXELS, max_pixels)
+            down, across = smart_resize(height, width, TOKEN, MIN_PIXELS, max_pixels)
             assert size == (across, down), (width, height)
             compared += 1
     assert compared == len(SIDES) ** 2
@@ -32,7 +32,7 @@ def test_the_size_of_a_view_is_that_of_transformers_smart_resize(max_pixels: int
 
 def test_a_side_below_half_a_patch_does_not_shrink_the_other_as_in_transformers() -> None:
     """There 10 / 28 rounds to nothing, no pixels are fewer than 3,136, and 1,000 becomes 560."""
-    assert smart_resize(10, 1000, PATCH, MIN_PIXELS, 1_003_520) == (28, 560)
+    assert smart_resize(10, 1000, TOKEN, MIN_PIXELS, 1_003_520) == (28, 560)
     assert view_size(1000, 10, 1_003_520) == (1008, 28)
 
 
@@ -45,10 +45,10 @@ def test_a_view_is_whole_patches_within_its_budget_and_only_one_patch_row_may_ex
             if max(width, height) > 200 * min(width, height):
                 continue
             across, down = view_size(width, height, max_pixels)
-            assert across % PATCH == 0
-            assert down % PATCH == 0
+            assert across % TOKEN == 0
+            assert down % TOKEN == 0
             assert across * down >= MIN_PIXELS
-            assert across * down <= max_pixels or min(across, down) == PATCH, (width, height)
+            assert across * down <= max_pixels or min(across, down) == TOKEN, (width, height)
 
 
 def test_the_pixels_are_those_the_published_scripts_looked_at(

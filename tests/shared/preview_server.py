@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from qinsight.photos.view import PATCH, view_size
+from qinsight.photos.view import image_tokens
 from qinsight.prompts import COMPARISON, DEGRADATION, Task
 from qinsight.requests import MAX_PIXELS, Delta, Engine, Finish, Request, Sampling
 from shared.chat_server import Act, Answering, Server, running
@@ -65,8 +65,7 @@ def _sampling(body: dict[str, Any]) -> Sampling:
 def _tokens(body: dict[str, Any], change: Change) -> int:
     """Of the prompt: fifty words, and each picture's patches."""
     request = _request(body, change)
-    sizes = [view_size(*photo.size, MAX_PIXELS) for photo in request.photos]
-    return 50 + sum(width * height // PATCH**2 for width, height in sizes)
+    return 50 + sum(image_tokens(*photo.size, MAX_PIXELS) for photo in request.photos)
 
 
 async def _tell(answering: Answering, deltas: list[Delta], tokens: int) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from qinsight.photos.view import PATCH, view_size
+from qinsight.photos.view import TOKEN, view_size
 from training.data.degrade import (
     CLEAN_MOS,
     DISTORTIONS,
@@ -20,7 +20,6 @@ from training.data.degrade import (
 )
 from training.data.faults import OTHER, afflict, carry, grainy_shadow, shallow_focus
 
-UNIT = PATCH  # a token of the language model covers 28 x 28 pixels
 MAX_TOKENS = 1280  # 1,003,520 pixels, the size at which the app rates a photo
 MIN_TOKENS = 4
 CLASSES = (*DISTORTIONS, "null")
@@ -65,7 +64,7 @@ LOW = 0.004  # of luma; the noise that a good photo may have
 def draw_crop(photos: list[Image.Image], tokens: int, rng: np.random.Generator) -> Image.Image:
     """A random part of a random photo, at a random scale and about `tokens` tokens large; seldom an empty one."""
     tries = 1 if rng.random() < 0.2 else 6  # skies and walls are photographs, too, but teach less
-    large = [photo for photo in photos if photo.width * photo.height * ENLARGED > tokens * UNIT**2]
+    large = [photo for photo in photos if photo.width * photo.height * ENLARGED > tokens * TOKEN**2]
     photos = large if len(large) >= FEWEST_LARGE else photos
     for _ in range(tries):
         photo = photos[rng.integers(len(photos))]
@@ -115,7 +114,7 @@ def draw_degradation(photo: Image.Image, rng: np.random.Generator) -> Degraded:
 def fit(degraded: Degraded) -> Degraded:
     """The same, with the image at the size the model reads: multiples of 28, at most one megapixel."""
     image = degraded.image
-    size = view_size(image.width, image.height, MAX_TOKENS * UNIT**2)
+    size = view_size(image.width, image.height, MAX_TOKENS * TOKEN**2)
     if size == image.size:
         return degraded
     return replace(degraded, image=image.resize(size, Image.Resampling.BICUBIC))
@@ -222,7 +221,7 @@ def _shape(tokens: int, photo: Image.Image, rng: np.random.Generator) -> tuple[i
         shape = np.log(photo.width / photo.height)
     high = max(2, round((tokens / np.exp(shape)) ** 0.5))
     wide = max(2, round(tokens / high))
-    return wide * UNIT, high * UNIT
+    return wide * TOKEN, high * TOKEN
 
 
 def _crop(photo: Image.Image, width: int, height: int, rng: np.random.Generator) -> Image.Image:

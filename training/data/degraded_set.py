@@ -18,6 +18,7 @@ from qinsight.answers import Clean, Comparison, Degradation, Distortion, Severit
 from qinsight.errors import PhotoError
 from qinsight.photos import read_photo
 from qinsight.photos.listing import photos_in
+from qinsight.photos.view import TOKEN
 from qinsight.prompts import Task
 from training.data import crops
 from training.data.degrade import DISTORTIONS
@@ -193,8 +194,8 @@ def _crop(photo: Image.Image, settings: SetSettings, rng: np.random.Generator) -
     tokens = round(float(np.exp(rng.uniform(np.log(low), np.log(high)))))
     if settings.crop:
         return crops.draw_crop([photo], tokens, rng)
-    scale = min(1.0, (tokens * crops.UNIT**2 / (photo.width * photo.height)) ** 0.5)
-    size = (max(crops.UNIT, round(photo.width * scale)), max(crops.UNIT, round(photo.height * scale)))
+    scale = min(1.0, (tokens * TOKEN**2 / (photo.width * photo.height)) ** 0.5)
+    size = (max(TOKEN, round(photo.width * scale)), max(TOKEN, round(photo.height * scale)))
     return photo.resize(size, Image.Resampling.LANCZOS)
 
 

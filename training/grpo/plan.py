@@ -4,7 +4,7 @@ from pathlib import Path
 
 from qinsight.engines.checkpoint import Checkpoint
 from qinsight.engines.weights import load_processor
-from qinsight.photos.view import PATCH
+from qinsight.photos.view import TOKEN
 from training.data.examples import Example
 from training.grpo.fits import check_fit
 from training.grpo.questions import Lengths
@@ -72,7 +72,7 @@ def _updates(examples: int, settings: Settings) -> tuple[int, int]:
 def _load(recipe: Recipe, settings: Settings, longest: Lengths, train: list[Example]) -> Load:
     batch = settings.per_device_train_batch_size * (settings.steps_per_generation or 1)
     photos = max(len(one.photos) for one in train)
-    patches = 4 * recipe.max_pixels // PATCH**2
+    patches = 4 * recipe.max_pixels // TOKEN**2
     return Load(
         rows=settings.per_device_train_batch_size,
         generated=min(settings.rollouts_at_once or batch, batch),

@@ -12,7 +12,7 @@ from PIL import Image
 
 from qinsight.engines.weights import ImageOnlyProcessor
 from qinsight.photos import load_photo
-from qinsight.photos.view import PATCH, view, view_size
+from qinsight.photos.view import image_tokens, view
 from qinsight.prompts import Order, Task, build_messages
 from training.data.examples import Example, target_json
 
@@ -130,5 +130,4 @@ def _image_tokens(photo: Path, max_pixels: int) -> int:
             size = opened.size
     except OSError:  # HEIC and RAW, which Pillow does not know
         size = load_photo(photo).size
-    width, height = view_size(*size, max_pixels)
-    return width * height // PATCH**2
+    return image_tokens(*size, max_pixels)

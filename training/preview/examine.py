@@ -28,6 +28,7 @@ from qinsight.answers import (
 )
 from qinsight.engines.checkpoint import Device
 from qinsight.engines.local import LocalEngine
+from qinsight.photos.view import TOKEN
 from qinsight.prompts import Task
 from qinsight.requests import Request
 from training.data import crops
@@ -97,7 +98,7 @@ def whole_views(photo: Image.Image, rng: np.random.Generator) -> Iterator[Degrad
     """A photo at each distortion and level and four times clean, each at a random size."""
     made: list[tuple[str, int]] = [(name, level) for name in DISTORTIONS for level in range(1, 6)]
     for distortion, level in made + [("null", 0)] * 4:
-        own = area(photo) / crops.UNIT**2
+        own = area(photo) / TOKEN**2
         tokens = np.exp(rng.uniform(np.log(16), np.log(min(own, crops.MAX_TOKENS))))
         smaller = _resized(photo, (tokens / own) ** 0.5)
         yield degrade(smaller, distortion, level, rng) if level else leave_clean(smaller)
@@ -176,7 +177,7 @@ def _with_reference(
     asked, truth = [], []
     for _ in range(number):
         photo = photos[rng.integers(len(photos))]
-        scale = (np.exp(rng.uniform(np.log(16), np.log(400))) * crops.UNIT**2 / area(photo)) ** 0.5
+        scale = (np.exp(rng.uniform(np.log(16), np.log(400))) * TOKEN**2 / area(photo)) ** 0.5
         views = [crops.draw_degradation(_resized(photo, min(1, scale)), rng) for _ in range(3)]
         views.sort(key=lambda view: view.mos)
         a, b = (views[1 + int(place)] for place in rng.permutation(2))
@@ -215,7 +216,7 @@ def _ladders(
     for distortion, kind in LADDERS.items():
         asked = []
         for photo in photos:
-            smaller = _resized(photo, min(1, (LADDER_TOKENS * crops.UNIT**2 / area(photo)) ** 0.5))
+            smaller = _resized(photo, min(1, (LADDER_TOKENS * TOKEN**2 / area(photo)) ** 0.5))
             worse = [degrade_at(smaller, kind, float(at), rng).image for at in positions]
             asked += [Request(Task.SCORE, (view,)) for view in (smaller, *worse)]
         ratings = [rating(answer) for answer in ask(engine, asked)]

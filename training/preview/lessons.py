@@ -10,7 +10,8 @@ from itertools import zip_longest
 import numpy as np
 from PIL import Image
 
-from training.data.crops import LUMA, UNIT, draw_crop, draw_lesson, fit, roughness
+from qinsight.photos.view import TOKEN
+from training.data.crops import LUMA, draw_crop, draw_lesson, fit, roughness
 from training.data.degrade import (
     SEVERITIES,
     Degraded,
@@ -68,7 +69,7 @@ class View:
 
     @property
     def tokens(self) -> int:
-        return self.degraded.image.width * self.degraded.image.height // UNIT**2
+        return self.degraded.image.width * self.degraded.image.height // TOKEN**2
 
 
 def draw_views(photos: list[Image.Image], tokens: int, number: int, rng: np.random.Generator) -> list[View]:
@@ -147,14 +148,14 @@ def comparison_reply(a: View, b: View, *, reference: bool = False, similar_withi
 
 def _grain_by_token(degraded: Degraded, before: Image.Image) -> np.ndarray | None:
     """The noise that was added, token by token: 0 for none, 4 for a standard deviation of 0.2 in luma."""
-    wide, high = degraded.image.width // UNIT, degraded.image.height // UNIT
+    wide, high = degraded.image.width // TOKEN, degraded.image.height // TOKEN
     if degraded.distortion_class == "null":
         return np.zeros(wide * high, np.float32)
     if degraded.distortion_class != "noise":
         return None
     same = before.resize(degraded.image.size, Image.Resampling.BICUBIC)
     added = (np.asarray(degraded.image, np.float32) - np.asarray(same, np.float32)) / 255 @ LUMA
-    blocks = added.reshape(high, UNIT, wide, UNIT).std((1, 3)).ravel()
+    blocks = added.reshape(high, TOKEN, wide, TOKEN).std((1, 3)).ravel()
     return np.asarray(4 * np.log(np.clip(blocks, LEAST_GRAIN, 0.2) / LEAST_GRAIN) / np.log(0.2 / LEAST_GRAIN))
 
 

@@ -25,7 +25,8 @@ from transformers import (
 )
 
 from qinsight import prompts
-from training.data.crops import MAX_TOKENS, MIN_TOKENS, UNIT
+from qinsight.photos.view import TOKEN
+from training.data.crops import MAX_TOKENS, MIN_TOKENS
 from training.preview.lessons import CUES
 
 SPECIAL = (
@@ -177,7 +178,7 @@ def first_weights(model: Qwen2_5_VLForConditionalGeneration, patches: Tensor, se
 def image_processor() -> Qwen2VLImageProcessorPil:
     """Qwen's own, at the size the app rates photos."""
     return Qwen2VLImageProcessorPil(
-        size={"shortest_edge": MIN_TOKENS * UNIT**2, "longest_edge": MAX_TOKENS * UNIT**2},
+        size={"shortest_edge": MIN_TOKENS * TOKEN**2, "longest_edge": MAX_TOKENS * TOKEN**2},
         patch_size=PATCH,
         temporal_patch_size=2,
         merge_size=2,
@@ -188,7 +189,7 @@ def image_processor() -> Qwen2VLImageProcessorPil:
 
 def to_patches(pixels: np.ndarray) -> Tensor:
     """What the image processor makes of an image of (height, width, 3) bytes: one row of 1,176 per patch."""
-    height, width = pixels.shape[0] // UNIT, pixels.shape[1] // UNIT
+    height, width = pixels.shape[0] // TOKEN, pixels.shape[1] // TOKEN
     scaled = (pixels.astype(np.float32) / 255 - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
     cells = scaled.reshape(height, 2, PATCH, width, 2, PATCH, COLOURS).transpose(0, 3, 1, 4, 6, 2, 5)
     still = cells.reshape(height * width * 4, COLOURS, 1, PATCH, PATCH)
@@ -205,7 +206,7 @@ def save(model: Qwen2_5_VLForConditionalGeneration, tokenizer: Qwen2Tokenizer, f
     images.save_pretrained(folder)
     written = json.loads((folder / "preprocessor_config.json").read_text())
     written |= {"processor_class": "Qwen2_5_VLProcessor", "image_processor_type": "Qwen2VLImageProcessor"}
-    written |= {"min_pixels": MIN_TOKENS * UNIT**2, "max_pixels": MAX_TOKENS * UNIT**2}
+    written |= {"min_pixels": MIN_TOKENS * TOKEN**2, "max_pixels": MAX_TOKENS * TOKEN**2}
     (folder / "preprocessor_config.json").write_text(json.dumps(written, indent=2) + "\n")
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     settings |= {"processor_class": "Qwen2_5_VLProcessor"}

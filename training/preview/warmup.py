@@ -25,6 +25,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import Qwen2Tokenizer
 
+from qinsight.photos.view import TOKEN
 from qinsight.prompts import Order, Task, build_messages
 from qinsight.whole_files import whole_file
 from training.data import crops
@@ -389,7 +390,7 @@ def export(worker: Warmup, folder: Path) -> None:
         "tasks": [str(task) for task in Task],
         "order": str(Order.PHOTO_FIRST),
         "preview": True,
-        "max_pixels": crops.MAX_TOKENS * crops.UNIT**2,
+        "max_pixels": crops.MAX_TOKENS * TOKEN**2,
         "about": "2.7 million parameters trained on synthetic degradations to show how the app works; "
         "not the Q-Insight weights, and often wrong.",
     }
