@@ -1,9 +1,10 @@
-"""What is needed next is made ready in threads of its own while the model works, and not much more than that."""
+"""Threads beside the model: what is needed next is made ready, and not much more; a place is waited for that may be given up."""
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
 
@@ -12,6 +13,18 @@ from qinsight.errors import Stopped
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 TICK = 0.1  # seconds
+
+
+@contextmanager
+def held(place: "threading.Lock | threading.Semaphore", stop: threading.Event | None) -> Iterator[None]:
+    """The place is one's own while the context lasts; waits until it is, or raises `Stopped` once `stop` is set."""
+    while not place.acquire(timeout=TICK):
+        if stop is not None and stop.is_set():
+            raise Stopped("Stopped.")
+    try:
+        yield
+    finally:
+        place.release()
 
 
 def ahead(

@@ -15,12 +15,14 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from qinsight.ahead import held
 from qinsight.engines.checkpoint import (
     Checkpoint,
     Device,
@@ -187,13 +189,8 @@ class LlamaEngine:
         watched: bool = True,
     ) -> Iterator[Delta]:
         """See `qinsight.requests.Engine.stream`. One stream runs at a time; others wait their turn."""
-        while not self._busy.acquire(timeout=0.05):
-            if stop is not None and stop.is_set():
-                raise Stopped("Stopped before the model was free.")
-        try:
+        with held(self._busy, stop):
             yield from self._answer_all(requests, sampling, max_pixels, stop, watched)
-        finally:
-            self._busy.release()
 
     def _answer_all(
         self,
@@ -331,8 +328,9 @@ class _Child:
         name = self.files.checkpoint.name
         words = Sentence("Starting llama.cpp with {name}", name=name)
         progress(words, None)
-        self._thread.start()
-        try:
+        with ExitStack() as unless_ready:
+            unless_ready.callback(self.end)
+            self._thread.start()
             while not self._news.wait(0.1):
                 if stop is not None and stop.is_set():
                     raise Stopped("Stopped.")
@@ -349,9 +347,7 @@ class _Child:
                 repetition_penalty=self.files.penalty,
             )
             progress(words, 1.0)
-        except BaseException:
-            self.end()
-            raise
+            unless_ready.pop_all()
 
     def is_gone(self, within: float = 0) -> bool:
         return (self._process is not None and self._process.poll() is not None) or self._ended.wait(within)

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from qinsight.ahead import held
 from qinsight.engines.checkpoint import Device, Model, Part, Precision, Progress, locate, silent
 from qinsight.engines.conversation import Conversation, Prompt
 from qinsight.engines.eyes import pixels, quicken
@@ -119,25 +120,24 @@ class LocalEngine:
         """See `qinsight.requests.Engine.stream`. One stream runs at a time; others wait their turn."""
         stop = stop or threading.Event()
         parts = self._model.by_part(requests)
-        while not self._busy.acquire(timeout=0.05):
-            if stop.is_set():
-                raise Stopped("Stopped before the model was free.")
-        self._stop = stop
-        try:
-            for part, numbers in parts.items():
-                chosen = [requests[number] for number in numbers]
-                yield from self._answer(self._weights(part), chosen, numbers, sampling, max_pixels)
-        except RuntimeError as error:
-            # on a CPU, torch says so in a plain RuntimeError
-            if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-                raise
-            free_cached_memory()
-            raise RequestFailed(
-                "The model ran out of memory on this photo. Try a smaller --max-pixels or --precision nf4."
-            ) from error
-        finally:
-            self._stop = threading.Event()
-            self._busy.release()
+        with held(self._busy, stop):
+            self._stop = stop
+            try:
+                for part, numbers in parts.items():
+                    chosen = [requests[number] for number in numbers]
+                    yield from self._answer(self._weights(part), chosen, numbers, sampling, max_pixels)
+            except RuntimeError as error:
+                # on a CPU, torch says so in a plain RuntimeError
+                if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(
+                    error
+                ):
+                    raise
+                free_cached_memory()
+                raise RequestFailed(
+                    "The model ran out of memory on this photo. Try a smaller --max-pixels or --precision nf4."
+                ) from error
+            finally:
+                self._stop = threading.Event()
 
     def load_all(self) -> None:
         """Load every part now, those too that are seldom asked."""

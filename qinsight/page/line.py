@@ -70,18 +70,6 @@ class Job:
             self._ends.pop()()
 
 
-@contextlib.contextmanager
-def held(place: "threading.Lock | threading.Semaphore", stop: threading.Event | None) -> Iterator[None]:
-    """The place is one's own while the context lasts; waits until it is, or raises `Stopped` once `stop` is set."""
-    while not place.acquire(timeout=GLANCE):
-        if stop is not None and stop.is_set():
-            raise Stopped("Stopped.")
-    try:
-        yield
-    finally:
-        place.release()
-
-
 @dataclass(eq=False)
 class _Ticket:
     """One wish for the model, asked for in `start`, a round of turns; lower standings go first."""

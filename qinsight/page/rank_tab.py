@@ -14,10 +14,11 @@ from typing import Any
 
 import gradio as gr
 
+from qinsight.ahead import held
 from qinsight.answers import Distortion
 from qinsight.errors import QInsightError
 from qinsight.page.host import Host
-from qinsight.page.line import Job, held
+from qinsight.page.line import Job
 from qinsight.page.pictures import laid, line
 from qinsight.page.record import on_the_table
 from qinsight.page.tab import AT_ONCE, Said, Tab, nothing_said, phrase, remark, turn_of

@@ -19,8 +19,8 @@ from gradio.data_classes import ImageData
 from gradio.utils import get_upload_folder
 from PIL import ImageOps
 
+from qinsight.ahead import held
 from qinsight.errors import PhotoError
-from qinsight.page.line import held
 from qinsight.photos import Photo, decode_in_child
 from qinsight.photos.child import keep_one_ready
 from qinsight.sentence import Sentence
