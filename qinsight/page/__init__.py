@@ -140,6 +140,7 @@ def launch(
         state_session_capacity=200,
         max_threads=2 * LONGEST + 40,  # everyone in line holds one
         app_kwargs={"middleware": [gate]},
+        _frontend=False,  # else a page that a busy computer answers after three seconds is refused (Gradio 6.31)
         **where,
     )
     return launched

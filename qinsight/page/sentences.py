@@ -224,7 +224,6 @@ SENTENCES = {
     ),
     # the model
     "Stopped.": ("已停止。", "停止しました。"),
-    "Stopped before the model was free.": ("在模型空闲之前已停止。", "モデルが空く前に停止しました。"),
     "Stopped while the photo was being read.": (
         "读取照片时已停止。",
         "写真の読み込み中に停止しました。",
