@@ -19,7 +19,16 @@ THINKING, ANSWER = "Crisp – ähnlich.", ["<answer>", '{"rating": ', "4", ".2",
 TOKENS = ["<think>", THINKING, "</think>", *ANSWER]
 TEXT = "".join(TOKENS)
 CUT = "".join(TOKENS[:-2])  # "4.2" may have become 4.25
-NEVER = object()
+
+
+class Never:
+    """Stands for a field that the server does not send."""
+
+    def __repr__(self) -> str:
+        return "never"
+
+
+NEVER = Never()
 
 Event = dict[str, Any]
 
