@@ -1,4 +1,4 @@
-"""The command line: `python -m qinsight score | diagnose | compare | rank | quantize | convert | check`."""
+"""The command line: `python -m qinsight score | diagnose | compare | rank` and more; `--help` names all."""
 
 import argparse
 import json
@@ -50,9 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         "read, 4 a photo could not be read.",
         allow_abbrev=False,
     )
-    commands = parser.add_subparsers(
-        required=True, metavar="score | diagnose | compare | rank | quantize | convert | check"
-    )
+    commands = parser.add_subparsers(required=True)
     for name, task, words in (
         ("score", Task.SCORE, "rate photos from 1 (very poor) to 5 (excellent)"),
         ("diagnose", Task.DEGRADATION, "name the degradation of photos and its severity"),
@@ -83,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--type", choices=[*Type], type=Type, default=Type.Q8_0, help=words)
     command.set_defaults(run=_convert)
     add_check(commands)
+    commands.metavar = " | ".join(commands.choices)
     return parser
 
 

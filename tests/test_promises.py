@@ -24,6 +24,7 @@ PRODUCT = [
     ["assess", "flags"],
     ["report", "ranking"],
     ["library", "check"],
+    ["trust"],
     ["page", "qinsight"],
 ]
 TRAINING = [
@@ -199,7 +200,7 @@ def test_the_readme_is_read_in_five_minutes() -> None:
 GUIDES = [
     "README.md",
     "training/README.md",
-    *(f"qinsight/{room}/README.md" for room in ("check", "engines", "page", "ranking")),
+    *(f"qinsight/{room}/README.md" for room in ("check", "engines", "page", "ranking", "trust")),
 ]
 
 

@@ -1,0 +1,1 @@
+"""How far an answer can be trusted: how sure, in which order, where, why, and whether it comes again."""
