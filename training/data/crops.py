@@ -49,21 +49,23 @@ REAL_SHARE = {
     },
 }
 REAL = {"noise": 0.65, "blur": 0.5, "darken": 0.6, OTHER: 1.0}
-FAMILIES = {"noise": 0.22, "compression": 0.16, "blur": 0.17, "darken": 0.13, "null": 0.21, OTHER: 0.11}
+FAMILIES = {"noise": 0.2, "compression": 0.18, "blur": 0.18, "darken": 0.19, "null": 0.14, OTHER: 0.11}
 TWO_FAULTS = 0.12  # of the degraded views
 CARRIED, CARRIED_PLAIN = 0.93, 0.55  # how often the result travels in a lossy file; textbook kinds less often
 DARK = 0.2  # mean luma; what is darker cannot be told from a photo that was darkened
 SOFT_AT, SOFT_MOS = (0.35, 0.7, 1.0, 1.5, 2.2), (CLEAN_MOS, 4.55, 4.45, 4.2, 3.4)
-NOISE_ON_SOFT = 0.5  # of a MOS
+NOISE_ON_SOFT = 0.8  # of a MOS
 NAMELESS, BLURRED = 0.7, 1.15  # from here nobody knows, from there it is a slight blur
 ENLARGED = 1.15  # in area: how much larger than life a clean view may be
 FEWEST_LARGE = 12  # photos to draw large views from; of fewer, any
 LOW = 0.004  # of luma; the noise that a good photo may have
 
 
-def draw_crop(photos: list[Image.Image], tokens: int, rng: np.random.Generator) -> Image.Image:
-    """A random part of a random photo, at a random scale and about `tokens` tokens large; seldom an empty one."""
-    tries = 1 if rng.random() < 0.2 else 6  # skies and walls are photographs, too, but teach less
+def draw_crop(
+    photos: list[Image.Image], tokens: int, rng: np.random.Generator, *, textured: bool = True
+) -> Image.Image:
+    """A random part of a random photo, at a random scale and about `tokens` tokens large; where `textured`, seldom an empty one."""
+    tries = 1 if not textured or rng.random() < 0.2 else 6  # skies and walls are photographs, but teach less
     large = [photo for photo in photos if photo.width * photo.height * ENLARGED > tokens * TOKEN**2]
     photos = large if len(large) >= FEWEST_LARGE else photos
     for _ in range(tries):

@@ -154,9 +154,8 @@ def _sensor(photo: np.ndarray, sigma: float, rng: np.random.Generator) -> np.nda
     mixed = raw + rng.uniform(0, 0.5) * (raw - raw.mean(-1, keepdims=True))
     shown = mixed * np.minimum(light ** np.float32(1 / GAMMA - 1), 12)
     luma = shown @ LUMA
-    colour = (shown - luma[..., None]) * np.float32(
-        rng.uniform(0.05, 1)
-    )  # cameras take colour noise out first
+    # cameras take colour noise out first
+    colour = (shown - luma[..., None]) * np.float32(0.02 + 0.98 * rng.random() ** 2)
     if rng.random() < 0.6:
         wide = rng.uniform(0.6, 3)
         colour = ndimage.gaussian_filter(colour, (wide, wide, 0), truncate=2) * rng.uniform(1, wide + 0.5)

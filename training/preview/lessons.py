@@ -16,7 +16,7 @@ from training.data.degrade import (
     SEVERITIES,
     Degraded,
 )
-from training.data.faults import FAULTS, OTHER, soften
+from training.data.faults import FAULTS, OTHER, shallow_focus, soften
 
 CUES = (
     "noise",
@@ -55,7 +55,8 @@ SOFTENED, SOFT = (
     0.4,
     (0.35, 1.5),
 )  # share of views that are soft from pixel to pixel, as a camera's own are; sigma
-SIDE_BY_SIDE, CLEAN_BESIDE_NOISE = ("null", "noise"), 0.35  # so often a view is shown without and with noise
+SIDE_BY_SIDE, CLEAN_BESIDE_NOISE = ("null", "noise"), 0.55  # so often a view is shown without and with noise
+QUIET = 0.85  # of these: views with flat places, as soft as a camera's own, where noise has nowhere to hide
 LEAST_GRAIN = 0.002  # of luma; less is none
 
 
@@ -74,16 +75,24 @@ class View:
 
 def draw_views(photos: list[Image.Image], tokens: int, number: int, rng: np.random.Generator) -> list[View]:
     """`number` degradations of one random view of a random photo, close to `tokens` tokens in size."""
-    view = draw_crop(photos, tokens, rng)
-    softness = float(rng.uniform(*SOFT)) if rng.random() < SOFTENED else 0.0
+    families = SIDE_BY_SIDE if rng.random() < CLEAN_BESIDE_NOISE else ()
+    quiet = bool(families) and rng.random() < QUIET
+    view = draw_quiet(photos, tokens, rng) if quiet else draw_crop(photos, tokens, rng)
+    softness = float(rng.uniform(*SOFT)) if quiet or rng.random() < SOFTENED else 0.0
     if softness:
         view = soften(view, softness, rng)
-    families = SIDE_BY_SIDE if rng.random() < CLEAN_BESIDE_NOISE else ()
     views = []
     for family, _ in zip_longest(families[:number], range(number)):
         degraded = fit(draw_lesson(view, rng, softness, family))
         views.append(replace(look_at(degraded), grain=_grain_by_token(degraded, view)))
     return views
+
+
+def draw_quiet(photos: list[Image.Image], tokens: int, rng: np.random.Generator) -> Image.Image:
+    """A view with quiet flat places or a dark one, often before a soft ground: what a camera sees close by."""
+    views = [draw_crop(photos, tokens, rng, textured=False) for _ in range(3)]
+    view = min(views, key=_brightness if rng.random() < 0.35 else _unrest)
+    return shallow_focus(view, rng) if rng.random() < 0.5 else view
 
 
 def look_at(degraded: Degraded) -> View:
@@ -157,6 +166,16 @@ def _grain_by_token(degraded: Degraded, before: Image.Image) -> np.ndarray | Non
     added = (np.asarray(degraded.image, np.float32) - np.asarray(same, np.float32)) / 255 @ LUMA
     blocks = added.reshape(high, TOKEN, wide, TOKEN).std((1, 3)).ravel()
     return np.asarray(4 * np.log(np.clip(blocks, LEAST_GRAIN, 0.2) / LEAST_GRAIN) / np.log(0.2 / LEAST_GRAIN))
+
+
+def _brightness(view: Image.Image) -> float:
+    return float(np.asarray(view.convert("L")).mean())
+
+
+def _unrest(view: Image.Image) -> float:
+    """The noise cue, from bytes of luma."""
+    luma = np.asarray(view.convert("L"), np.float32) / 255
+    return _in_flat_places(roughness(luma), luma)
 
 
 def _halved(pixels: np.ndarray) -> np.ndarray:

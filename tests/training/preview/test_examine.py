@@ -55,8 +55,9 @@ def test_every_number_of_the_card_is_printed_beside_the_classical_ones(
     assert float(values["ladder of growing noise"][0]) > 0.5
 
 
-def test_plain_statistics_learn_to_name_what_was_done(folder: Path) -> None:
+def test_plain_statistics_learn_to_name_what_was_done(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sklearn")
+    monkeypatch.setattr(classical, "VIEWS_PER_PHOTO", 60)  # of very few photos
     trees = classical.Classical(open_photos(folder, held_out=False), 1)
     rng = np.random.default_rng(1)
     for original in open_photos(folder, held_out=True):
