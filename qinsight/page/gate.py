@@ -7,6 +7,7 @@ without its type marker is opened wherever it lies, a URL is fetched, a Host hea
 import contextlib
 import inspect
 import json
+import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from typing import Any
@@ -18,6 +19,7 @@ from qinsight.page.api import AGENTS, NAMES, BadCall, checked, names_of_paramete
 from qinsight.page.form import Refused, UploadForm
 from qinsight.page.host import Host
 from qinsight.page.line import CLOSING, Job, LineFull
+from qinsight.page.passwords import Tries
 from qinsight.page.uploads import inside_uploads
 from qinsight.page.visitors import ADDRESS, Visitors, host_name
 
@@ -69,6 +71,7 @@ class Gate:
     ) -> None:
         self.app, self.page, self.host, self.line, self.visitors = app, page, host, host.line, visitors
         self.hosts = None if hosts is None else {name.lower() for name in hosts}
+        self._tries = Tries()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -121,6 +124,8 @@ class Gate:
         if method != "POST" and not (mcp and method == "DELETE"):
             raise Refused(405, "Expected GET or POST.")
         if self.page.auth is not None and LOGIN.fullmatch(path):
+            if wait := self._tries.again_in(headers[ADDRESS].decode()):
+                raise Refused(429, f"Too many logins. Try again in {math.ceil(wait / 60)} minutes.")
             return _replayed(await _read(receive, LARGEST_LOGIN), receive), None
         if api is None or not WRITTEN.fullmatch(api):
             raise Refused(404, "There is nothing here.")

@@ -1,11 +1,37 @@
-"""Who may open the page: names and passwords from a file, asked for by Gradio's own login."""
+"""Who may open the page: names and passwords from a file, asked for by Gradio's own login, which counts no tries."""
 
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
 from pathlib import Path
 
 from qinsight.errors import QInsightError
 from qinsight.hosts import loopback
 
 LONGEST = 1 << 20  # bytes of a file of passwords
+TRIES, WITHIN = 20, 300.0  # logins of one address, in seconds
+ADDRESSES = 10_000  # remembered at a time
+
+
+class Tries:
+    """How often each address tried to log in of late."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._tried: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def again_in(self, address: str) -> float:
+        """Count a try; the seconds to wait before another is heard, 0 where this one is."""
+        now, tried = self._clock(), self._tried.setdefault(address, deque())
+        self._tried.move_to_end(address)
+        while tried and tried[0] <= now - WITHIN:
+            tried.popleft()
+        if len(tried) >= TRIES:
+            return tried[0] + WITHIN - now
+        tried.append(now)
+        if len(self._tried) > ADDRESSES:
+            self._tried.popitem(last=False)
+        return 0.0
 
 
 def read_passwords(path: Path) -> list[tuple[str, str]]:

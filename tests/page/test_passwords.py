@@ -15,7 +15,7 @@ from PIL import Image
 
 import app
 from qinsight.errors import QInsightError
-from qinsight.page.passwords import is_open_to_others, read_passwords
+from qinsight.page.passwords import ADDRESSES, TRIES, WITHIN, Tries, is_open_to_others, read_passwords
 from shared.engines import DIAGNOSIS, SCORE, ScriptedEngine
 from shared.pages import served_at_a_port, shows, upload
 from shared.program import App
@@ -92,6 +92,35 @@ def test_a_wrong_pair_opens_nothing(http: httpx.Client, name: str, password: str
 
 def test_a_login_of_megabytes_is_refused(http: httpx.Client) -> None:
     assert log_in(http, "ann", "x" * 100_000) == 413
+
+
+def test_who_tries_password_after_password_is_made_to_wait_even_with_the_right_one() -> None:
+    with (
+        served_at_a_port(ScriptedEngine(SCORE), auth=PAIRS, local=True) as (port, _, _),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as http,
+    ):
+        assert {log_in(http, password=str(number)) for number in range(TRIES)} == {400}
+        assert log_in(http) == 429
+        assert http.get("/gradio_api/info").status_code == 401
+
+
+def test_a_try_is_forgotten_after_its_time_and_nobody_waits_for_another_address() -> None:
+    now = [0.0]
+    tries = Tries(lambda: now[0])
+    assert [tries.again_in("a") for _ in range(TRIES)] == [0.0] * TRIES
+    assert tries.again_in("a") == WITHIN
+    assert tries.again_in("b") == 0
+    now[0] = WITHIN - 1
+    assert tries.again_in("a") == 1
+    now[0] = WITHIN
+    assert tries.again_in("a") == 0
+
+
+def test_addresses_without_number_fill_no_memory() -> None:
+    tries = Tries()
+    for number in range(ADDRESSES + 50):
+        tries.again_in(str(number))
+    assert len(tries._tried) == ADDRESSES
 
 
 # --- who has one ------------------------------------------------------------------------------------------------------
