@@ -96,6 +96,11 @@ def shallow_focus(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
     return to_image(subject * pixels + (1 - subject) * behind)
 
 
+def dim(photo: Image.Image, stops: float) -> Image.Image:
+    """A darker photo, `stops` less of light."""
+    return to_image(_tone(_light(np.asarray(photo.convert("RGB"), np.float32) / 255) * np.float32(2**-stops)))
+
+
 def soften(photo: Image.Image, sigma: float, rng: np.random.Generator) -> Image.Image:
     """As soft from pixel to pixel as a camera's own resolution is: optics, demosaicing, denoising, often sharpened after."""
     pixels = np.asarray(photo.convert("RGB"), np.float32) / 255
@@ -253,7 +258,7 @@ def _underexposed(photo: np.ndarray, stops: float, rng: np.random.Generator) -> 
     dark = _tone(_light(photo) * np.float32(2**-stops))
     if rng.random() < 0.4:  # blacks crushed
         dark = np.clip((dark - 0.03) / 0.97, 0, 1) ** np.float32(rng.uniform(1, 1.2))
-    return _sensor(dark, rng.uniform(0.0005, 0.0035) * stops, rng) if rng.random() < 0.7 else dark
+    return _sensor(dark, rng.uniform(0.0003, 0.0018) * stops, rng) if rng.random() < 0.5 else dark
 
 
 def _against_light(photo: np.ndarray, stops: float, rng: np.random.Generator) -> np.ndarray:
@@ -268,7 +273,7 @@ def _against_light(photo: np.ndarray, stops: float, rng: np.random.Generator) ->
     mask = mask - 1.2 * (luma - luma.mean())  # what is bright stays bright
     shade = np.clip((mask - np.quantile(mask, rng.uniform(0.15, 0.4))) * 2.5 + 0.5, 0, 1)[..., None]
     dark = _tone(_light(photo) * np.float32(2.0) ** (-stops * shade))
-    return _sensor(dark, rng.uniform(0.0005, 0.003) * stops, rng) if rng.random() < 0.7 else dark
+    return _sensor(dark, rng.uniform(0.0003, 0.0018) * stops, rng) if rng.random() < 0.5 else dark
 
 
 # --- what is wrong without being one of the four classes ---------------------------------------------------

@@ -16,7 +16,7 @@ from training.data.degrade import (
     SEVERITIES,
     Degraded,
 )
-from training.data.faults import FAULTS, OTHER, shallow_focus, soften
+from training.data.faults import FAULTS, OTHER, dim, shallow_focus, soften
 
 CUES = (
     "noise",
@@ -91,7 +91,9 @@ def draw_views(photos: list[Image.Image], tokens: int, number: int, rng: np.rand
 def draw_quiet(photos: list[Image.Image], tokens: int, rng: np.random.Generator) -> Image.Image:
     """A view with quiet flat places or a dark one, often before a soft ground: what a camera sees close by."""
     views = [draw_crop(photos, tokens, rng, textured=False) for _ in range(3)]
-    view = min(views, key=_brightness if rng.random() < 0.35 else _unrest)
+    view = min(views, key=_brightness if rng.random() < 0.45 else _unrest)
+    if rng.random() < 0.3:
+        view = dim(view, float(rng.uniform(0.2, 1)))  # less than what is called underexposed
     return shallow_focus(view, rng) if rng.random() < 0.5 else view
 
 
