@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -26,7 +26,11 @@ from qinsight.ranking.xmp import STARS, check_stars
 from qinsight.report import report
 from qinsight.requests import BATCH, Engine, Request, Sampling
 from qinsight.terminal import at_a_terminal, counted, say, show_step
+from qinsight.trust.places import add_command as add_places
 from qinsight.trust.replay import add_command as add_replay
+
+if TYPE_CHECKING:
+    from qinsight.trust.claims import Reasons
 
 ANSWERED, FAILED, MISUSED, UNREADABLE_ANSWER, UNREADABLE_PHOTO = 0, 1, 2, 3, 4
 
@@ -59,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = _command(commands, name, words)
         command.add_argument("photos", nargs="+", metavar="PHOTO", help="image files")
+        beside = "say of each claim in the reasoning whether the pixels support it; of samples, of the first"
+        command.add_argument("--check-reasons", action="store_true", help=beside)
         command.set_defaults(run=_each_photo, task=task)
     command = _command(commands, "compare", "say which of two photos is better")
     command.add_argument("photos", nargs=2, metavar="PHOTO", help="photo A and photo B")
@@ -84,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_convert)
     add_check(commands)
     add_replay(commands)
+    add_places(commands)
     commands.metavar = " | ".join(commands.choices)
     return parser
 
@@ -190,9 +197,16 @@ def _each_photo(options: argparse.Namespace) -> int:
         requests = _shown(engine, options, assessment(photo, [options.task])) * options.samples
         asked = _watch(ask(engine, requests, sampling, max_pixels=options.max_pixels))
         made = _made_by(engine, options, requests, sampling)
-        if not _report(options, options.task, {"photo": path}, asked, engine, made=made):
+        reasons = _reasons(asked[0], requests[0].photos[0]) if options.check_reasons else None
+        if not _report(options, options.task, {"photo": path}, asked, engine, made=made, reasons=reasons):
             code = max(code, UNREADABLE_ANSWER)
     return code
+
+
+def _reasons(asked: Asked, shown: Image.Image) -> "Reasons":
+    from qinsight.trust.claims import check_reasons
+
+    return check_reasons(asked.reply.thinking, shown)
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -390,13 +404,17 @@ def _report(
     engine: Engine | None,
     error: str | None = None,
     made: MadeBy | None = None,
+    reasons: "Reasons | None" = None,
 ) -> bool:
     """Print what came, as a line of JSON or of words; True where there is an answer."""
     line = report(task, names, asked, engine.about.name if engine else None, error, made)
     if options.json:
+        line |= {} if reasons is None else {"reasons": reasons.as_json()}
         _print(json.dumps(line, ensure_ascii=False), json.dumps(line))
     else:
         _print_words(task, names, line)
+        for remark in reasons.lines if reasons else []:
+            _print(f"    {remark}")
     return line["error"] is None
 
 

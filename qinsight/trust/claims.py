@@ -6,7 +6,7 @@ only, is left out. The model's words are never changed: this is the app's remark
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -88,6 +88,20 @@ class Reasons:
             "faithfulness": None if part is None else round(part, 4),
             "claims": [one.as_json(self.text) for one in self.checked],
         }
+
+    @property
+    def lines(self) -> list[Sentence]:
+        """A line for each claim, and one for all."""
+        told = [
+            Sentence(
+                "{found}: {claim} ({measured})",
+                found=one.found,
+                claim=self.text[one.claim.start : one.claim.end],
+                measured=one.measured,
+            )
+            for one in self.checked
+        ]
+        return [*told, self.sentence]
 
     @property
     def sentence(self) -> Sentence:
@@ -219,17 +233,15 @@ def claims_of(text: str) -> list[Claim]:
     found: list[Claim] = []
     for sentence in _SENTENCE.finditer(text):
         words = sentence[0].casefold()
-        if cues := _CUES.search(words):
-            told = list(_of_digits(words[cues.end() :]))
-        elif _ASIDE.search(words):
-            continue
-        else:
+        if _CUES.search(words):
+            found += _of_digits(words, sentence.start())
+        elif not _ASIDE.search(words):
             told = [claim for part in _BREAK.split(words) for claim in _of_part(part)]
-        seen: set[About] = set()
-        for claim in told:
-            if claim.about not in seen:
-                seen.add(claim.about)
-                found.append(Claim(claim.about, claim.there, claim.strength, *_span(sentence)))
+            first = {
+                claim.about: claim for claim in reversed(told)
+            }  # a sentence that says more of it takes back
+            start, end = _span(sentence)
+            found += [replace(claim, start=start, end=end) for claim in told if first[claim.about] is claim]
     return found
 
 
@@ -238,15 +250,13 @@ def _span(sentence: re.Match[str]) -> tuple[int, int]:
     return sentence.start() + lead, sentence.start() + len(sentence[0].rstrip())
 
 
-def _of_digits(words: str) -> Iterator[Claim]:
+def _of_digits(words: str, start: int) -> Iterator[Claim]:
     """What the preview claims in its list of cues, from 0 to 9: the low and the high ones; those between say nothing."""
-    for name, digit in re.findall(r"\b([a-z]+) (\d)\b", words):
-        if name in _DIGITS:
-            about, low, high, high_is_there = _DIGITS[name]
-            if int(digit) <= low:
-                yield Claim(about, not high_is_there)
-            elif int(digit) >= high:
-                yield Claim(about, high_is_there)
+    for match in re.finditer(r"\b([a-z]+) (\d)\b", words):
+        about, low, high, high_is_there = _DIGITS.get(match[1], (About.NOISE, -1, 10, True))
+        if not low < int(match[2]) < high:
+            there = high_is_there if int(match[2]) >= high else not high_is_there
+            yield Claim(about, there, "", start + match.start(), start + match.end())
 
 
 def _of_part(part: str) -> Iterator[Claim]:
