@@ -57,7 +57,7 @@ def measure(photo: Image.Image) -> Measured:
         noise=max(known) if len(known) == 2 or max(known, default=0) > 3 * LEAST_NOISE else None,
         specks=float(np.mean([_specks(pixels[band, :, 1]) for band in bands])),
         blocking=max(_blocking(luma), _blocking(luma.T)),
-        flatness=float(np.mean([(finest < 0.6 / 255).mean() for finest, _ in fine])),
+        flatness=_share(np.concatenate([np.ravel(finest) for finest, _ in fine]) < 0.6 / 255),
         sharpness=_sharpness(luma),
         brightness=float(sample.mean()),
         light=float(light),
@@ -93,7 +93,7 @@ def _noise(cells: list[tuple[np.ndarray, np.ndarray]], seen: np.ndarray, gain: f
 def _seen(tones: np.ndarray) -> np.ndarray:
     """Which cells are neither nearly black, where some noise vanishes, nor clipped at white."""
     seen: np.ndarray = (tones > 0.12) & (tones < 0.96)
-    return seen if float(seen.mean()) > 0.05 else np.ones(seen.shape, bool)
+    return seen if _share(seen) > 0.05 else np.ones(seen.shape, bool)
 
 
 def _cells_of(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -140,13 +140,17 @@ def _slope(plane: np.ndarray, down: int, across: int) -> np.ndarray:
     return sloped
 
 
+def _share(true: np.ndarray) -> float:
+    return float(true.mean()) if true.size else 0.0
+
+
 def _specks(plane: np.ndarray) -> float:
     """The share of pixels that are far above all four neighbours, or far below."""
     here = plane[1:-1, 1:-1]
     around = (plane[:-2, 1:-1], plane[2:, 1:-1], plane[1:-1, :-2], plane[1:-1, 2:])
     high = np.maximum(np.maximum(around[0], around[1]), np.maximum(around[2], around[3]))
     low = np.minimum(np.minimum(around[0], around[1]), np.minimum(around[2], around[3]))
-    return float(((here - high > 0.25) | (low - here > 0.25)).mean())
+    return _share((here - high > 0.25) | (low - here > 0.25))
 
 
 def _blocking(luma: np.ndarray) -> float:

@@ -213,6 +213,12 @@ def map_places(
         size = min(MOST_AT_ONCE, 2 * size)
 
 
+def measured_only(photo: Image.Image, tiles: int = TILES) -> Places:
+    """The map without a model: only what is measured."""
+    columns, parts = tiles_of(photo.size, tiles)
+    return Places(photo.size, columns, tuple(_measured(tile, photo.crop(tile.box)) for tile in parts))
+
+
 def telling_first(photo: Image.Image, tiles: Sequence[Tile]) -> list[int]:
     """The numbers of the tiles, from both ends of a cheap measure of their detail: the extremes tell the most."""
     detail = [_detail(photo, tile) for tile in tiles]

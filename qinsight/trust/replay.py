@@ -100,6 +100,10 @@ def check_answer(answer: Mapping[str, Any]) -> MadeBy:
             "Expected {missing} in made_by of the answer; it is missing. Ask again with --json.",
             missing=", ".join(missing),
         )
+    if answer.get("task", Task.SCORE) not in [*Task]:
+        raise QInsightError(
+            "Expected an answer of score, diagnose, compare or rank, got one of {task}.", task=answer["task"]
+        )
     _sampling(made)
     _questions(made)
     return made
