@@ -306,7 +306,8 @@ def _negated(part: str, match: re.Match[str], good: bool) -> bool:
         if places:
             before = before[places[-1] :]
     clean = _NOT_NEGATIVE.sub(" ", before)
-    denied = bool(_NEGATIVE.search(clean)) or after.startswith("-free") or after.startswith(" free")
+    denied = bool(_NEGATIVE.search(clean) or (good and _WANTING.search(clean)))
+    denied = denied or bool(_DENIED_WITHIN.search(match[0])) or after.startswith(("-free", " free"))
     return denied != bool(_DENIED_AFTER.match(after))
 
 
@@ -336,9 +337,14 @@ _SOMEWHERE = re.compile(
 _TONAL = re.compile(r"\b(?:shadows?|highlights?|dark|hides?|hidden|hiding)\b")
 _NEGATIVE = re.compile(
     r"\b(?:no|not|without|free (?:of|from)|lack(?:s|ed|ing)?(?: of| in)?|absence of|absent|neither|nor|never|hardly|barely|scarcely"
-    r"|devoid of|minimal|negligible|little|low(?: levels? of)?|loss of|loses?|lost|losing|insufficient|poor|fails? to|cannot|rather than"
-    r"|instead of|avoids?|avoiding|reduced|limited|limits|missing|none of)\b|n't\b|n\u2019t\b"
+    r"|devoid of|minimal|negligible|little|fails? to|cannot|rather than|instead of|avoids?|avoiding|none of)\b|n't\b|n\u2019t\b"
+    r"|\b(?:low|reduced|limited|suppressed)(?: (?:levels?|amounts?) of)? $"
 )
+# What is wanted of something good is missing; of noise or blur these words say nothing.
+_WANTING = re.compile(
+    r"\b(?:low|loss of|loses?|lost|losing|insufficient|poor|reduced|limited|limits|missing|weak|bad)\b"
+)
+_DENIED_WITHIN = re.compile(r"\b(?:not|no|never|hardly|barely|neither|nor|without)\b|n't\b|n\u2019t\b")
 _NOT_NEGATIVE = re.compile(r"\b(?:a little|not only|no doubt|not just|no wonder|not without)\b")
 _VERBS = r"(?:is|are|was|has|have|shows?|appears?|looks?|exhibits?|contains?|seems?|remains?|suffers?|there)"
 _OWN = r"(?:slight|some|an?\b|mild|moderate|severe|heavy|strong|minor|there|its\b|the (?:image|photo|picture)|it\b)"
@@ -398,14 +404,16 @@ _TERMS = _terms(
     (About.DISTORTION, True, r"(?:(?:visible|noticeable|significant|obvious|apparent|major) )?(?:distortions?|degradations?|defects?|imperfections)\b"),
     (About.DARKNESS, True, r"(?:could|should|needs to) be (?:\w+ ){0,2}?(?:brighter|better lit|lighter)\b|benefit from (?:more|better|additional|brighter) (?:light\w*|exposure|illumination|brightness)\b"),
     (About.BLUR, True, r"(?:could|should|needs to) be (?:\w+ ){0,2}?(?:sharper|clearer|crisper|better focused|in better focus)\b|benefit from (?:more|better|greater|improved|additional) (?:sharpness|focus|clarity|detail)\b"),
+    (About.DARKNESS, True, r"(?:brightness|exposure|lighting|illumination|light)(?: conditions?| levels?)?(?: of the \w+)?(?: is| are| appears?| seems?| looks?)(?: also| quite| very| rather| too| a bit| somewhat| fairly| relatively)* (?:low|poor|insufficient|inadequate|dim|weak|lacking|bad)\b"),
+    (About.BLUR, True, r"focus(?: is| seems| appears| looks)(?: slightly| a bit| somewhat| clearly)? (?:off|soft|missed|poor|wrong)\b"),
     (About.DARKNESS, False, rf"well[- ](?:lit|exposed|illuminated)\b|brightly lit\b|{_GOOD}(?: (?:and [a-z]+|natural|overall))? (?:exposure|lighting|illumination|brightness|light)\b"),
-    (About.DARKNESS, False, rf"(?:exposure|lighting|illumination|brightness)(?: of the {_PHOTO})?(?: level)?(?: is| are| appears?| seems?| looks?)(?: also| quite| very| generally| fairly| well)* (?:{_GOOD}|fine|bright|clear)\b"),
+    (About.DARKNESS, False, rf"(?:exposure|lighting|illumination|brightness)(?: of the {_PHOTO})?(?: levels?| conditions?)?(?: is| are| appears?| seems?| looks?)(?: also| quite| very| generally| fairly| well)* (?:{_GOOD}|fine|bright|clear)\b"),
     (About.DARKNESS, False, rf"(?:properly|correctly|evenly|adequately|nicely|sufficiently|naturally) (?:exposed|lit|illuminated)\b|bright (?:{_PHOTO}|and|enough|lighting)\b|(?:{_PHOTO}|it)(?: is| looks?| appears?| very| quite)+ bright\b"),
     (About.DARKNESS, True, r"under-?expos\w*|under[- ]?lit\b|low[- ]light\b|(?:dim|poor|badly|insufficient|bad)(?:ly)? (?:lit|light(?:ing)?|illuminat\w+|exposed|exposure)\b|dim(?:med|ness)?\b|murky\b|gloomy\b|darken\w*|darkness\b"),
     (About.DARKNESS, True, rf"(?<= ){_OF_A_THING}dark (?:{_PHOTO}|overall)\b|{_MORE} dark(?:er)?\b{_OF_A_THING}|dark (?:{_PHOTO})\b"),
     (About.BLUR, True, r"(?:motion |lens |gaussian )?blur\w*|out[- ]of[- ]focus\b|un-?focus\w*|de-?focus\w*|smear\w*|fuzz(?:y|iness)\b|unsharp\b"),
     (About.BLUR, True, rf"softness\b(?! of (?:the )?light)|soft (?:edges|focus|details?|{_PHOTO}|rendering|appearance|contours|outlines)\b"),
     (About.BLUR, True, rf"(?:{_MORE}|bit|little) soft(?:er)?\b(?! (?:light\w*|colou?rs?|tones?|hues?|shadows?|and warm|[a-z]+(?:en|ed) ))"),
-    (About.BLUR, False, rf"sharp(?:er|ness|ly)?\b(?! contrast)|crisp\w*|in(?: good| sharp| clear)? focus\b|well[- ]focused\b|(?:sharply|clearly) (?:focused|defined)\b|clarity\b|clear(?:er)? (?:and|{_PHOTO}|details?|edges)\b|(?:{_PHOTO}|details?|subject|edges|it|and)(?: is| are| appears?| looks?| very| quite| overall| fairly| not| generally)+ clear\b"),
+    (About.BLUR, False, rf"sharp(?:er|ness|ly)?\b(?! (?:contrast|kni\w+|turns?|claws?|teeth|beak|peaks?|rocks?|horns?|spikes?|corners?|bends?|shadows?|light|blades?|thorns?|needles?|angles?))|crisp\w*|in(?: good| sharp| clear)? focus\b|well[- ]focused\b|(?:sharply|clearly) (?:focused|defined)\b|clarity\b|clear(?:er)? (?:and|{_PHOTO}|details?|edges)\b|(?:{_PHOTO}|details?|subject|edges|it|and)(?: is| are| appears?| looks?| very| quite| overall| fairly| not| generally)+ clear\b(?! (?:that|how|why|from|what))"),
     (About.BLUR, False, r"well[- ]defined\b|details?\b(?=[\w\s]* (?:visible|preserved|retained|left|well|clear|rendered|lost|missing|reduced|resolved|lacking))|(?<=fine )details?\b|(?<=of )details?\b|(?<=lacks )(?:fine )?details?\b"),
 )  # fmt: skip

@@ -85,6 +85,31 @@ def test_the_previews_own_sentences_are_read(text: str, claims: list[tuple[str, 
     assert told(text) == claims
 
 
+@pytest.mark.parametrize(
+    ("text", "claims"),
+    [
+        ("The lighting is poor, resulting in a dark image.", [("darkness", True)]),
+        ("The brightness is too low.", [("darkness", True)]),
+        ("The lighting conditions are adequate.", [("darkness", False)]),
+        ("The highlights are not blown out.", [("clipped highlights", False)]),
+        ("Details are lost due to compression.", [("compression", True)]),
+        ("It is clear that the image is blurry.", [("blur", True)]),
+        ("A sharp knife lies on the table.", []),
+        ("The clear blue sky takes up most of the frame.", []),
+        ("The focus is off.", [("blur", True)]),
+        ("The overall sharpness is poor.", [("blur", True)]),
+        ("The image has low sharpness.", [("blur", True)]),
+        ("It is neither too dark nor too bright.", [("darkness", False), ("clipped highlights", False)]),
+        ("Not noisy, not blurred.", [("noise", False), ("blur", False)]),
+        ("The image is noisy, blurry and dark.", [("noise", True), ("blur", True), ("darkness", True)]),
+        ("No noise and slight blur.", [("noise", False), ("blur", True)]),
+        ("No noise and sharp edges.", [("noise", False), ("blur", False)]),
+    ],
+)
+def test_poor_light_is_dark_and_little_blur_is_none(text: str, claims: list[tuple[str, bool]]) -> None:
+    assert sorted(told(text)) == sorted(claims)
+
+
 def test_the_previews_digits_are_claims_where_they_are_high_or_low() -> None:
     text = "Measured cues: noise 8, grain 8, chroma 2, blocking 0, sharpness 5, brightness 1. The quality is bad."
     claims = claims_of(text)
