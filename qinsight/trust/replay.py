@@ -291,19 +291,24 @@ def run(options: argparse.Namespace) -> int:
 def _about(
     answers: Sequence[dict[str, Any]], photos: Sequence[Image.Image], paths: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Those of several answers that are about the photo, by its pixels or its name."""
-    for answer in answers:
+    """Those of several answers that are about the photo, by its pixels, else by its name."""
+    known = [answer for answer in answers if isinstance(answer.get("made_by"), dict)]
+    if len(answers) == 1 or not known:
+        check_answer(answers[0])
+    for answer in known:
         check_answer(answer)
-    if len({json.dumps(one["made_by"]["pixels"]) for one in answers}) == 1:
+    if len(known) == len(answers) and len({json.dumps(one["made_by"]["pixels"]) for one in known}) == 1:
         return [*answers]
     shown = partial(_shown_hash, photos[0])
-    same = [one for one in answers if shown(_max_pixels(one["made_by"])) in one["made_by"]["pixels"]]
+    same = [one for one in known if shown(_max_pixels(one["made_by"])) in one["made_by"]["pixels"]]
     name = PurePath(paths[0]).name
     found = same or [one for one in answers if PurePath(str(one.get("photo"))).name == name]
     if not found:
         raise QInsightError(
             "Expected one of {count} answers about {photo}, found none.", count=len(answers), photo=paths[0]
         )
+    for answer in found:
+        check_answer(answer)
     return found
 
 

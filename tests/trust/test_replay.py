@@ -229,6 +229,22 @@ def test_a_row_of_a_ranking_comes_again(tmp_path: Path, said: Said) -> None:
         assert (code, words) == (0, "rank: identical\n")
 
 
+@pytest.mark.usefixtures("kept")
+def test_a_file_of_many_answers_is_searched_for_the_photo(
+    answer: dict[str, Any], tmp_path: Path, said: Said
+) -> None:
+    other = changed(answer, pixels=["0"]) | {"photo": "other.jpg"}
+    failed = {"photo": "broken.jpg", "task": "score", "made_by": None, "error": "not a photo"}
+    path = tmp_path / "many.jsonl"
+    path.write_text("\n".join(map(json.dumps, [failed, other, answer])), encoding="utf-8")
+    assert said("replay", str(path), CAT) == (0, "degradation: identical\n")
+    shutil.copy(BLURRED, tmp_path / "broken.jpg")
+    code, told = said("replay", str(path), str(tmp_path / "broken.jpg"))
+    assert (code, "this one is of an earlier version" in told) == (1, True)
+    code, told = said("replay", str(path), BLURRED)
+    assert (code, "Expected one of 3 answers about" in told) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
