@@ -9,8 +9,9 @@ from PIL import Image
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 CELL = 8  # pixels, of a block and of a place that may be flat
 WHITE = 1.4  # times its finest part: the whole contrast of a cell where only noise is; texture has more
-LEAST_SHARE = 0.3  # of the cells must look like noise and nothing else before noise is believed in
+LEAST_SHARE = 0.45  # of the cells must look like noise and nothing else before noise is believed in
 MOST_ABOVE = 1.6  # times the flattest tenth
+QUIET = 3 / 255  # where the flattest tenth has no more than that, there is no noise to be seen
 LEAST_NOISE = 2 / 255  # below it nothing is told from rounding
 BAND = 64  # rows that are looked at of every so many as a megapixel allows
 PIXELS = 250_000  # enough for a statistic of cells
@@ -55,7 +56,7 @@ def measure(photo: Image.Image) -> Measured:
     brightest = np.maximum(np.maximum(colours[..., 0], colours[..., 1]), colours[..., 2])
     dark, light = np.quantile(sample[::2, ::2], (0.05, 0.95))
     return Measured(
-        noise=max(known) if len(known) == 2 or max(known, default=0) > 3 * LEAST_NOISE else None,
+        noise=max(known) if len(known) == 2 or max(known, default=0) > QUIET else None,
         specks=float(np.mean([_specks(pixels[band, :, 1]) for band in bands])),
         blocking=max(_blocking(luma), _blocking(luma.T)),
         flatness=_share(np.concatenate([np.ravel(finest) for finest, _ in fine]) < 0.6 / 255),
@@ -88,7 +89,8 @@ def _noise(cells: list[tuple[np.ndarray, np.ndarray]], seen: np.ndarray, gain: f
     flattest = float(np.quantile(finest, 0.1))
     if noisy.mean() >= LEAST_SHARE:
         return min(float(np.quantile(finest[noisy], 0.2)), MOST_ABOVE * flattest) / gain
-    return flattest / gain if flattest < 3 * LEAST_NOISE else None
+    most = flattest / gain  # what looks flat may be texture: this much noise at most
+    return most if most < QUIET else None
 
 
 def _seen(tones: np.ndarray) -> np.ndarray:

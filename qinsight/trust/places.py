@@ -96,7 +96,7 @@ class Places:
     def sharpest(self) -> Tile | None:
         """The tile whose strongest edges are the steepest; noise is no sharpness."""
         known = [tile for tile in self.tiles if tile.sharpness is not None]
-        quiet = [tile for tile in known if tile.noise is not None and tile.noise < NOISY]
+        quiet = [tile for tile in known if (tile.noise or 0.0) < NOISY]
         return max(quiet or known, key=lambda tile: tile.sharpness or 0.0, default=None)
 
     @property

@@ -224,6 +224,13 @@ def test_sharp_texture_is_never_noise(kind: str, seed: int) -> None:
     ]
 
 
+def test_grey_grain_is_noise_too() -> None:
+    photo = np.asarray(load_photo(PHOTOS / "coffee.jpg"), np.float32)
+    grain = np.random.default_rng(4).normal(0, 30, photo.shape[:2])[..., None]
+    image = Image.fromarray(np.clip(photo + grain, 0, 255).astype(np.uint8))
+    assert found("The image is grainy.", image) == [Found.SUPPORTED]
+
+
 @pytest.mark.parametrize("shift", [(0, 0), (3, 0), (0, 5), (1, 7), (4, 4)])
 def test_blocks_are_found_wherever_their_grid_begins(shift: tuple[int, int], tmp_path: Path) -> None:
     load_photo(PHOTOS / "astronaut.jpg").save(tmp_path / "blocks.jpg", quality=8)
