@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -14,6 +14,7 @@ from qinsight.assess import Asked, ask, assessment, comparison
 from qinsight.check.command import add_command as add_check
 from qinsight.engines.checkpoint import Device
 from qinsight.engines.gguf_header import Type
+from qinsight.engines.made_by import MadeBy, as_shown, made_by_all
 from qinsight.errors import PhotoError, QInsightError
 from qinsight.flags import add_model_flags, open_engine, positive
 from qinsight.photos import read_photo
@@ -23,8 +24,13 @@ from qinsight.ranking.folder import rank_folder, ranking
 from qinsight.ranking.rows import Row, of_each_file
 from qinsight.ranking.xmp import STARS, check_stars
 from qinsight.report import report
-from qinsight.requests import BATCH, Engine, Sampling
+from qinsight.requests import BATCH, Engine, Request, Sampling
 from qinsight.terminal import at_a_terminal, counted, say, show_step
+from qinsight.trust.places import add_command as add_places
+from qinsight.trust.replay import add_command as add_replay
+
+if TYPE_CHECKING:
+    from qinsight.trust.claims import Reasons
 
 ANSWERED, FAILED, MISUSED, UNREADABLE_ANSWER, UNREADABLE_PHOTO = 0, 1, 2, 3, 4
 
@@ -57,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = _command(commands, name, words)
         command.add_argument("photos", nargs="+", metavar="PHOTO", help="image files")
+        beside = "say of each claim in the reasoning whether the pixels support it; of samples, of the first"
+        command.add_argument("--check-reasons", action="store_true", help=beside)
         command.set_defaults(run=_each_photo, task=task)
     command = _command(commands, "compare", "say which of two photos is better")
     command.add_argument("photos", nargs=2, metavar="PHOTO", help="photo A and photo B")
@@ -81,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--type", choices=[*Type], type=Type, default=Type.Q8_0, help=words)
     command.set_defaults(run=_convert)
     add_check(commands)
+    add_replay(commands)
+    add_places(commands)
     commands.metavar = " | ".join(commands.choices)
     return parser
 
@@ -184,11 +194,19 @@ def _each_photo(options: argparse.Namespace) -> int:
             _report(options, options.task, {"photo": path}, [], engine, str(error))
             continue
         engine = engine or _engine(options)  # a rubbish file is told before a model is loaded
-        requests = assessment(photo, [options.task]) * options.samples
+        requests = _shown(engine, options, assessment(photo, [options.task])) * options.samples
         asked = _watch(ask(engine, requests, sampling, max_pixels=options.max_pixels))
-        if not _report(options, options.task, {"photo": path}, asked, engine):
+        made = _made_by(engine, options, requests, sampling)
+        reasons = _reasons(asked[0], requests[0].photos[0]) if options.check_reasons else None
+        if not _report(options, options.task, {"photo": path}, asked, engine, made=made, reasons=reasons):
             code = max(code, UNREADABLE_ANSWER)
     return code
+
+
+def _reasons(asked: Asked, shown: Image.Image) -> "Reasons":
+    from qinsight.trust.claims import check_reasons
+
+    return check_reasons(asked.reply.thinking, shown)
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -204,9 +222,25 @@ def _compare(options: argparse.Namespace) -> int:
             _report(options, Task.COMPARISON, names, [], None, f"{path}: {error}")
             return UNREADABLE_PHOTO
     engine = _engine(options)
-    requests = comparison(photos["photo"], photos["other"], photos.get("reference")) * options.samples
+    pairs = comparison(photos["photo"], photos["other"], photos.get("reference"))
+    requests = _shown(engine, options, pairs) * options.samples
     asked = _watch(ask(engine, requests, sampling, max_pixels=options.max_pixels))
-    return ANSWERED if _report(options, Task.COMPARISON, names, asked, engine) else UNREADABLE_ANSWER
+    made = _made_by(engine, options, requests, sampling)
+    answered = _report(options, Task.COMPARISON, names, asked, engine, made=made)
+    return ANSWERED if answered else UNREADABLE_ANSWER
+
+
+def _shown(engine: Engine, options: argparse.Namespace, requests: Sequence[Request]) -> list[Request]:
+    """The same questions about what the model is shown of the photos, made once for asking and for hashing."""
+    return as_shown(requests, engine.about.at(options.max_pixels).max_pixels)
+
+
+def _made_by(
+    engine: Engine, options: argparse.Namespace, requests: Sequence[Request], sampling: Sampling
+) -> MadeBy | None:
+    if not options.json:
+        return None
+    return made_by_all(engine.about, requests, sampling, options.max_pixels)
 
 
 def _read(path: str) -> Image.Image:
@@ -369,13 +403,18 @@ def _report(
     asked: Sequence[Asked],
     engine: Engine | None,
     error: str | None = None,
+    made: MadeBy | None = None,
+    reasons: "Reasons | None" = None,
 ) -> bool:
     """Print what came, as a line of JSON or of words; True where there is an answer."""
-    line = report(task, names, asked, engine.about.name if engine else None, error)
+    line = report(task, names, asked, engine.about.name if engine else None, error, made)
     if options.json:
+        line |= {} if reasons is None else {"reasons": reasons.as_json()}
         _print(json.dumps(line, ensure_ascii=False), json.dumps(line))
     else:
         _print_words(task, names, line)
+        for remark in reasons.lines if reasons else []:
+            _print(f"    {remark}")
     return line["error"] is None
 
 

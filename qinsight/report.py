@@ -6,6 +6,7 @@ from typing import Any
 
 from qinsight.answers import Answer, Clean
 from qinsight.assess import Asked, described, summary, verdict
+from qinsight.engines.made_by import MadeBy
 from qinsight.prompts import Task
 
 FIELDS = {
@@ -21,8 +22,9 @@ def report(
     asked: Sequence[Asked],
     model: str | None,
     error: str | None = None,
+    made: MadeBy | None = None,
 ) -> dict[str, Any]:
-    """The line of one photo, or of the two that were compared, by their names.
+    """The line of one photo, or of the two that were compared, by their names; `made` is what made the answer.
 
     Where there is an `error` (given, or found in the replies) the answer's fields are None. Without one, None is
     the class and the severity of a clean photo.
@@ -31,7 +33,7 @@ def report(
     error = error or result.pop("error", None)
     line: dict[str, Any] = {**names, "task": str(task), **dict.fromkeys(FIELDS[task])}
     line |= {"thinking": None, "reply": None, "tokens": 0, "seconds": 0.0, "model": model}
-    line |= result | {"error": error}
+    line |= result | {"made_by": made, "error": error}
     if error:
         line |= dict.fromkeys(FIELDS[task])
     return line

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from PIL import Image
 
@@ -114,6 +114,9 @@ class About:
     in_flight: int = 0  # requests a server has at a time; 0 where those of one stream are answered together
     batch: int = BATCH  # photos that a ranking asks about together, where nobody says otherwise
     details: dict[str, str] = field(default_factory=dict)
+    made_with: dict[str, Any] = field(
+        default_factory=dict
+    )  # what an answer depends on: see engines/made_by.py
 
     def at(self, max_pixels: int | None) -> "About":
         """The same model, shown photos at this size; at its own where none is chosen."""

@@ -19,7 +19,7 @@ from shared.places import OFFICIAL, REPOSITORY
 PHOTOS = {name: str(OFFICIAL / "images" / f"{name}.png") for name in ("score", "dist", "ref", "a", "b")}
 MODEL = ("--model", str(OFFICIAL), "--device", "cpu", "--precision", "fp32")
 COMMON = ["photo", "task"]
-BESIDE = ["thinking", "reply", "tokens", "seconds", "model", "error"]
+BESIDE = ["thinking", "reply", "tokens", "seconds", "model", "made_by", "error"]
 
 
 def replying(words: str, thinking: str = "soft") -> list[str]:
@@ -123,6 +123,7 @@ def test_a_score_is_a_line_of_json_or_of_words(scripted: Any, capsys: pytest.Cap
     (line,) = lines(capsys)
     seconds = line.pop("seconds")
     assert isinstance(seconds, float)
+    assert line.pop("made_by")["batch"] == {"questions": ["score"], "photos": 1}
     assert line == {
         "photo": PHOTOS["score"],
         "task": "score",

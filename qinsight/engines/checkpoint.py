@@ -21,6 +21,7 @@ from qinsight.sentence import Sentence
 PUBLISHED = "ByteDance/Q-Insight"
 PUBLISHED_PARAMETERS = 8_292_166_656  # Qwen2.5-VL-7B with its vision tower
 PREVIEW = Path(__file__).parents[1] / "preview"
+PREVIEW_NAME = "Q-Insight preview"
 PARTS = ("score_degradation", "comparison")  # the subfolders of the published repository
 INDEX = "model.safetensors.index.json"
 WEIGHTS = (".safetensors", ".gguf")
@@ -67,6 +68,11 @@ class Checkpoint:
     max_pixels: int = MAX_PIXELS
     note: str = ""
     base: "Checkpoint | None" = None
+
+    @property
+    def folders(self) -> list[Path]:
+        """Where its files are: an adapter's own, and those of what it was trained on."""
+        return [self.folder, *(self.base.folders if self.base else [])]
 
     @property
     def weight_files(self) -> list[Path]:
@@ -121,6 +127,12 @@ class Model:
                         seen.update(content.read(1 << 16))
         return seen.hexdigest()[:16]
 
+    @property
+    def folders(self) -> list[Path]:
+        """Where the files of all parts are, where none of them is the hub's."""
+        parts = self.parts.values()
+        return [part.folder() for part in parts] if all(part.local for part in parts) else []
+
     def by_part(self, requests: Sequence[Request]) -> dict[str, list[int]]:
         """The numbers of the requests that each of `parts` answers."""
         found: dict[str, list[int]] = {}
@@ -149,7 +161,7 @@ class Model:
 def locate(model: str, progress: Progress = silent) -> Model:
     """The model behind a folder, a hub id, or the word `preview`."""
     if model == "preview":
-        return Model("preview", {"": Part("Q-Insight preview", str(PREVIEW))})
+        return Model("preview", {"": Part(PREVIEW_NAME, str(PREVIEW))})
     try:
         path = Path(model).expanduser()
         is_folder, is_there = path.is_dir(), path.exists()

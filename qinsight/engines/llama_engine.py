@@ -37,6 +37,7 @@ from qinsight.engines.checkpoint import (
 )
 from qinsight.engines.gguf_header import MOST_PIXELS, Header, read_header
 from qinsight.engines.llama import LINE
+from qinsight.engines.made_by import contents
 from qinsight.engines.server import EndpointEngine, RequestsFailed
 from qinsight.engines.server_link import Patience
 from qinsight.errors import EngineError, RequestFailed, Stopped
@@ -126,6 +127,7 @@ class LlamaEngine:
     def __init__(self, model: Model, files: dict[str, Files], progress: Progress, gpu: bool) -> None:
         self._model, self._files, self._progress, self._gpu = model, files, progress, gpu
         self._fingerprint = model.fingerprint
+        self._contents = contents(model.folders)
         self._order: Order | None = None
         self._children: dict[str, _Child] = {}
         self._deaths = dict.fromkeys(files, 0)
@@ -177,6 +179,11 @@ class LlamaEngine:
             max_pixels=checkpoint.max_pixels,
             weights=self._fingerprint,
             in_flight=1,
+            made_with={
+                "engine": "llama.cpp",
+                "order": str(self._order or checkpoint.order),
+                **self._contents,
+            },
         )
 
     def stream(

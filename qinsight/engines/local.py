@@ -19,6 +19,7 @@ from qinsight.ahead import held
 from qinsight.engines.checkpoint import Device, Model, Part, Precision, Progress, locate, silent
 from qinsight.engines.conversation import Conversation, Prompt
 from qinsight.engines.eyes import pixels, quicken
+from qinsight.engines.made_by import contents
 from qinsight.engines.weights import (
     DoesNotFit,
     Weights,
@@ -51,6 +52,7 @@ class LocalEngine:
         self._precision = precision
         self._progress = progress
         self._fingerprint = self._idle_gpu = ""
+        self._contents: dict[str, str] = {}
         self._frozen = True
         self._loaded: dict[str, Weights] = {}
         self._busy = threading.Lock()
@@ -71,8 +73,9 @@ class LocalEngine:
         """
         located = locate(choose_model(device) if model == "auto" else model, progress)
         engine = cls(located, device, precision, progress, order)
-        engine._weights(next(iter(located.parts)))
+        weights = engine._weights(next(iter(located.parts)))
         engine._fingerprint = located.fingerprint
+        engine._contents = contents(located.folders or weights.checkpoint.folders)
         if model == "auto":
             engine._idle_gpu = idle_gpu(device)
         return engine
@@ -106,6 +109,12 @@ class LocalEngine:
             weights=self._fingerprint,
             batch=batch_for(loaded),
             details={name or checkpoint.name: "loaded" for name in self._loaded},
+            made_with={
+                "engine": "transformers",
+                "threads": torch.get_num_threads(),
+                "order": str(self._order or checkpoint.order),
+                **self._contents,
+            },
         )
 
     def stream(

@@ -141,6 +141,7 @@ class EndpointEngine:
             max_pixels=self._max_pixels,
             in_flight=min(self.concurrency, self.slots or self.concurrency),
             details={"refused by the server": refused} if refused else {},
+            made_with={"engine": "server", "order": str(self.order)},
         )
 
     def stream(

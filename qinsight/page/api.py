@@ -19,6 +19,7 @@ import gradio as gr
 from gradio.context import LocalContext
 
 from qinsight.assess import Asked, ask, assessment, comparison
+from qinsight.engines.made_by import MadeBy, made_by_all
 from qinsight.errors import PhotoError, QInsightError
 from qinsight.page.background import in_background
 from qinsight.page.host import Host
@@ -64,6 +65,7 @@ class ScoreAnswer(TypedDict):
     tokens: int
     seconds: float
     model: str | None
+    made_by: dict[str, Any] | None
     error: str | None
     status: Status
     before: int
@@ -81,6 +83,7 @@ class DiagnosisAnswer(TypedDict):
     tokens: int
     seconds: float
     model: str | None
+    made_by: dict[str, Any] | None
     error: str | None
     status: Status
     before: int
@@ -98,6 +101,7 @@ class ComparisonAnswer(TypedDict):
     tokens: int
     seconds: float
     model: str | None
+    made_by: dict[str, Any] | None
     error: str | None
     status: Status
     before: int
@@ -116,6 +120,7 @@ class RankedPhoto(TypedDict):
     diagnosis: str | None
     remarks: str | None
     error: str | None
+    made_by: dict[str, Any] | None
 
 
 class RankAnswer(TypedDict):
@@ -326,7 +331,7 @@ class Api:
         sampling: Sampling,
     ) -> Iterator[dict[str, Any]]:
         for state in _watched(lambda job: self._asked(paths, requests, sampling, job), job):
-            yield report(task, names, state.asked, state.model) | _standing(state, job)
+            yield report(task, names, state.asked, state.model, made=state.made) | _standing(state, job)
 
     def _asked(
         self,
@@ -340,9 +345,11 @@ class Api:
         photos = [self._decoded(role, path, about.max_pixels, job) for role, path in paths.items()]
         yield _State(model=about.name)
         asked: tuple[Asked, ...] = ()
-        for asked in ask(engine, requests(photos), sampling):
+        questions = requests(photos)
+        for asked in ask(engine, questions, sampling):
             yield _State(model=about.name, asked=asked)
-        yield _State(model=about.name, asked=asked, done=True)
+        made = made_by_all(about, questions, sampling)
+        yield _State(model=about.name, asked=asked, made=made, done=True)
 
     def _decoded(self, role: str, path: str, limit: int, job: Job) -> Photo:
         try:
@@ -382,6 +389,7 @@ class _State:
     model: str | None = None
     asked: tuple[Asked, ...] = ()
     rows: tuple[Row, ...] = ()
+    made: MadeBy | None = None
     done: bool = False
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from qinsight.assess import Asked, assessment
+from qinsight.engines.made_by import MadeBy, made_by_all
 from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.pictures import band, band_value, facts, gauge, gauge_value, line, running_text, words_of
@@ -39,6 +40,7 @@ class _State:
     status: Said
     asked: tuple[Asked, ...] = ()
     picture: str | None = None
+    made: MadeBy | None = None
 
 
 class AssessTab(Tab):
@@ -171,8 +173,9 @@ class AssessTab(Tab):
         about = facts(photo, engine.about.max_pixels)
         picture = preview(photo) if photo.format not in BROWSER_FORMATS else None
         yield _State(_and_then(about, "looking"), picture=picture)
+        questions = assessment(photo.image)
         recorded, states = answers(
-            self.host.recordings, engine, assessment(photo.image), self.sampling, [path], job.stopped
+            self.host.recordings, engine, questions, self.sampling, [path], job.stopped
         )
         thinking = _and_then(about, "replaying" if recorded else "thinking_status")
         asked: tuple[Asked, ...] = ()
@@ -180,12 +183,13 @@ class AssessTab(Tab):
             yield _State(thinking, asked, picture)
         seconds, model = max((one.seconds for one in asked), default=0.0), engine.about.name
         ending = "recorded" if recorded else "done"
-        yield _State(partial(_ended, about, ending, seconds, model), asked, picture)
+        made = made_by_all(engine.about, questions, self.sampling)
+        yield _State(partial(_ended, about, ending, seconds, model), asked, picture, made)
 
     def _show(self, question: Question, state: _State, seen: Seen) -> list[Any]:
         record, about = None, self.host.about
         if not seen.running and about and finished(state.asked):
-            record = assessed(seen.words, Path(question.subject).name, state.asked, about.name)
+            record = assessed(seen.words, Path(question.subject).name, state.asked, about.name, state.made)
         pictures = [self.photo.shown(state.picture)] if state.picture else None
         return self._values(state, seen, record, pictures=pictures)
 

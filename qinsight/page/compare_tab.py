@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from qinsight.assess import Asked, comparison, verdict
+from qinsight.engines.made_by import MadeBy, made_by_all
 from qinsight.errors import PhotoError, QInsightError
 from qinsight.page.assess_tab import EXAMPLES
 from qinsight.page.host import Host
@@ -43,6 +44,7 @@ Photos = tuple[str | None, str | None, str | None]
 class _State:
     status: Said
     asked: tuple[Asked, ...] = ()
+    made: MadeBy | None = None
 
 
 class _OfPhoto(PhotoError):
@@ -203,7 +205,8 @@ class CompareTab(Tab):
         seconds, model = max((one.seconds for one in asked), default=0.0), engine.about.name
         sizes = [facts(photo, engine.about.max_pixels) for photo in decoded]
         ending = "recorded" if recorded else "done"
-        yield _State(partial(_ended, sizes, ending, seconds, model), asked)
+        made = made_by_all(engine.about, requests, self.sampling)
+        yield _State(partial(_ended, sizes, ending, seconds, model), asked, made)
 
     def _decoded(self, paths: list[str], max_pixels: int, stop: threading.Event | None) -> list[Photo]:
         photos = []
@@ -218,7 +221,7 @@ class CompareTab(Tab):
         record, about = None, self.host.about
         if not seen.running and about and finished(state.asked):
             names = names_of((Path(path).name, path) for path in question.subject if path)
-            record = compared(seen.words, names, state.asked, about.name)
+            record = compared(seen.words, names, state.asked, about.name, state.made)
         return self._values(state, seen, record)
 
     def _values(

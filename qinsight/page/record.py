@@ -9,6 +9,7 @@ import gradio as gr
 
 from qinsight.answers import Clean, Degradation, Score
 from qinsight.assess import Asked, verdict
+from qinsight.engines.made_by import MadeBy
 from qinsight.page.pictures import diagnosis, laid, of_five, words_of
 from qinsight.page.table import Seen
 from qinsight.page.words import Words, label
@@ -46,17 +47,23 @@ def finished(asked: Sequence[Asked]) -> bool:
     return bool(asked) and all(one.finish for one in asked)
 
 
-def assessed(words: Words, name: str, asked: Sequence[Asked], model: str) -> dict[str, Any]:
+def assessed(
+    words: Words, name: str, asked: Sequence[Asked], model: str, made: MadeBy | None
+) -> dict[str, Any]:
     """What to take home of a photo's score and diagnosis."""
     said = [_in_short(one, words) for one in asked]
     keys = ("rating_reasoning", "diagnosis_reasoning")
     thinking = [f"{words(key)}\n{words_of(one, words)}" for key, one in zip(keys, asked, strict=True)]
     tasks = (Task.SCORE, Task.DEGRADATION)
-    lines = [report(task, {"photo": name}, [one], model) for task, one in zip(tasks, asked, strict=True)]
+    lines = [
+        report(task, {"photo": name}, [one], model, made=made) for task, one in zip(tasks, asked, strict=True)
+    ]
     return _ready([name, *said, model], thinking, words("end").join(said), lines, name)
 
 
-def compared(words: Words, names: Sequence[str], asked: Sequence[Asked], model: str) -> dict[str, Any]:
+def compared(
+    words: Words, names: Sequence[str], asked: Sequence[Asked], model: str, made: MadeBy | None
+) -> dict[str, Any]:
     """What to take home of a comparison."""
     found = verdict(asked)
     said = words.remark(found.sentence) if found else words("no_verdict")
@@ -64,9 +71,8 @@ def compared(words: Words, names: Sequence[str], asked: Sequence[Asked], model: 
     keys = ("first_reasoning", "second_reasoning")
     thinking = [f"{words(key)}\n{words_of(one, words)}" for key, one in zip(keys, asked, strict=False)]
     roles = dict(zip(("photo", "other", "reference"), names, strict=False))
-    return _ready(
-        [*titles, said, model], thinking, said, report(Task.COMPARISON, roles, asked, model), names[0]
-    )
+    line = report(Task.COMPARISON, roles, asked, model, made=made)
+    return _ready([*titles, said, model], thinking, said, line, names[0])
 
 
 _ROLES = ("photo_a", "photo_b", "the_reference")

@@ -24,6 +24,7 @@ from PIL import Image
 from qinsight.ahead import ahead
 from qinsight.answers import Score
 from qinsight.assess import Asked, ask_each, assessment, described
+from qinsight.engines.made_by import MadeBy, made_by
 from qinsight.errors import PhotoError, RequestFailed, Stopped
 from qinsight.json_lines import whole_lines
 from qinsight.ledger import Ledger
@@ -375,14 +376,16 @@ def _rated(
         ]
         for photo in photos
     }
+    together: dict[str, Any] = {"together": QUESTIONS, "photos": len(photos)}
     for photo, asked in ask_each(engine, questions, sampling, max_pixels=limit, stop=stop):
         if isinstance(asked, RequestFailed):
             yield Row(photo.name, photo.sha256, model, error=asked.sentence)
         else:
-            yield _rated_row(photo, model, *asked)
+            made = made_by(engine.about, asked[0].request, sampling, limit, **together)
+            yield _rated_row(photo, model, made, *asked)
 
 
-def _rated_row(photo: _Photo, model: str, score: Asked, diagnosis: Asked) -> Row:
+def _rated_row(photo: _Photo, model: str, made: MadeBy, score: Asked, diagnosis: Asked) -> Row:
     found: dict[str, Any] = described(diagnosis.answer)
     return Row(
         photo=photo.name,
@@ -400,4 +403,5 @@ def _rated_row(photo: _Photo, model: str, score: Asked, diagnosis: Asked) -> Row
         phash=photo.phash,
         remarks=Sentence.joined(photo.remarks),
         error=score.error or diagnosis.error,
+        made_by=made,
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from qinsight.engines.made_by import MadeBy
 from qinsight.sentence import Sentence
 
 BESIDE = " | "  # between the names of a frame's other files
@@ -19,7 +20,7 @@ class Row:
     "null" as `distortion_class` and `severity` here, and nothing in JSON and CSV. `error` says in a sentence why
     answers are None. `group` numbers near-identical frames (None: alone), `best` marks the highest expected rating of a
     group. `also` names the other files of the same shutter, such as the RAW beside a JPEG. `remarks` says what was done
-    to read the photo.
+    to read the photo, `made_by` what the answers depend on (rows of earlier versions do not).
     """
 
     photo: str
@@ -40,6 +41,7 @@ class Row:
     best: bool = False
     also: str | None = None
     remarks: str | None = None
+    made_by: MadeBy | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As other programs read it: a clean photo has no class and no severity."""

@@ -26,7 +26,7 @@ def write_csv(rows: Iterable[Row], path: Path) -> None:
 
     A text that such a program would run as a formula is led by an apostrophe, which it does not show.
     """
-    names = [field.name for field in fields(Row)]
+    names = [field.name for field in fields(Row) if field.name != "made_by"]  # no cell holds it
     with replacing(path, encoding="utf-8-sig") as file:  # without the mark, Excel reads UTF-8 as Latin-1
         table = csv.writer(file)
         table.writerow(["rank", *names])

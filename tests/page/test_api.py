@@ -39,6 +39,7 @@ def test_a_score_arrives_with_its_thinking_growing(photo: Path) -> None:
     thoughts = [state["thinking"] for state in states]
     assert {None, "Fine de", "Fine detail and little grain."} <= set(thoughts)
     last = states[-1]
+    assert last.pop("made_by")["batch"] == {"questions": ["score"], "photos": 1}
     assert last | {"seconds": 0} == {
         "photo": "photo.png",
         "task": "score",
