@@ -25,6 +25,8 @@ from qinsight.ranking.xmp import STARS, check_stars
 from qinsight.report import report
 from qinsight.requests import BATCH, Engine, Sampling
 from qinsight.terminal import at_a_terminal, counted, say, show_step
+from qinsight.trust.order import Orders
+from qinsight.trust.tournament_command import add_command as add_tournament
 
 ANSWERED, FAILED, MISUSED, UNREADABLE_ANSWER, UNREADABLE_PHOTO = 0, 1, 2, 3, 4
 
@@ -81,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--type", choices=[*Type], type=Type, default=Type.Q8_0, help=words)
     command.set_defaults(run=_convert)
     add_check(commands)
+    add_tournament(commands)
     commands.metavar = " | ".join(commands.choices)
     return parser
 
@@ -206,7 +209,10 @@ def _compare(options: argparse.Namespace) -> int:
     engine = _engine(options)
     requests = comparison(photos["photo"], photos["other"], photos.get("reference")) * options.samples
     asked = _watch(ask(engine, requests, sampling, max_pixels=options.max_pixels))
-    return ANSWERED if _report(options, Task.COMPARISON, names, asked, engine) else UNREADABLE_ANSWER
+    answered = _report(options, Task.COMPARISON, names, asked, engine)
+    if not options.reference:
+        say(Orders.of(asked).sentence())
+    return ANSWERED if answered else UNREADABLE_ANSWER
 
 
 def _read(path: str) -> Image.Image:
@@ -372,6 +378,8 @@ def _report(
 ) -> bool:
     """Print what came, as a line of JSON or of words; True where there is an answer."""
     line = report(task, names, asked, engine.about.name if engine else None, error)
+    if task is Task.COMPARISON and asked and "reference" not in names:
+        line["order"] = Orders.of(asked).as_json()
     if options.json:
         _print(json.dumps(line, ensure_ascii=False), json.dumps(line))
     else:

@@ -1,0 +1,188 @@
+"""Which of a few frames is the best: pairs asked in both orders, until it is clear, or cannot be told.
+
+Frames that may still be the best meet first, a round of pairs decoded together. It ends as soon as one frame is the
+best with the chance `SURE`, and else after half of all ordered pairs (from 8 frames on). A pair of which a reply cannot
+be read counts as no answer.
+"""
+
+import itertools
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from PIL import Image
+
+from qinsight.answers import Comparison, Winner
+from qinsight.assess import Asked, ask_each, comparison
+from qinsight.errors import QInsightError, RequestFailed
+from qinsight.requests import GREEDY, Engine, Sampling
+from qinsight.sentence import Sentence
+from qinsight.trust.order import Orders
+from qinsight.trust.strengths import Beliefs, Outcome, Strength
+
+LEAST, MOST = 2, 12  # frames
+SURE = 0.95  # the chance to be the best from which a frame is named, and that of a group which cannot be told apart
+FIRST = {Winner.A: 1.0, Winner.B: 0.0, Winner.SIMILAR: 0.5}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two frames by their places, and their replies: first `one` shown first, then `other`. `failure`: why there are none."""
+
+    one: int
+    other: int
+    asked: tuple[Asked, ...] = ()
+    failure: Sentence | None = None
+
+    @property
+    def winners(self) -> tuple[Winner | None, ...]:
+        """As each reply says, in its own order; None where it cannot be read."""
+        answers = [one.answer for one in self.asked]
+        return tuple(answer.winner if isinstance(answer, Comparison) else None for answer in answers)
+
+    @property
+    def error(self) -> Sentence | None:
+        """Why the pair counts as no answer."""
+        return self.failure or next((one.error for one in self.asked if one.error), None)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """As `Beliefs` learn it; None where a reply cannot be read."""
+        match self.winners:
+            case Winner() as here, Winner() as there:
+                return Outcome(self.one, self.other, FIRST[here], FIRST[there])
+        return None
+
+    @property
+    def better(self) -> int | None:
+        """The frame that both orders prefer, by its place; None where they do not agree, and of similar frames."""
+        match self.winners:
+            case Winner.A, Winner.B:
+                return self.one
+            case Winner.B, Winner.A:
+                return self.other
+        return None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the pairs asked so far come to. `top` holds the places of the frames among which the best is, likeliest first."""
+
+    frames: int
+    pairs: tuple[Pair, ...]
+    strengths: tuple[Strength, ...]
+
+    @cached_property
+    def top(self) -> tuple[int, ...]:
+        """The fewest frames that together hold the best with the chance `SURE`; all of them where no two orders agree."""
+        ranked = sorted(range(self.frames), key=lambda place: -self.strengths[place].chance)
+        if not any(pair.better is not None for pair in self.pairs):
+            return tuple(range(self.frames))
+        sums = itertools.accumulate(self.strengths[place].chance for place in ranked)
+        return tuple(ranked[: 1 + next((n for n, sum_ in enumerate(sums) if sum_ >= SURE), self.frames)])
+
+    @property
+    def winner(self) -> int | None:
+        """The place of the best frame; None where that cannot be told."""
+        return self.top[0] if len(self.top) == 1 else None
+
+    @property
+    def orders(self) -> Orders:
+        """The order meter over the pairs asked; a pair that failed is one that was not read."""
+        failed = sum(pair.failure is not None for pair in self.pairs)
+        return Orders.of([one for pair in self.pairs for one in pair.asked]) + Orders(unread=failed)
+
+    @property
+    def intransitive(self) -> list[tuple[int, int, int]]:
+        """Triples of which each frame is better than the next and the last better than the first, in both orders."""
+        beats = {
+            (pair.better, pair.one + pair.other - pair.better)
+            for pair in self.pairs
+            if pair.better is not None
+        }
+        return [
+            (a, b, c)
+            for a, b, c in itertools.permutations(range(self.frames), 3)
+            if a == min(a, b, c) and {(a, b), (b, c), (c, a)} <= beats
+        ]
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether as many pairs as there are frames were asked and the orders of none agree: more would not tell more."""
+        return len(self.pairs) >= self.frames and all(pair.better is None for pair in self.pairs)
+
+
+def check_frames(count: int) -> None:
+    """Refuse too few or too many."""
+    if not LEAST <= count <= MOST:
+        raise QInsightError(
+            "Expected {least} to {most} frames for a tournament, got {count}.",
+            least=LEAST,
+            most=MOST,
+            count=count,
+        )
+
+
+def most_pairs(frames: int) -> int:
+    """How many pairs are asked at most, each in both orders: of 8 frames 14 of 28, of 4 frames all 6."""
+    return min(math.comb(frames, 2), max(2 * frames - 2, math.comb(frames, 2) // 2))
+
+
+def tournament(
+    engine: Engine,
+    photos: Sequence[Image.Image],
+    sampling: Sampling = GREEDY,
+    *,
+    max_pixels: int | None = None,
+    stop: threading.Event | None = None,
+) -> Iterator[Standing]:
+    """Ask about the photos, pair by pair; yields the standing after each round, the last one is the result."""
+    check_frames(len(photos))
+    beliefs = Beliefs(len(photos))
+    pairs: list[Pair] = []
+    standing = _standing(beliefs, pairs, len(photos))
+    while meetings := _next_round(standing, engine.about.batch // 2):
+        questions = {pair: comparison(photos[pair[0]], photos[pair[1]]) for pair in meetings}
+        asked = dict(ask_each(engine, questions, sampling, max_pixels=max_pixels, stop=stop))
+        new = [_pair(*meeting, asked[meeting]) for meeting in meetings]
+        beliefs.learn([outcome for pair in new if (outcome := pair.outcome)])
+        pairs += new
+        standing = _standing(beliefs, pairs, len(photos))
+        yield standing
+
+
+def _standing(beliefs: Beliefs, pairs: Sequence[Pair], frames: int) -> Standing:
+    return Standing(frames, tuple(pairs), tuple(beliefs.strengths()))
+
+
+def _pair(one: int, other: int, asked: tuple[Asked, ...] | RequestFailed) -> Pair:
+    if isinstance(asked, RequestFailed):
+        return Pair(one, other, failure=asked.sentence)
+    return Pair(one, other, asked)
+
+
+def _next_round(standing: Standing, room: int) -> list[tuple[int, int]]:
+    """Pairs that did not meet yet, the likeliest to be the best first, no frame twice; none where it is over."""
+    if standing.winner is not None or standing.hopeless:
+        return []
+    known = {(pair.one, pair.other) for pair in standing.pairs}
+    chances = [strength.chance for strength in standing.strengths]
+    left = [pair for pair in itertools.combinations(range(standing.frames), 2) if pair not in known]
+    if known:
+        left.sort(key=lambda pair: -chances[pair[0]] * chances[pair[1]])
+    size = min(max(1, room), most_pairs(standing.frames) - len(known))
+    if known:  # later rounds are small: what one of them tells decides who meets next
+        size = min(size, max(1, standing.frames // 4))
+    return _disjoint(left)[:size]
+
+
+def _disjoint(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    busy: set[int] = set()
+    for pair in pairs:
+        if not busy & set(pair):
+            found.append(pair)
+            busy |= set(pair)
+    return found
