@@ -25,6 +25,7 @@ from qinsight.ranking.xmp import STARS, check_stars
 from qinsight.report import report
 from qinsight.requests import BATCH, Engine, Sampling
 from qinsight.terminal import at_a_terminal, counted, say, show_step
+from qinsight.trust.audit_command import add_command as add_audit
 from qinsight.trust.order import Orders
 from qinsight.trust.tournament_command import add_command as add_tournament
 
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_convert)
     add_check(commands)
     add_tournament(commands)
+    add_audit(commands)
     commands.metavar = " | ".join(commands.choices)
     return parser
 

@@ -9,10 +9,13 @@ Z = 1.959964  # of the normal distribution, for 95 in 100
 
 @dataclass(frozen=True)
 class Share:
-    """`count` of `of` cases. The interval is Wilson's, which holds for few cases too, and for none or all of them."""
+    """`count` of `of` cases. The interval is Wilson's, which holds for few cases too, and for none or all of them.
 
-    count: int
-    of: int
+    Cases that depend on each other count for fewer, not always whole ones.
+    """
+
+    count: float
+    of: float
 
     @property
     def value(self) -> float | None:

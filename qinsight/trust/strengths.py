@@ -19,9 +19,7 @@ import numpy as np
 
 WORLDS = 1000
 MOVES = 8  # of every world after each round
-SPREADS = np.array(
-    [0.5, 1, 2, 4, 8, 16, 32]
-)  # of strengths, as log-odds: from copies to a contest without upsets
+SPREADS = 2.0 ** np.arange(-1, 10)  # of strengths, as log-odds: from copies to a contest without upsets
 BIAS = 1.5  # standard deviation, log-odds
 STEADY = 2.0  # log-odds that a reply gives the outcome of its pair, give or take 1
 LOW, HIGH = 2.5, 97.5  # percentiles: 95 in 100

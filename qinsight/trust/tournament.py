@@ -23,7 +23,8 @@ from qinsight.trust.order import Orders
 from qinsight.trust.strengths import Beliefs, Outcome, Strength
 
 LEAST, MOST = 2, 12  # frames
-SURE = 0.95  # the chance to be the best from which a frame is named, and that of a group which cannot be told apart
+SURE = 0.87  # the chance to be the best from which a frame is named
+HELD = 0.975  # the chance that the best is in the group which cannot be told apart
 FIRST = {Winner.A: 1.0, Winner.B: 0.0, Winner.SIMILAR: 0.5}
 
 
@@ -76,12 +77,17 @@ class Standing:
 
     @cached_property
     def top(self) -> tuple[int, ...]:
-        """The fewest frames that together hold the best with the chance `SURE`; all of them where no two orders agree."""
+        """One frame where that is the best with the chance `SURE`; else the fewest that hold the best with `HELD`.
+
+        All of them where the two orders of no pair agree.
+        """
         ranked = sorted(range(self.frames), key=lambda place: -self.strengths[place].chance)
         if not any(pair.better is not None for pair in self.pairs):
             return tuple(range(self.frames))
-        sums = itertools.accumulate(self.strengths[place].chance for place in ranked)
-        return tuple(ranked[: 1 + next((n for n, sum_ in enumerate(sums) if sum_ >= SURE), self.frames)])
+        if self.strengths[ranked[0]].chance >= SURE:
+            return (ranked[0],)
+        held = itertools.accumulate(self.strengths[place].chance for place in ranked)
+        return tuple(ranked[: 1 + next(count for count, chance in enumerate(held) if chance >= HELD)])
 
     @property
     def winner(self) -> int | None:
