@@ -147,10 +147,10 @@ def audit(
         making: Callable[[str], _Made | Rated] = _Making(photos, ledger, about.max_pixels, ladders)
         seen: set[str] = set()
         with closing(ahead(making, photos, 2)) as coming:
-            for made in filter(None, coming):
+            for made in coming:
                 if isinstance(made, Rated):
                     yield made
-                elif made.sha256 not in seen:
+                elif made is not None and made.sha256 not in seen:
                     seen.add(made.sha256)
                     yield _rated(engine, made, sampling, about.max_pixels, judges, ledger, signature)
 

@@ -73,6 +73,7 @@ def _told_pair(pair: Pair, names: Sequence[str]) -> dict[str, Any]:
         "other": names[pair.other],
         "answers": [None if winner is None else str(winner) for winner in pair.winners],
         "better": None if pair.better is None else names[pair.better],
+        "asked_again": pair.again,
         "thinking": [one.reply.thinking for one in pair.asked],
         "replies": [one.text for one in pair.asked],
         "error": pair.error,

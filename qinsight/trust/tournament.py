@@ -3,13 +3,18 @@
 Frames that may still be the best meet first, a round of pairs decoded together. It ends as soon as one frame is the
 best with the chance `SURE`, and else after half of all ordered pairs (from 8 frames on). A pair of which a reply cannot
 be read counts as no answer.
+
+Greedy answers come once: asked again, they are the same. Of a model of which each reply is right 8 times in 10, both
+orders are wrong together once where they are right 16 times, so nobody who asks once can name the best 95 times in 100.
+Before a frame is named, its pair with the likeliest other one is therefore asked again, sampled; unless both orders
+agree again, it cannot be told.
 """
 
 import itertools
 import math
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from PIL import Image
@@ -23,19 +28,24 @@ from qinsight.trust.order import Orders
 from qinsight.trust.strengths import Beliefs, Outcome, Strength
 
 LEAST, MOST = 2, 12  # frames
-SURE = 0.87  # the chance to be the best from which a frame is named
+SURE = 0.87  # the chance to be the best from which a frame leads; 8 frames and a judge without fault come to 0.89
+AGAIN = 1.0  # the temperature at which a leader's pair is asked again
 HELD = 0.975  # the chance that the best is in the group which cannot be told apart
 FIRST = {Winner.A: 1.0, Winner.B: 0.0, Winner.SIMILAR: 0.5}
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two frames by their places, and their replies: first `one` shown first, then `other`. `failure`: why there are none."""
+    """Two frames by their places, and their replies: first `one` shown first, then `other`.
+
+    `failure`: why there are none. `again`: asked once more, sampled, to see whether the answer holds.
+    """
 
     one: int
     other: int
     asked: tuple[Asked, ...] = ()
     failure: Sentence | None = None
+    again: bool = False
 
     @property
     def winners(self) -> tuple[Winner | None, ...]:
@@ -76,18 +86,30 @@ class Standing:
     strengths: tuple[Strength, ...]
 
     @cached_property
-    def top(self) -> tuple[int, ...]:
-        """One frame where that is the best with the chance `SURE`; else the fewest that hold the best with `HELD`.
+    def ranked(self) -> list[int]:
+        """All frames by their chance to be the best."""
+        return sorted(range(self.frames), key=lambda place: -self.strengths[place].chance)
 
-        All of them where the two orders of no pair agree.
+    @property
+    def leader(self) -> int | None:
+        """The frame that is the best with the chance `SURE`, whether its lead has been tried again or not."""
+        agreed = any(pair.better is not None for pair in self.pairs)
+        first = self.ranked[0]
+        return first if agreed and self.strengths[first].chance >= SURE else None
+
+    @cached_property
+    def top(self) -> tuple[int, ...]:
+        """The leader whose lead was tried again and held; else the fewest frames that hold the best with `HELD`.
+
+        Two at least; all of them where the two orders of no pair agree.
         """
-        ranked = sorted(range(self.frames), key=lambda place: -self.strengths[place].chance)
-        if not any(pair.better is not None for pair in self.pairs):
+        if self.leader is not None and any(pair.again and pair.better == self.leader for pair in self.pairs):
+            return (self.leader,)
+        if all(pair.better is None for pair in self.pairs):
             return tuple(range(self.frames))
-        if self.strengths[ranked[0]].chance >= SURE:
-            return (ranked[0],)
-        held = itertools.accumulate(self.strengths[place].chance for place in ranked)
-        return tuple(ranked[: 1 + next(count for count, chance in enumerate(held) if chance >= HELD)])
+        held = itertools.accumulate(self.strengths[place].chance for place in self.ranked)
+        count = next(count for count, chance in enumerate(held, start=1) if chance >= HELD)
+        return tuple(self.ranked[: max(LEAST, count)])
 
     @property
     def winner(self) -> int | None:
@@ -132,8 +154,8 @@ def check_frames(count: int) -> None:
 
 
 def most_pairs(frames: int) -> int:
-    """How many pairs are asked at most, each in both orders: of 8 frames 14 of 28, of 4 frames all 6."""
-    return min(math.comb(frames, 2), max(2 * frames - 2, math.comb(frames, 2) // 2))
+    """How many pairs are asked at most, each in both orders: of 8 frames 14 of 28; of 4 frames all 6, and one again."""
+    return min(math.comb(frames, 2) + 1, max(2 * frames - 2, math.comb(frames, 2) // 2))
 
 
 def tournament(
@@ -157,6 +179,13 @@ def tournament(
         pairs += new
         standing = _standing(beliefs, pairs, len(photos))
         yield standing
+    if standing.leader is not None:
+        one, other = sorted(standing.ranked[:2])
+        sampled = replace(sampling, temperature=AGAIN)
+        rematch = {"again": comparison(photos[one], photos[other])}
+        ((_, replies),) = ask_each(engine, rematch, sampled, max_pixels=max_pixels, stop=stop)
+        pairs.append(replace(_pair(one, other, replies), again=True))
+        yield _standing(beliefs, pairs, len(photos))
 
 
 def _standing(beliefs: Beliefs, pairs: Sequence[Pair], frames: int) -> Standing:
@@ -171,17 +200,18 @@ def _pair(one: int, other: int, asked: tuple[Asked, ...] | RequestFailed) -> Pai
 
 def _next_round(standing: Standing, room: int) -> list[tuple[int, int]]:
     """Pairs that did not meet yet, the likeliest to be the best first, no frame twice; none where it is over."""
-    if standing.winner is not None or standing.hopeless:
+    if standing.hopeless:
         return []
     known = {(pair.one, pair.other) for pair in standing.pairs}
-    chances = [strength.chance for strength in standing.strengths]
     left = [pair for pair in itertools.combinations(range(standing.frames), 2) if pair not in known]
-    if known:
-        left.sort(key=lambda pair: -chances[pair[0]] * chances[pair[1]])
-    size = min(max(1, room), most_pairs(standing.frames) - len(known))
+    if standing.leader is not None:  # it has met its likeliest rival, or does so now
+        return [pair for pair in left if set(pair) == set(standing.ranked[:2])]
+    size = min(max(1, room), most_pairs(standing.frames) - 1 - len(known))  # one is kept for the lead
     if known:  # later rounds are small: what one of them tells decides who meets next
+        chances = [strength.chance for strength in standing.strengths]
+        left.sort(key=lambda pair: -chances[pair[0]] * chances[pair[1]])
         size = min(size, max(1, standing.frames // 4))
-    return _disjoint(left)[:size]
+    return _disjoint(left)[: max(0, size)]
 
 
 def _disjoint(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
