@@ -1,7 +1,7 @@
 """Which of a few frames is the best: pairs asked in both orders, until it is clear, or cannot be told.
 
 Frames that may still be the best meet first, a round of pairs decoded together. It ends as soon as one frame is the
-best with the chance `SURE`, and else after half of all ordered pairs (from 8 frames on). A pair of which a reply cannot
+best with the chance `CLEAR`, or the orders of no pair agree, and else after half of all ordered pairs (from 8 frames on). A pair of which a reply cannot
 be read counts as no answer.
 
 Greedy answers come once: asked again, they are the same. Of a model of which each reply is right 8 times in 10, both
@@ -28,7 +28,10 @@ from qinsight.trust.order import Orders
 from qinsight.trust.strengths import Beliefs, Outcome, Strength
 
 LEAST, MOST = 2, 12  # frames
-SURE = 0.87  # the chance to be the best from which a frame leads; 8 frames and a judge without fault come to 0.89
+CLEAR = 0.95  # the chance to be the best from which no other pair is asked
+SURE = (
+    0.87  # the chance from which a frame leads at the end; of 8 frames, a judge without fault comes to 0.89
+)
 AGAIN = 1.0  # the temperature at which a leader's pair is asked again
 HELD = 0.975  # the chance that the best is in the group which cannot be told apart
 FIRST = {Winner.A: 1.0, Winner.B: 0.0, Winner.SIMILAR: 0.5}
@@ -204,8 +207,10 @@ def _next_round(standing: Standing, room: int) -> list[tuple[int, int]]:
         return []
     known = {(pair.one, pair.other) for pair in standing.pairs}
     left = [pair for pair in itertools.combinations(range(standing.frames), 2) if pair not in known]
-    if standing.leader is not None:  # it has met its likeliest rival, or does so now
-        return [pair for pair in left if set(pair) == set(standing.ranked[:2])]
+    if standing.strengths[standing.ranked[0]].chance >= CLEAR:
+        return [
+            pair for pair in left if set(pair) == set(standing.ranked[:2])
+        ]  # the likeliest rival, if not yet
     size = min(max(1, room), most_pairs(standing.frames) - 1 - len(known))  # one is kept for the lead
     if known:  # later rounds are small: what one of them tells decides who meets next
         chances = [strength.chance for strength in standing.strengths]
