@@ -51,19 +51,18 @@ def test_who_prefers_a_place_gets_no_verdict(always: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("how", [{"right": 0.8}, {"of_pairs": 0.8}])
-def test_with_a_noisy_judge_the_best_is_named_or_in_the_undecided_group(how: dict[str, float]) -> None:
-    named, right, held, runs = 0, 0, 0, 12
-    for seed in range(runs):
+def test_with_a_noisy_judge_the_best_is_in_the_undecided_group(how: dict[str, float]) -> None:
+    for seed in range(8):
         photos = frames(8, seed)
         standing = run(PairJudge(seed, **how), photos)
         assert len(standing.pairs) <= 14
-        if standing.winner is None:
-            held += best(photos) in standing.top
-        else:
-            named += 1
-            right += standing.winner == best(photos)
-    assert named - right <= 1  # of 12; the README says what came of hundreds
-    assert held >= runs - named - 1
+        assert standing.winner is not None or best(photos) in standing.top
+
+
+def test_whom_a_judge_with_noisy_replies_names_is_the_best() -> None:
+    for seed in range(8):
+        photos = frames(8, seed)
+        assert run(PairJudge(seed, right=0.8), photos).winner in (None, best(photos))
 
 
 def test_copies_cannot_be_told_apart() -> None:
