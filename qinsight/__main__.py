@@ -26,8 +26,11 @@ from qinsight.ranking.xmp import STARS, check_stars
 from qinsight.report import report
 from qinsight.requests import BATCH, Engine, Request, Sampling
 from qinsight.terminal import at_a_terminal, counted, say, show_step
+from qinsight.trust.audit_command import add_command as add_audit
+from qinsight.trust.order import Orders
 from qinsight.trust.places import add_command as add_places
 from qinsight.trust.replay import add_command as add_replay
+from qinsight.trust.tournament_command import add_command as add_tournament
 
 if TYPE_CHECKING:
     from qinsight.trust.claims import Reasons
@@ -91,6 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     add_check(commands)
     add_replay(commands)
     add_places(commands)
+    add_tournament(commands)
+    add_audit(commands)
     commands.metavar = " | ".join(commands.choices)
     return parser
 
@@ -227,6 +232,8 @@ def _compare(options: argparse.Namespace) -> int:
     asked = _watch(ask(engine, requests, sampling, max_pixels=options.max_pixels))
     made = _made_by(engine, options, requests, sampling)
     answered = _report(options, Task.COMPARISON, names, asked, engine, made=made)
+    if not options.reference:
+        say(Orders.of(asked).sentence())
     return ANSWERED if answered else UNREADABLE_ANSWER
 
 
@@ -408,6 +415,8 @@ def _report(
 ) -> bool:
     """Print what came, as a line of JSON or of words; True where there is an answer."""
     line = report(task, names, asked, engine.about.name if engine else None, error, made)
+    if task is Task.COMPARISON and asked and "reference" not in names:
+        line["order"] = Orders.of(asked).as_json()
     if options.json:
         line |= {} if reasons is None else {"reasons": reasons.as_json()}
         _print(json.dumps(line, ensure_ascii=False), json.dumps(line))

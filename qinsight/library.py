@@ -12,6 +12,7 @@ What cannot be read is an error: `PhotoError` for a photo, `AnswerError` for a r
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +31,10 @@ from qinsight.prompts import Order, Task
 from qinsight.ranking.folder import rank_folder, ranking
 from qinsight.ranking.rows import Row
 from qinsight.requests import Engine, Request, Sampling
+from qinsight.trust.order import Orders
+from qinsight.trust.strengths import Strength
+from qinsight.trust.told import verdict as told_verdict
+from qinsight.trust.tournament import Pair, check_frames, tournament
 
 Picture = Source | Image.Image
 """A photo by path, bytes or binary file; or in memory, upright RGB as `load_photo` gives it."""
@@ -75,12 +80,33 @@ class Preference:
         return self.sentence
 
 
+@dataclass(frozen=True)
+class Standings:
+    """What a tournament came to; photos are told by their places, from 0.
+
+    `winner` is None where the best cannot be told from the others in `top`. `strengths` are log-odds beside the mean
+    photo, with the interval that holds 95 in 100 and the chance to be the best; `intransitive` triples go in a circle.
+    """
+
+    winner: int | None
+    top: tuple[int, ...]
+    strengths: tuple[Strength, ...]
+    pairs: tuple[Pair, ...]
+    intransitive: list[tuple[int, int, int]]
+    order: Orders
+    sentence: str
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
 class Model:
     """A model that was opened once: it is asked as often as one likes, and given back at the end of `with`."""
 
     def __init__(self, engine: Engine, sampling: Sampling, max_pixels: int | None) -> None:
         self._engine: Engine | None = engine
         self.sampling, self.max_pixels = sampling, max_pixels
+        self.order = Orders()  # of all pairs it has been asked in both orders
 
     @property
     def engine(self) -> Engine:
@@ -123,11 +149,30 @@ class Model:
         """The better of two photos, asked in both orders; or in one, beside the `reference` that both improve on."""
         low = None if reference is None else _opened(reference)
         asked = self._ask(comparison(_opened(a), _opened(b), low))
+        if low is None:
+            self.order += Orders.of(asked)
         found = verdict(asked)
         if found is None:
             raise AnswerError(next(one.error for one in asked if one.error) or "Expected a winner, got none.")
         winner = None if found.winner is None else str(found.winner)
         return Preference(winner, found.sentence, tuple(one.reply.thinking for one in asked))
+
+    def tournament(self, photos: Sequence[Picture]) -> Standings:
+        """The best of 2 to 12 frames, told pair by pair in both orders, or that it cannot be told."""
+        check_frames(len(photos))
+        opened = [_opened(photo) for photo in photos]
+        *_, found = tournament(self.engine, opened, self.sampling, max_pixels=self.max_pixels)
+        self.order += found.orders
+        said = told_verdict(found, [f"photo {place}" for place in range(len(photos))])
+        return Standings(
+            found.winner,
+            found.top,
+            found.strengths,
+            found.pairs,
+            found.intransitive,
+            found.orders,
+            said,
+        )
 
     def rank(self, folder: Path | str, out: Path | str) -> list[Row]:
         """Every photo of a folder, best first; `out` is the memory of the run, which goes on where it stood."""

@@ -380,9 +380,18 @@ def _cells(row: Row, thumbnails: dict[str, str], words: Words) -> list[Any]:
         row.rating,
         "" if row.distortion_class is None else words(_KEYS.get(row.distortion_class, row.distortion_class)),
         "" if row.severity in (None, "null") else words(str(row.severity)),
-        "" if row.group is None else words("best", group=row.group) if row.best else str(row.group),
+        _burst(row, words),
         words.remark(row.error or row.remarks or ""),
     ]
+
+
+def _burst(row: Row, words: Words) -> str:
+    """The number of its burst or bracket, and which of them it is."""
+    if row.group is None:
+        return ""
+    if row.bracket:
+        return words("bracket", group=row.group)
+    return words("best", group=row.group) if row.best else str(row.group)
 
 
 def _left_out(parts: Sequence[str], words: Words) -> str:

@@ -229,6 +229,7 @@ PHRASES = {
     "head_burst": ("burst", "连拍组", "連写"),
     "head_remark": ("remark", "备注", "備考"),
     "best": ("{group} best", "{group} 最佳", "{group} ベスト"),
+    "bracket": ("{group} bracket", "{group} 包围曝光", "{group} ブラケット"),
     "gathering": ("Looking through the photos …", "正在浏览照片……", "写真を調べています…"),
     "left_out": ("Left out: {parts}.", "未包含：{parts}。", "対象外：{parts}。"),
     "no_photos": (

@@ -9,6 +9,7 @@ from PIL import Image
 from qinsight.photos.child import ask_child
 from qinsight.photos.decode import EXTRAS, Photo, read_here, require_extra
 from qinsight.photos.files import MOST_BYTES, Source, open_regular, read_bytes, recognise
+from qinsight.photos.shot import Shot
 from qinsight.sentence import Sentence
 
 __all__ = ["Photo", "Source", "decode_in_child", "load_photo", "read_photo"]
@@ -53,4 +54,5 @@ def decode_in_child(
 
 def _from_child(facts: dict[str, Any], pixels: bytes) -> Photo:
     image = Image.frombytes("RGB", tuple(facts["shape"]), pixels)
-    return Photo(image, tuple(facts["size"]), facts["format"], tuple(map(Sentence.from_json, facts["notes"])))
+    notes = tuple(map(Sentence.from_json, facts["notes"]))
+    return Photo(image, tuple(facts["size"]), facts["format"], notes, Shot(**facts["shot"]))

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import weakref
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -85,7 +86,13 @@ def answer_on_stdout(parent: int) -> None:
         answer.write(json.dumps({"refused": error.sentence.as_json()}).encode() + b"\n")
     else:
         notes = [note.as_json() for note in photo.notes]
-        facts = {"shape": image.size, "size": photo.size, "format": photo.format, "notes": notes}
+        facts = {
+            "shape": image.size,
+            "size": photo.size,
+            "format": photo.format,
+            "notes": notes,
+            "shot": asdict(photo.shot),
+        }
         answer.write(json.dumps(facts).encode() + b"\n")
         answer.write(image.tobytes())
     answer.flush()

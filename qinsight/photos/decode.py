@@ -4,6 +4,7 @@ This file tells the story. `files` knows kinds of files, `raw` camera RAW, `colo
 `child` decodes in a process that may be stopped or may crash without harm.
 """
 
+import contextlib
 import importlib
 import io
 import math
@@ -12,7 +13,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from PIL import ExifTags, Image, ImageCms
 from PIL.AvifImagePlugin import AvifImageFile
@@ -35,6 +36,7 @@ from qinsight.photos.files import (
     strip_png,
 )
 from qinsight.photos.raw import Preview, open_raw
+from qinsight.photos.shot import Shot, shot_of
 from qinsight.sentence import Sentence
 
 MOST_PIXELS = 178_956_970  # twice Pillow's own MAX_IMAGE_PIXELS; 0.7 GB once decoded
@@ -63,6 +65,7 @@ class Photo:
     size: tuple[int, int]  # width and height of the original, upright
     format: str
     notes: tuple[Sentence, ...] = ()
+    shot: Shot = field(default_factory=Shot)
 
 
 def read_here(source: Source, *, max_pixels: int | None = None) -> Photo:
@@ -127,7 +130,9 @@ def _decode(opened: ImageFile, kind: str, max_pixels: int | None, untold_orienta
     _check_size(stored, opened.size)
     with _damage_refused(kind):
         opened.load()
-    turn = TURNS.get(_told_orientation(opened) or untold_orientation)
+    exif = _told_exif(opened)
+    turn = TURNS.get(_told_orientation(exif) or untold_orientation)
+    shot = _told_shot(exif)
 
     image: Image.Image = _eight_bit(opened)
     if target != stored:
@@ -143,16 +148,15 @@ def _decode(opened: ImageFile, kind: str, max_pixels: int | None, untold_orienta
     image.info = {}
     size = stored[::-1] if turn in SIDEWAYS else stored
     remarks = opened.info.get("remarks", ()) if kind == "PNG" else ()
-    return Photo(image, size, kind, (*_frame_notes(opened), *colour_note, *remarks))
+    return Photo(image, size, kind, (*_frame_notes(opened), *colour_note, *remarks), shot)
 
 
 def _read_raw(data: bytes, max_pixels: int | None) -> Photo:
     found = open_raw(data, most_pixels=MOST_PIXELS, wanted=max_pixels)
     if isinstance(found, Preview):
         preview = _decode(_open(found.jpeg, "JPEG"), "JPEG", max_pixels, found.orientation)
-        return Photo(
-            preview.image, preview.size, "RAW", (Sentence("RAW: embedded preview rated"), *preview.notes)
-        )
+        notes = (Sentence("RAW: embedded preview rated"), *preview.notes)
+        return Photo(preview.image, preview.size, "RAW", notes, preview.shot)
     _check_size(found.image.size, found.image.size)
     target = _fit(found.image.size, max_pixels)
     image = (
@@ -229,15 +233,28 @@ def _check_size(stored: tuple[int, int], decoded: tuple[int, int]) -> None:
         )
 
 
-def _told_orientation(opened: ImageFile) -> int:
-    """EXIF orientation 1 to 8, or 0 where the file does not say. XMP's is left out, as in browsers."""
+def _told_exif(opened: ImageFile) -> Image.Exif:
+    """What the file says of the photo; empty where that is damaged."""
     exif = Image.Exif()
-    try:
+    with contextlib.suppress(*BROKEN):
         exif.load(opened.info.get("exif") or b"")
+    return exif
+
+
+def _told_orientation(exif: Image.Exif) -> int:
+    """EXIF orientation 1 to 8, or 0 where the file does not say. XMP's is left out, as in browsers."""
+    try:
         said = exif.get(ExifTags.Base.Orientation)
     except BROKEN:
         return 0
     return said if isinstance(said, int) and 1 <= said <= 8 else 0
+
+
+def _told_shot(exif: Image.Exif) -> Shot:
+    try:
+        return shot_of(exif)
+    except BROKEN:
+        return Shot()
 
 
 def _eight_bit(image: ImageFile) -> Image.Image:

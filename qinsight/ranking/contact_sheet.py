@@ -81,8 +81,10 @@ def _page_head(title: str, thumbnail: int) -> str:
 
 
 def _card(rank: int, row: Row, folder: Path, thumbnail: int) -> str:
-    second = row.group is not None and not row.best
+    second = row.group is not None and not row.best and not row.bracket
     best = f'<p class="best">Best of group {row.group}</p>\n' if row.group is not None and row.best else ""
+    if row.bracket:
+        best = f'<p class="best">Bracket {row.group}</p>\n'
     details = f"<details><summary>Reasoning</summary><p>{_shown(reasoning(row))}</p></details>\n"
     return (
         f"<article{' class=second' if second else ''}>\n"

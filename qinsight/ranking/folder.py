@@ -31,20 +31,19 @@ from qinsight.ledger import Ledger
 from qinsight.photos import Photo, read_photo
 from qinsight.photos.jpeg import fingerprints
 from qinsight.photos.listing import Found, Frame, look
+from qinsight.photos.shot import Shot
 from qinsight.photos.view import view
 from qinsight.prompts import Task
+from qinsight.ranking.alike import grouped, tones_of
 from qinsight.ranking.rows import BESIDE, Row
 from qinsight.requests import About, Engine, Sampling
 from qinsight.sentence import Sentence
 
 RESULTS = "results.jsonl"
 QUESTIONS = (Task.SCORE, Task.DEGRADATION)  # of each photo
-NEAR = 6  # of the 64 bits of a perceptual hash: frames of a burst differ by fewer
 LEAST_STRUCTURE = (
     100  # of low frequencies; noise and smooth gradients have up to 51, photos in fog 200, others 1400
 )
-NEIGHBOURS = 12  # how many frames back a burst is looked for, in order of name
-
 
 Decoder = Callable[[Path, bytes], Photo]
 """Reads a photo, given its path and its bytes; `PhotoError` where it cannot."""
@@ -156,7 +155,9 @@ def ranking(out: Path, names: Iterable[str | Frame] | None = None) -> list[Row]:
     """
     rows = {row.photo: row for row in whole_lines(out / RESULTS, Row.from_json)}
     frames = [(name,) if isinstance(name, str) else name for name in (rows if names is None else names)]
-    return sorted(_grouped([row for frame in frames for row in _row_of(frame, rows)]), key=_standing)
+    return sorted(
+        grouped([row for frame in frames for row in _row_of(frame, rows)], _standing), key=_standing
+    )
 
 
 def _row_of(frame: Frame, rows: Mapping[str, Row]) -> list[Row]:
@@ -172,32 +173,6 @@ def _beside(frame: Frame, row: Row) -> Row:
 
 def _standing(row: Row) -> tuple[bool, float, float, str]:
     return (row.expected_rating is None, -(row.expected_rating or 0), -(row.rating or 0), row.photo)
-
-
-def _grouped(rows: Sequence[Row]) -> list[Row]:
-    """Near-identical frames of one folder get a common number, the best of each is marked."""
-    import imagehash
-
-    rows = sorted(rows, key=lambda row: row.photo)
-    hashes = [imagehash.hex_to_hash(row.phash) if row.phash else None for row in rows]
-    group = list(range(len(rows)))
-    for here, there in itertools.chain.from_iterable(
-        ((place, before) for before in range(max(0, place - NEIGHBOURS), place)) for place in range(len(rows))
-    ):
-        one, other = hashes[here], hashes[there]
-        same_folder = Path(rows[here].photo).parent == Path(rows[there].photo).parent
-        if one is not None and other is not None and same_folder and one - other <= NEAR:
-            group[here] = group[there]
-    members: dict[int, list[int]] = {}
-    for place, number in enumerate(group):
-        members.setdefault(number, []).append(place)
-    found = list(rows)
-    bursts = [places for places in members.values() if len(places) > 1]
-    for number, places in enumerate(bursts, start=1):
-        best = min(places, key=lambda place: _standing(rows[place]))
-        for place in places:
-            found[place] = replace(rows[place], group=number, best=place == best)
-    return found
 
 
 def _memory(out: Path, model: str) -> Ledger:
@@ -222,6 +197,7 @@ class _Photo:
     phash: str | None
     size: tuple[int, int]
     remarks: tuple[Sentence, ...]
+    shot: Shot
 
 
 @dataclass(frozen=True)
@@ -265,7 +241,7 @@ class _Decoding:
         except OSError as error:
             problem = Sentence("the file cannot be read: {cause}", cause=error.strerror or error)
             return _Outcome(Row(name, sha256, "", error=problem))
-        return _Photo(name, sha256, shown, _phash(shown), photo.size, photo.notes)
+        return _Photo(name, sha256, shown, _phash(shown), photo.size, photo.notes, photo.shot)
 
 
 def _phash(image: Image.Image) -> str | None:
@@ -402,6 +378,11 @@ def _rated_row(photo: _Photo, model: str, made: MadeBy, score: Asked, diagnosis:
         seconds=round(max(score.seconds, diagnosis.seconds), 3),
         phash=photo.phash,
         remarks=Sentence.joined(photo.remarks),
+        taken=photo.shot.taken,
+        exposure=photo.shot.exposure,
+        bias=photo.shot.bias,
+        bracketing=photo.shot.bracketing,
+        tones=tones_of(photo.image),
         error=score.error or diagnosis.error,
         made_by=made,
     )

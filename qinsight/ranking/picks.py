@@ -1,7 +1,7 @@
 """The picked frames of a ranking, copied to a folder of their own: nothing there is replaced, nothing here is changed.
 
-A frame is picked where it is alone or the best of its burst, and not rejected: by the threshold, or by a person's -1
-in its XMP. Stars that a person gave keep it from the threshold.
+A frame is picked where it is alone, of a bracket, or the best of its burst, and not rejected: by the threshold, or by a person's -1
+in its XMP. Stars that a person gave keep it from the threshold, and so does a bracket.
 """
 
 import contextlib
@@ -93,7 +93,7 @@ def _picked(rows: Iterable[Row], shoot: "_Shoot", reject_below: float | None) ->
         person = shoot.stars_by_hand(frame)
         if (stars_of(row, (), reject_below) or 0 if person is None else person) < 0:
             continue
-        if row.group is not None:
+        if row.group is not None and not row.bracket:
             seen.add(row.group)
         yield frame
 

@@ -8,6 +8,7 @@ from qinsight.engines.made_by import MadeBy
 from qinsight.sentence import Sentence
 
 BESIDE = " | "  # between the names of a frame's other files
+COMPARED_BY = ("bracketing", "tones")
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,9 @@ class Row:
     packet, which programs rewrite as they like. `rating` is the one the model wrote (1 to 5),
     `expected_rating` the mean over those it might have written, by which photos are ranked. A clean photo has
     "null" as `distortion_class` and `severity` here, and nothing in JSON and CSV. `error` says in a sentence why
-    answers are None. `group` numbers near-identical frames (None: alone), `best` marks the highest expected rating of a
-    group. `also` names the other files of the same shutter, such as the RAW beside a JPEG. `remarks` says what was done
-    to read the photo, `made_by` what the answers depend on (rows of earlier versions do not).
+    answers are None. `group` numbers the frames of a burst or a bracket (None: alone), `best` marks the highest expected
+    rating of a burst, `bracket` every frame of a bracket. `taken`, `exposure` and `bias` are the camera's. `also` names the other files of the same shutter, such as the RAW beside a JPEG. `remarks` says what was done
+    to read the photo, `made_by` what the answers depend on (rows of earlier versions do not say).
     """
 
     photo: str
@@ -42,17 +43,24 @@ class Row:
     also: str | None = None
     remarks: str | None = None
     made_by: MadeBy | None = None
+    taken: str | None = None
+    exposure: float | None = None
+    bias: float | None = None
+    bracket: bool = False
+    bracketing: bool = False
+    tones: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """As other programs read it: a clean photo has no class and no severity."""
-        told = asdict(self)
+        """As other programs read it: a clean photo has no class and no severity; what frames are compared by is left out."""
+        told = {name: value for name, value in asdict(self).items() if name not in COMPARED_BY}
         return told | {name: None for name in ("distortion_class", "severity") if told[name] == "null"}
 
     def kept(self) -> dict[str, Any]:
         """As a later run reads it back: what is said keeps its templates."""
         texts = {"error": self.error, "remarks": self.remarks}
         said = {name: text.as_json() for name, text in texts.items() if isinstance(text, Sentence)}
-        return self.as_json() | ({"said": said} if said else {})
+        compared_by = {name: getattr(self, name) for name in COMPARED_BY}
+        return self.as_json() | compared_by | ({"said": said} if said else {})
 
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> "Row":

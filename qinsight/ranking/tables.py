@@ -16,7 +16,7 @@ from typing import TextIO
 
 from qinsight.errors import PhotoError, QInsightError
 from qinsight.photos.files import recognise
-from qinsight.ranking.rows import Row
+from qinsight.ranking.rows import COMPARED_BY, Row
 from qinsight.sentence import Sentence
 from qinsight.whole_files import whole_text
 
@@ -26,7 +26,9 @@ def write_csv(rows: Iterable[Row], path: Path) -> None:
 
     A text that such a program would run as a formula is led by an apostrophe, which it does not show.
     """
-    names = [field.name for field in fields(Row) if field.name != "made_by"]  # no cell holds it
+    names = [
+        field.name for field in fields(Row) if field.name not in {*COMPARED_BY, "made_by"}
+    ]  # no cell holds what made a row
     with replacing(path, encoding="utf-8-sig") as file:  # without the mark, Excel reads UTF-8 as Latin-1
         table = csv.writer(file)
         table.writerow(["rank", *names])

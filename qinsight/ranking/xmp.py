@@ -79,11 +79,14 @@ def check_stars(stars: Sequence[float]) -> None:
 
 
 def stars_of(row: Row, stars: Sequence[float], reject_below: float | None) -> int | None:
-    """One star, and one more for each of `stars` that the expected rating reaches; -1 below `reject_below`."""
+    """One star, and one more for each of `stars` that the expected rating reaches; -1 below `reject_below`.
+
+    A frame of a bracket is not rejected: a dark one and a bright one are meant to be there.
+    """
     rating = row.rating if row.expected_rating is None else row.expected_rating
     if rating is None or math.isnan(rating):
         return None
-    if reject_below is not None and rating < reject_below:
+    if reject_below is not None and rating < reject_below and not row.bracket:
         return -1
     return 1 + bisect_right(stars, rating)
 
@@ -133,10 +136,11 @@ NEW_PACKET = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 
 def _keywords(row: Row) -> list[str]:
-    """q-insight:blur and q-insight:serious, or q-insight:clean; q-insight:best in a group."""
+    """q-insight:blur and q-insight:serious, or q-insight:clean; q-insight:best in a burst, q-insight:bracket."""
     found = ["clean"] if row.distortion_class == "null" else [row.distortion_class, row.severity]
     best = "best" if row.best and row.group is not None else None
-    return [KEYWORD + clean(word) for word in (*found, best) if word not in (None, "null")]
+    bracket = "bracket" if row.bracket else None
+    return [KEYWORD + clean(word) for word in (*found, best, bracket) if word not in (None, "null")]
 
 
 def _put_rating(properties: list[minidom.Element], stars: int, keep_ratings: bool) -> None:

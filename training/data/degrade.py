@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage, signal
+from scipy import ndimage
 
 from qinsight.answers import Distortion, Severity
+from qinsight.trust.harms import convolve, disc, line
 from training.data.examples import NULL
 
 DISTORTIONS = tuple(map(str, Distortion))
@@ -160,27 +161,7 @@ def _lens_blur(photo: np.ndarray, radius: float, rng: np.random.Generator) -> np
 
 
 def _motion_blur(photo: np.ndarray, length: float, rng: np.random.Generator) -> np.ndarray:
-    reach = int(np.ceil(length / 2))
-    angle, along = rng.uniform(0, np.pi), np.linspace(-length / 2, length / 2, 8 * reach)
-    kernel = np.zeros((2 * reach + 1, 2 * reach + 1))
-    rows = np.rint(reach + along * np.sin(angle)).astype(int)
-    np.add.at(kernel, (rows, np.rint(reach + along * np.cos(angle)).astype(int)), 1)
-    return convolve(photo, kernel)
-
-
-def disc(radius: float) -> np.ndarray:
-    """What a lens out of focus makes of a point: a disc of `radius` pixels with a soft rim."""
-    reach = int(np.ceil(radius))
-    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    return np.clip(radius + 0.5 - np.hypot(x, y), 0, 1)
-
-
-def convolve(photo: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """A photo (height, width, 3) under a kernel, which is made to sum to one; edges are mirrored."""
-    kernel = (kernel / kernel.sum()).astype(np.float32)
-    reach = kernel.shape[0] // 2
-    padded = np.pad(photo, ((reach, reach), (reach, reach), (0, 0)), "symmetric")
-    return signal.fftconvolve(padded, kernel[..., None], "valid", axes=(0, 1))
+    return convolve(photo, line(length, rng.uniform(0, np.pi)))
 
 
 def _gamma(photo: np.ndarray, exponent: float, rng: np.random.Generator) -> np.ndarray:

@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 from scipy import ndimage
 
-from training.data.degrade import CLEAN_MOS, KADID, SEVERITIES, Degraded, convolve, disc
+from qinsight.trust.harms import convolve, disc
+from training.data.degrade import CLEAN_MOS, KADID, SEVERITIES, Degraded
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 GAMMA = 2.2
