@@ -19,7 +19,9 @@ class Row:
     "null" as `distortion_class` and `severity` here, and nothing in JSON and CSV. `error` says in a sentence why
     answers are None. `group` numbers near-identical frames (None: alone), `best` marks the highest expected rating of a
     group. `also` names the other files of the same shutter, such as the RAW beside a JPEG. `remarks` says what was done
-    to read the photo.
+    to read the photo. `odds_spread` is how far the model's own odds of a rating spread around `expected_rating`. What
+    begins with `app_` is the app's word: where the label of a photo like this lies nine times in ten, and the heap
+    into which it falls (accept, reject, look); nothing where there is no calibration.
     """
 
     photo: str
@@ -40,6 +42,10 @@ class Row:
     best: bool = False
     also: str | None = None
     remarks: str | None = None
+    odds_spread: float | None = None
+    app_low: float | None = None
+    app_high: float | None = None
+    app_heap: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As other programs read it: a clean photo has no class and no severity."""
