@@ -13,6 +13,7 @@ from qinsight.odds import mean_of, spread_of
 from qinsight.photos import read_photo
 from qinsight.photos.view import view
 from qinsight.prompts import Task
+from qinsight.ranking.folder import QUESTIONS
 from qinsight.requests import GREEDY, Engine, Sampling
 from qinsight.sentence import Sentence
 from qinsight.trust.calibration import LEAST, Calibration, Point, Reliability, coverage
@@ -33,17 +34,19 @@ class Heard:
 
     def add(self, label: Label, replies: Sequence[Asked]) -> None:
         """Take in the replies about one photo."""
-        for one in replies:
-            if one.answer is None:
-                self.leave(label, one.error or Sentence("no answer"))
-            elif one.request.task is Task.DEGRADATION:
-                self._add_class(str(described(one.answer)["distortion_class"]), label.distortion_class)
-            elif one.rating_odds is None:
-                self.leave(label, Sentence("the model gave no odds of its rating"))
-            elif label.rating is not None:
-                odds = one.rating_odds
-                self.points.append(Point(mean_of(odds), spread_of(odds), label.rating))
-                self.sources.append(label.source or str(label.photo))
+        told = {one.request.task: one for one in replies}
+        diagnosis, score = told.get(Task.DEGRADATION), told.get(Task.SCORE)
+        named = str(described(diagnosis.answer).get("distortion_class", "")) if diagnosis else ""
+        if label.distortion_class is not None and named:
+            self._add_class(named, label.distortion_class)
+        if label.rating is not None and score and score.rating_odds:
+            odds = score.rating_odds
+            self.points.append(Point(mean_of(odds), spread_of(odds), label.rating, named))
+            self.sources.append(label.source or str(label.photo))
+        elif label.rating is not None and score:
+            self.leave(label, score.error or Sentence("the model gave no odds of its rating"))
+        elif label.distortion_class is not None and diagnosis and diagnosis.error:
+            self.leave(label, diagnosis.error)
 
     def leave(self, label: Label, why: Sentence) -> None:
         """A photo that could not be asked about, or whose reply could not be read: counted, never guessed."""
@@ -130,7 +133,8 @@ def _seen(label: Label, limit: int) -> Image.Image | Sentence:
 def _told(
     engine: Engine, batch: Sequence[tuple[Label, Image.Image]], sampling: Sampling, limit: int, heard: Heard
 ) -> Heard:
-    questions = {number: assessment(photo, _tasks(label)) for number, (label, photo) in enumerate(batch)}
+    tasks = [task for task in QUESTIONS if task in engine.about.tasks]
+    questions = {number: assessment(photo, tasks) for number, (_, photo) in enumerate(batch)}
     for number, replies in ask_each(engine, questions, sampling, max_pixels=limit):
         if isinstance(replies, RequestFailed):
             heard.leave(batch[number][0], replies.sentence)
@@ -138,8 +142,3 @@ def _told(
             heard.add(batch[number][0], replies)
     heard.done += len(batch)
     return heard
-
-
-def _tasks(label: Label) -> list[Task]:
-    named = [Task.DEGRADATION] if label.distortion_class is not None else []
-    return ([Task.SCORE] if label.rating is not None else []) + named

@@ -28,11 +28,20 @@ LEAST_NAMED = 10  # times that a class was named before its reliability is told
 
 
 class Point(NamedTuple):
-    """A labelled photograph: what the model was expected to rate it, how far its odds spread, and the label."""
+    """A labelled photograph: what the model was expected to rate it, how far its odds spread, and the label.
+
+    `named` is the class that the model named, empty where it was not asked.
+    """
 
     expected: float
     spread: float
     label: float
+    named: str = ""
+
+    @property
+    def miss(self) -> float:
+        """How far the label is from the expected rating, in its unit."""
+        return abs(self.label - self.expected) / scale_of(self.spread)
 
 
 class Reliability(NamedTuple):
@@ -68,7 +77,7 @@ class Calibration:
 
     def reach(self, share: float = SHARE) -> float:
         """How many spreads from the expected rating cover this share of labels, of new ones too."""
-        far = sorted(abs(point.label - point.expected) / scale_of(point.spread) for point in self.points)
+        far = sorted(point.miss for point in self.points)
         place = math.ceil((len(far) + 1) * share)
         return far[place - 1] if place <= len(far) else math.inf
 
@@ -120,7 +129,9 @@ def write(calibration: Calibration, path: Path) -> None:
     told: dict[str, Any] = {"version": VERSION}
     told |= {name: getattr(calibration, name) for name in _WORDS} | {"max_pixels": calibration.max_pixels}
     told["classes"] = {name: list(found) for name, found in sorted(calibration.classes.items())}
-    points = ",\n  ".join(json.dumps([round(value, 4) for value in point]) for point in calibration.points)
+    points = ",\n  ".join(
+        json.dumps([*(round(value, 4) for value in numbers), named]) for *numbers, named in calibration.points
+    )
     try:
         with whole_text(path) as file:
             head = json.dumps(told, indent=1, ensure_ascii=False).removesuffix("\n}")
@@ -160,10 +171,11 @@ _WORDS = ("model", "weights", "precision", "holds_for")
 
 
 def _point(told: Any) -> Point:
-    expected, spread, label = (float(value) for value in told)
+    *numbers, named = told
+    expected, spread, label = (float(value) for value in numbers)
     if not (1 <= expected <= 5 and 1 <= label <= 5 and 0 <= spread <= 4):
         raise ValueError(f"expected an expected rating, a spread and a label, got {told}")
-    return Point(expected, spread, label)
+    return Point(expected, spread, label, str(named))
 
 
 def _reliability(told: Any) -> Reliability:

@@ -11,7 +11,7 @@ from qinsight.ranking.rows import Row
 from qinsight.requests import About
 from qinsight.sentence import Sentence
 from qinsight.trust.calibration import FILE, SHARE, Calibration, read
-from qinsight.trust.triage import Triage
+from qinsight.trust.triage import Heap, Triage
 
 FIELD = "app_confidence"  # of an answer in JSON: the app's word, beside the model's
 
@@ -60,9 +60,10 @@ def with_confidence(row: Row, calibration: Calibration | None, triage: Triage | 
     if calibration is None or row.error is not None:
         return row
     if row.expected_rating is None or row.odds_spread is None:
-        return replace(row, app_heap=str(triage.heap(None, None))) if triage else row
+        return replace(row, app_heap=str(Heap.LOOK)) if triage else row
     low, high = calibration.interval(row.expected_rating, row.odds_spread)
-    heap = str(triage.heap(row.expected_rating, row.odds_spread)) if triage else None
+    named = row.distortion_class
+    heap = str(triage.heap(row.expected_rating, row.odds_spread, named)) if triage else None
     return replace(row, app_low=round(low, 2), app_high=round(high, 2), app_heap=heap)
 
 

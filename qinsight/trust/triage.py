@@ -1,16 +1,20 @@
 """A shoot in three heaps: what can be accepted or rejected at a bound on how often that is wrong, and what to look at.
 
-For each side of the bar the labelled photographs say how far from it an expected rating must lie, in units of the
-spread of its odds, so that of those still farther away at most the asked share is on the wrong side.
+For each side of the bar the labelled photographs say how far from it an expected rating must lie, so that of those still
+farther away at most the asked share is on the wrong side. The unit of that distance is the spread of the odds, times how
+far labels usually are where the model named the same class: it rates noise more surely than compression.
 """
 
 import math
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from qinsight.errors import QInsightError
 from qinsight.trust.calibration import Calibration, Point, scale_of
+
+BELIEVED = 5  # photos of a class that weigh as much as all classes together
 
 
 class Heap(StrEnum):
@@ -31,13 +35,14 @@ class Triage:
     good_from: float
     above: float
     below: float
+    units: Mapping[str, float]
 
-    def heap(self, expected: float | None, spread: float | None) -> Heap:
+    def heap(self, expected: float | None, spread: float | None, named: str | None) -> Heap:
         """Where a photo falls whose odds have this mean and spread; one without odds is to be looked at."""
         if expected is None or spread is None:
             return Heap.LOOK
         good = expected >= self.good_from
-        far = _distance(expected, spread, self.good_from)
+        far = _distance(Point(expected, spread, expected, named or ""), self.good_from, self.units)
         if far < (self.above if good else self.below):
             return Heap.LOOK
         return Heap.ACCEPT if good else Heap.REJECT
@@ -48,7 +53,9 @@ def triage(calibration: Calibration, at_most_wrong: float, good_from: float) -> 
     check_bound(at_most_wrong, good_from)
     good = [point for point in calibration.points if point.expected >= good_from]
     poor = [point for point in calibration.points if point.expected < good_from]
-    return Triage(good_from, *(_least_distance(points, good_from, at_most_wrong) for points in (good, poor)))
+    units = _units(calibration.points)
+    above, below = (_least_distance(points, good_from, at_most_wrong, units) for points in (good, poor))
+    return Triage(good_from, above, below, units)
 
 
 def check_bound(at_most_wrong: float, good_from: float) -> None:
@@ -65,11 +72,24 @@ def check_bound(at_most_wrong: float, good_from: float) -> None:
         )
 
 
-def _least_distance(points: Sequence[Point], good_from: float, at_most: float) -> float:
+def _units(points: Sequence[Point]) -> dict[str, float]:
+    """How far labels usually are where each class was named; of few, nearly as far as of all."""
+    usual = statistics.fmean(point.miss for point in points) or 1.0
+    missed: dict[str, list[float]] = {"": []}
+    for point in points:
+        missed.setdefault(point.named, []).append(point.miss)
+    return {
+        named: (sum(misses) + usual * BELIEVED) / (len(misses) + BELIEVED) for named, misses in missed.items()
+    }
+
+
+def _least_distance(
+    points: Sequence[Point], good_from: float, at_most: float, units: Mapping[str, float]
+) -> float:
     """From where on at most this share of points is wrong, counting one more that is: the next photo."""
     told = [
         (
-            _distance(point.expected, point.spread, good_from),
+            _distance(point, good_from, units),
             (point.label >= good_from) != (point.expected >= good_from),
         )
         for point in points
@@ -84,5 +104,6 @@ def _least_distance(points: Sequence[Point], good_from: float, at_most: float) -
     return least
 
 
-def _distance(expected: float, spread: float, good_from: float) -> float:
-    return abs(expected - good_from) / scale_of(spread)
+def _distance(point: Point, good_from: float, units: Mapping[str, float]) -> float:
+    unit = units.get(point.named, units[""])
+    return abs(point.expected - good_from) / (scale_of(point.spread) * unit)
