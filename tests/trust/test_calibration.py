@@ -90,7 +90,9 @@ def test_what_is_no_calibration_is_refused(tmp_path: Path, text: str) -> None:
         read(file)
 
 
-@pytest.mark.parametrize("point", [[9, 0.1, 3, ""], [3, -1, 3, ""], [3, 0.1, 72, ""], [3, 0.1], ["a", 1, 1, ""]])
+@pytest.mark.parametrize(
+    "point", [[9, 0.1, 3, ""], [3, -1, 3, ""], [3, 0.1, 72, ""], [3, 0.1], ["a", 1, 1, ""]]
+)
 def test_a_point_off_the_scale_is_refused(tmp_path: Path, point: list[object]) -> None:
     write(calibration(), tmp_path / "c.json")
     told = json.loads((tmp_path / "c.json").read_text())
@@ -104,7 +106,10 @@ def test_a_point_off_the_scale_is_refused(tmp_path: Path, point: list[object]) -
     ("about", "words"),
     [
         (replace(ABOUT, weights="def"), "is of other weights: tiny \\(abc\\), and tiny \\(def\\) answers"),
-        (replace(ABOUT, weights="", name="served"), "is of other weights: tiny \\(abc\\), and served answers"),
+        (
+            replace(ABOUT, weights="", name="served"),
+            "is of other weights: tiny \\(abc\\), and served answers",
+        ),
         (replace(ABOUT, max_pixels=2000), "up to 1000 pixels, and they are rated at 2000"),
         (replace(ABOUT, precision="nf4"), "held in fp32, and they are held in nf4"),
     ],
