@@ -60,7 +60,11 @@ class Heard:
 def hear(
     engine: Engine, labels: Sequence[Label], *, sampling: Sampling = GREEDY, max_pixels: int | None = None
 ) -> Iterator[Heard]:
-    """Ask about every labelled photo, greedily; yields after each batch, and at last all that came."""
+    """Ask about every labelled photo, greedily; yields after each batch, and at last all that came.
+
+    Photos of like size are asked about together, as far as their files tell.
+    """
+    labels = sorted(labels, key=lambda label: label.photo.stat().st_size if label.photo.is_file() else 0)
     limit = engine.about.at(max_pixels).max_pixels
     heard = Heard()
     batch: list[tuple[Label, Image.Image]] = []

@@ -60,7 +60,7 @@ def test_a_class_is_called_reliable_only_where_it_was_named_often() -> None:
 
 
 def test_of_few_labels_nothing_is_made() -> None:
-    with pytest.raises(QInsightError, match="Expected at least 50 labelled photographs .* got 49"):
+    with pytest.raises(QInsightError, match=r"Expected at least 50 labelled photographs .* got 49"):
         calibration(49)
 
 
@@ -86,7 +86,7 @@ def test_a_calibration_comes_back_from_its_file(tmp_path: Path) -> None:
 def test_what_is_no_calibration_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "c.json"
     file.write_text(text)
-    with pytest.raises(QInsightError, match="Expected a calibration written by `calibrate` in .*c.json"):
+    with pytest.raises(QInsightError, match=r"Expected a calibration written by `calibrate` in .*c.json"):
         read(file)
 
 
