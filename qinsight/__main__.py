@@ -4,13 +4,14 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from qinsight.assess import Asked, ask, assessment, comparison
+from qinsight.assess import MOST_SAMPLES, Asked, ask, comparison, samples
 from qinsight.check.command import add_command as add_check
 from qinsight.engines.checkpoint import Device
 from qinsight.engines.gguf_header import Type
@@ -34,6 +35,10 @@ from qinsight.trust.tournament_command import add_command as add_tournament
 
 if TYPE_CHECKING:
     from qinsight.trust.claims import Reasons
+from qinsight.trust.calibration import Calibration
+from qinsight.trust.commands import add_calibrate, add_calibration_flag, chosen_calibration
+from qinsight.trust.confidence import FIELD, confidence, with_confidence
+from qinsight.trust.triage import check_bound, triage
 
 ANSWERED, FAILED, MISUSED, UNREADABLE_ANSWER, UNREADABLE_PHOTO = 0, 1, 2, 3, 4
 
@@ -68,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("photos", nargs="+", metavar="PHOTO", help="image files")
         beside = "say of each claim in the reasoning whether the pixels support it; of samples, of the first"
         command.add_argument("--check-reasons", action="store_true", help=beside)
+        add_calibration_flag(command)
         command.set_defaults(run=_each_photo, task=task)
     command = _command(commands, "compare", "say which of two photos is better")
     command.add_argument("photos", nargs=2, metavar="PHOTO", help="photo A and photo B")
@@ -96,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     add_places(commands)
     add_tournament(commands)
     add_audit(commands)
+    add_calibrate(commands)
     commands.metavar = " | ".join(commands.choices)
     return parser
 
@@ -103,7 +110,10 @@ def _parser() -> argparse.ArgumentParser:
 def _command(commands: Any, name: str, words: str) -> argparse.ArgumentParser:
     command = _asking_command(commands, name, words)
     add = command.add_argument
-    add("--samples", type=positive, default=1, metavar="K", help="ask K times and report mean and spread")
+    words = (
+        f"ask K times, at most {MOST_SAMPLES}, the photo looked at once; report mean, spread and histogram"
+    )
+    add("--samples", type=_samples, default=1, metavar="K", help=words)
     add("--temperature", type=_temperature, metavar="T", help="default: 0 (greedy), with --samples 1.0")
     add("--seed", type=_seed, default=42, metavar="N", help="of the samples; default: 42")
     return command
@@ -134,6 +144,10 @@ def _rank_command(commands: Any) -> None:
     add("--reject-below", type=_finite, metavar="R", help="rating below which a photo is marked as rejected")
     words = "copy the best of each burst and what stands alone, RAW and sidecars too, but nothing rejected"
     add("--copy-picks", type=_named, metavar="DIR", help=words)
+    add_calibration_flag(command)
+    words = "accept and reject photos where at most this share of either is wrong, and say which to look at"
+    add("--at-most-wrong", type=_finite, metavar="SHARE", help=words)
+    add("--good-from", type=_finite, metavar="R", help="the rating from which a photo is to be accepted")
     command.set_defaults(run=_rank)
 
 
@@ -181,6 +195,12 @@ def _temperature(text: str) -> float:
     return value
 
 
+def _samples(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_SAMPLES:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {MOST_SAMPLES}, got {text!r}")
+    return int(text)
+
+
 def _seed(text: str) -> int:
     if not text.isdecimal() or not int(text) < 2**32:
         raise argparse.ArgumentTypeError(f"expected a whole number from 0 to {2**32 - 1}, got {text!r}")
@@ -190,6 +210,7 @@ def _seed(text: str) -> int:
 def _each_photo(options: argparse.Namespace) -> int:
     sampling = _sampling(options)
     engine: Engine | None = None
+    known: Calibration | None = None
     code = ANSWERED
     for path in options.photos:
         try:
@@ -198,12 +219,17 @@ def _each_photo(options: argparse.Namespace) -> int:
             code = UNREADABLE_PHOTO
             _report(options, options.task, {"photo": path}, [], engine, str(error))
             continue
-        engine = engine or _engine(options)  # a rubbish file is told before a model is loaded
-        requests = _shown(engine, options, assessment(photo, [options.task])) * options.samples
+        if engine is None:  # a rubbish file is told before a model is loaded
+            engine = _engine(options)
+            known = chosen_calibration(options, engine.about)
+        requests = _shown(engine, options, samples(photo, options.task, options.samples))
         asked = _watch(ask(engine, requests, sampling, max_pixels=options.max_pixels))
         made = _made_by(engine, options, requests, sampling)
         reasons = _reasons(asked[0], requests[0].photos[0]) if options.check_reasons else None
-        if not _report(options, options.task, {"photo": path}, asked, engine, made=made, reasons=reasons):
+        sure = confidence(known, asked[0]) if sampling.temperature == 0 else None
+        if not _report(
+            options, options.task, {"photo": path}, asked, engine, made=made, reasons=reasons, sure=sure
+        ):
             code = max(code, UNREADABLE_ANSWER)
     return code
 
@@ -262,6 +288,7 @@ def _rank(options: argparse.Namespace) -> int:
     if found.left_out:
         say(found.sentence())
     engine = _engine(options)
+    judge = _judge(options, engine)
     code = ANSWERED
     run = rank_folder(
         engine,
@@ -280,11 +307,33 @@ def _rank(options: argparse.Namespace) -> int:
                 code = max(code, UNREADABLE_PHOTO if unreadable else UNREADABLE_ANSWER)
                 say(f"{row.photo}: {row.error}")
             if row is not None and options.json:
-                line = row.as_json()
+                line = judge(row).as_json()
                 _print(json.dumps(line, ensure_ascii=False), json.dumps(line))
             progress(state.done, state.total, state.done - state.asked)
-    _export(options, found)
+    _export(options, found, judge)
     return code
+
+
+Judge = Callable[[Row], Row]
+
+
+def _judge(options: argparse.Namespace, engine: Engine) -> Judge:
+    """What the app adds to a row; a bound without a calibration is refused before anything is rated."""
+    known = chosen_calibration(options, engine.about)
+    if options.at_most_wrong is None:
+        return lambda row: with_confidence(row, known)
+    if known is None:
+        raise QInsightError(
+            "Expected a calibration of {model} with --at-most-wrong, found none; `python -m qinsight calibrate "
+            "LABELS` makes one from photos that you have rated.",
+            model=engine.about.name,
+        )
+    heaps = triage(known, options.at_most_wrong, options.good_from)
+    for heap, least in (("accept", heaps.above), ("reject", heaps.below)):
+        if math.isinf(least):
+            say(f"The calibration shows no photos that are surely enough to {heap}; there will be none.")
+    say(f"The bound holds for {known.holds_for}.")
+    return lambda row: with_confidence(row, known, heaps)
 
 
 def _check_rank(options: argparse.Namespace) -> Found:
@@ -294,6 +343,11 @@ def _check_rank(options: argparse.Namespace) -> Found:
     if options.xmp_caption and not options.xmp:
         say("qinsight: expected --xmp with --xmp-caption, got none.")
         raise SystemExit(MISUSED)
+    if (options.at_most_wrong is None) != (options.good_from is None):
+        say("qinsight: expected --at-most-wrong SHARE and --good-from R together, got one of them.")
+        raise SystemExit(MISUSED)
+    if options.at_most_wrong is not None:
+        check_bound(options.at_most_wrong, options.good_from)
     found = look(options.folder, options.out)
     check_folder(options.out, "results")
     if options.xmp not in (None, "beside", "embed"):
@@ -304,12 +358,15 @@ def _check_rank(options: argparse.Namespace) -> Found:
     return found
 
 
-def _export(options: argparse.Namespace, found: Found) -> None:
+def _export(options: argparse.Namespace, found: Found, judge: Judge) -> None:
     from qinsight.ranking.exports import write_exports
 
-    rows = ranking(options.out, found.frames)
+    rows = [judge(row) for row in ranking(options.out, found.frames)]
     *first, last = [path.name for path in write_exports(rows, options.out, options.folder, found.sentence())]
     say(f"Written: {', '.join(first)} and {last} in {options.out}")
+    if options.at_most_wrong is not None:
+        heaps = Counter(row.app_heap for row in rows if row.app_heap)
+        say(f"To accept: {heaps['accept']}, to reject: {heaps['reject']}, to look at: {heaps['look']}.")
     if options.xmp:
         _write_xmp(options, rows)
     if options.copy_picks:
@@ -412,11 +469,14 @@ def _report(
     error: str | None = None,
     made: MadeBy | None = None,
     reasons: "Reasons | None" = None,
+    sure: dict[str, Any] | None = None,
 ) -> bool:
     """Print what came, as a line of JSON or of words; True where there is an answer."""
     line = report(task, names, asked, engine.about.name if engine else None, error, made)
     if task is Task.COMPARISON and asked and "reference" not in names:
         line["order"] = Orders.of(asked).as_json()
+    if sure:
+        line[FIELD] = sure
     if options.json:
         line |= {} if reasons is None else {"reasons": reasons.as_json()}
         _print(json.dumps(line, ensure_ascii=False), json.dumps(line))
@@ -434,8 +494,21 @@ def _print_words(task: Task, names: dict[str, str], result: dict[str, Any]) -> N
         return
     told = {Task.SCORE: _told_rating, Task.DEGRADATION: _told_degradation, Task.COMPARISON: _told_winner}
     words = told[task](result)
-    beside = f"  (spread {result['spread']:.2f})" if "spread" in result else ""
-    _print(f"{words}{beside}  {name}")
+    _print(f"{words}{_told_samples(result)}  {name}")
+    if FIELD in result:
+        _print(f"    {result[FIELD]['sentence']} (Holds for {result[FIELD]['holds_for']}.)")
+
+
+def _told_samples(result: dict[str, Any]) -> str:
+    """What several samples came to, beside their mean or their most frequent answer."""
+    if "samples" not in result:
+        return ""
+    told = [f"spread {result['spread']:.2f}"] if "spread" in result else []
+    if "spread" not in result and result["agreement"] < 1:
+        told.append(f"{result['agreement']:.0%} of the samples")
+    if result["unreadable"]:
+        told.append(f"{result['unreadable']} of {len(result['samples'])} unreadable")
+    return f"  ({', '.join(told)})" if told else ""
 
 
 def _told_rating(result: dict[str, Any]) -> str:

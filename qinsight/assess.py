@@ -23,8 +23,8 @@ from qinsight.answers import (
     read_answer,
     read_reply,
 )
-from qinsight.errors import AnswerError, EngineError, RequestFailed
-from qinsight.odds import Place, distortion_odds, expected_rating, severity_odds
+from qinsight.errors import AnswerError, EngineError, QInsightError, RequestFailed
+from qinsight.odds import Place, distortion_odds, mean_of, rating_odds, severity_odds
 from qinsight.prompts import Task
 from qinsight.requests import GREEDY, Engine, Finish, Request, Sampling
 from qinsight.sentence import Sentence
@@ -73,7 +73,12 @@ class Asked:
     @cached_property
     def expected_rating(self) -> float | None:
         """The mean over the ratings the model might have written (see `qinsight.odds`)."""
-        return expected_rating(self.text, self.places) if isinstance(self.answer, Score) else None
+        return None if self.rating_odds is None else mean_of(self.rating_odds)
+
+    @cached_property
+    def rating_odds(self) -> dict[float, float] | None:
+        """The model's own odds of each rating; None where a server gives none, or there is no rating."""
+        return rating_odds(self.text, self.places) if isinstance(self.answer, Score) else None
 
     @cached_property
     def severity_odds(self) -> dict[str, float] | None:
@@ -172,6 +177,18 @@ def assessment(photo: Image.Image, tasks: Sequence[Task] = (Task.SCORE, Task.DEG
     return [Request(task, (photo,)) for task in tasks]
 
 
+MOST_SAMPLES = 64  # of one question: their keys and values lie side by side in memory
+
+
+def samples(photo: Image.Image, task: Task, number: int) -> list[Request]:
+    """One question asked several times together: the photo is looked at and the prompt read once."""
+    if not 1 <= number <= MOST_SAMPLES:
+        raise QInsightError(
+            "Expected a number of samples from 1 to {most}, got {number}.", most=MOST_SAMPLES, number=number
+        )
+    return assessment(photo, [task]) * number
+
+
 def comparison(a: Image.Image, b: Image.Image, reference: Image.Image | None = None) -> list[Request]:
     """The requests that compare two photos: with a reference one, without it both orders."""
     if reference is not None:
@@ -218,7 +235,8 @@ class Summary:
     """What several samples of one question come to.
 
     `rating` is the mean of the readable ratings and `spread` their standard deviation; `answer` the most
-    frequent diagnosis or verdict and `agreement` its share of the readable ones.
+    frequent diagnosis or verdict. `counts` says how often each answer came, most frequent first (of ratings:
+    lowest first), and `agreement` is the share of the most frequent one among those that could be read.
     """
 
     readable: int
@@ -227,19 +245,30 @@ class Summary:
     spread: float | None = None
     answer: Answer | None = None
     agreement: float | None = None
+    counts: tuple[tuple[Answer, int], ...] = ()
+
+    @property
+    def unreadable(self) -> int:
+        return self.asked - self.readable
 
 
 def summary(asked: Sequence[Asked]) -> Summary:
     """Mean and spread of ratings, or the most frequent answer; unreadable samples are counted, never guessed."""
     answers = [one.answer for one in asked if one.answer is not None]
-    ratings = [answer.rating for answer in answers if isinstance(answer, Score)]
-    if ratings:
-        return Summary(len(ratings), len(asked), statistics.fmean(ratings), statistics.pstdev(ratings))
     if not answers:
         return Summary(0, len(asked))
-    kinds = Counter(_without_repairs(answer) for answer in answers)
-    answer, count = kinds.most_common(1)[0]
-    return Summary(len(answers), len(asked), answer=answer, agreement=count / len(answers))
+    counts = Counter(_without_repairs(answer) for answer in answers).most_common()
+    agreement = counts[0][1] / len(answers)
+    ratings = [answer.rating for answer in answers if isinstance(answer, Score)]
+    if ratings:
+        counts.sort(key=lambda pair: _as_rating(pair[0]))
+        mean, spread = statistics.fmean(ratings), statistics.pstdev(ratings)
+        return Summary(len(ratings), len(asked), mean, spread, agreement=agreement, counts=tuple(counts))
+    return Summary(len(answers), len(asked), answer=counts[0][0], agreement=agreement, counts=tuple(counts))
+
+
+def _as_rating(answer: Answer) -> float:
+    return answer.rating if isinstance(answer, Score) else 0.0
 
 
 def _without_repairs(answer: Answer) -> Answer:

@@ -13,7 +13,7 @@ What cannot be read is an error: `PhotoError` for a photo, `AnswerError` for a r
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -21,8 +21,8 @@ from typing import Self
 
 from PIL import Image
 
-from qinsight.answers import Clean, Degradation, Score
-from qinsight.assess import Asked, ask, assessment, comparison, last, verdict
+from qinsight.answers import Answer, Clean, Degradation, Score
+from qinsight.assess import Asked, ask, assessment, comparison, last, samples, summary, verdict
 from qinsight.engines.checkpoint import Device, Precision, silent
 from qinsight.errors import AnswerError, EngineError
 from qinsight.flags import open_here
@@ -44,12 +44,13 @@ Picture = Source | Image.Image
 class Rating:
     """How good a photo is, from 1 to 5: as written, and as the mean over what the model might have written.
 
-    `expected_rating` is None where a server gives no chances.
+    `odds` are the model's own odds of each rating. They and `expected_rating` are None where a server gives none.
     """
 
     rating: float
     expected_rating: float | None
     thinking: str
+    odds: dict[float, float] | None = None
 
     def __str__(self) -> str:
         return f"{self.rating:.2f}"
@@ -57,15 +58,39 @@ class Rating:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What is wrong with a photo. A clean photo has neither class nor severity; `severity_odds` may be unknown."""
+    """What is wrong with a photo. A clean photo has neither class nor severity.
+
+    `severity_odds` and `distortion_odds` are the model's own; they may be unknown.
+    """
 
     distortion_class: str | None
     severity: str | None
     severity_odds: dict[str, float] | None
     thinking: str
+    distortion_odds: dict[str, float] | None = None
 
     def __str__(self) -> str:
         return f"{self.severity} {self.distortion_class}" if self.distortion_class else "clean"
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What several replies to one question come to; those that could not be read are counted, never guessed.
+
+    `rating` is the mean of the ratings and `spread` their standard deviation, None for a diagnosis. `counts` is
+    the histogram: an answer in words, and how often it came. `agreement` is the most frequent one's share.
+    """
+
+    rating: float | None
+    spread: float | None
+    counts: tuple[tuple[str, int], ...]
+    agreement: float
+    unreadable: int
+    thinking: tuple[str, ...]
+
+    def __str__(self) -> str:
+        most = max(self.counts, key=lambda pair: pair[1])[0]
+        return most if self.rating is None else f"{self.rating:.2f} (spread {self.spread:.2f})"
 
 
 @dataclass(frozen=True)
@@ -140,6 +165,25 @@ class Model:
         """The photo's degradation and how severe it is."""
         return _diagnosis(*self._ask(assessment(_opened(photo), [Task.DEGRADATION])))
 
+    def samples(
+        self,
+        photo: Picture,
+        task: Task = Task.SCORE,
+        number: int = 8,
+        *,
+        temperature: float = 1.0,
+        seed: int = 42,
+    ) -> Samples:
+        """The same question asked several times with other dice, the photo looked at once; a seed gives them again."""
+        dice = replace(self.sampling, temperature=temperature, seed=seed)
+        asked = self._ask(samples(_opened(photo), task, number), dice)
+        found = summary(asked)
+        if not found.readable:
+            raise AnswerError(asked[0].error or f"Expected an answer, got {asked[0].text!r}.")
+        thinking = tuple(one.reply.thinking for one in asked)
+        counts = tuple((_words(answer), count) for answer, count in found.counts)
+        return Samples(found.rating, found.spread, counts, found.agreement or 0.0, found.unreadable, thinking)
+
     def assess(self, photo: Picture) -> tuple[Rating, Diagnosis]:
         """Both, asked together: the photo is looked at once."""
         rating, diagnosis = self._ask(assessment(_opened(photo)))
@@ -183,8 +227,9 @@ class Model:
             pass
         return ranking(Path(out))
 
-    def _ask(self, requests: list[Request]) -> tuple[Asked, ...]:
-        return last(ask(self.engine, requests, self.sampling, max_pixels=self.max_pixels, watched=False))
+    def _ask(self, requests: list[Request], sampling: Sampling | None = None) -> tuple[Asked, ...]:
+        sampling = sampling or self.sampling
+        return last(ask(self.engine, requests, sampling, max_pixels=self.max_pixels, watched=False))
 
 
 def open(  # as `PIL.Image.open`: called by its package's name
@@ -248,15 +293,25 @@ def _opened(photo: Picture) -> Image.Image:
 
 def _rating(asked: Asked) -> Rating:
     if isinstance(asked.answer, Score):
-        return Rating(asked.answer.rating, asked.expected_rating, asked.reply.thinking)
+        return Rating(asked.answer.rating, asked.expected_rating, asked.reply.thinking, asked.rating_odds)
     raise AnswerError(asked.error or f"Expected a rating, got {asked.text!r}.")
+
+
+def _words(answer: Answer) -> str:
+    match answer:
+        case Score(rating):
+            return f"{rating:g}"
+        case Degradation(distortion, severity):
+            return f"{severity} {distortion}"
+    return "clean"
 
 
 def _diagnosis(asked: Asked) -> Diagnosis:
     thinking = asked.reply.thinking
     match asked.answer:
         case Degradation(distortion, severity):
-            return Diagnosis(str(distortion), str(severity), asked.severity_odds, thinking)
+            named = str(distortion), str(severity)
+            return Diagnosis(*named, asked.severity_odds, thinking, asked.distortion_odds)
         case Clean():
-            return Diagnosis(None, None, asked.severity_odds, thinking)
+            return Diagnosis(None, None, asked.severity_odds, thinking, asked.distortion_odds)
     raise AnswerError(asked.error or f"Expected a diagnosis, got {asked.text!r}.")

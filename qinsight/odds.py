@@ -1,7 +1,8 @@
-"""How sure the model was: from the alternatives beside its answer's tokens to the chance of each value."""
+"""The model's own odds: from the alternatives beside its answer's tokens to the chance of each value."""
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qinsight.answers import Distortion, Severity
@@ -69,14 +70,17 @@ def _odds_at(
 
 _RATING = re.compile(r'"rating"\s*:\s*"?(\d+(?:\.\d+)?)')
 _DIGITS = re.compile(r"\d*\.?\d*")
+_NUMBER = re.compile(r"\d+\.?\d*")
+_NEVER = 1e-7  # ways to write a number that are less likely are not followed: digits multiply
 
 
-def expected_rating(text: str, places: Sequence[Place]) -> float | None:
-    """The mean over the ratings the model might have written where it wrote one, 1 to 5; None if unknown.
+def rating_odds(text: str, places: Sequence[Place]) -> dict[float, float] | None:
+    """The chance of each rating the model might have written where it wrote one, lowest first; sums to 1.
 
     Each token of the number stands beside its alternatives. Another digit in its place changes the number by
     that digit; what follows it is taken from the path the model went, the only one whose chances are known
     (design 4.6). Ratings beyond 1 to 5 count as the nearer end; alternatives that end the number end it.
+    None if unknown.
     """
     found = list(_RATING.finditer(text))
     if not found:
@@ -85,40 +89,72 @@ def expected_rating(text: str, places: Sequence[Place]) -> float | None:
     tokens = [p for p in places if p.offset < end and p.offset + p.length > start and p.alternatives]
     if not tokens or tokens[0].offset > start:
         return None
-    written = text[start:end]
-    expected: float | None = _clamped(written)
+    ways = {text[start:end]: 1.0}
     for place in reversed(tokens):
-        if expected is None:
+        ways = _ways_at(place, start, text, ways)
+        if not ways:
             return None
-        beyond = expected - _clamped(written)  # what the later tokens are expected to change
-        expected = _mean_at(place, start, end, text, expected, beyond)
-    return expected
+    odds: dict[float, float] = {}
+    for number, chance in ways.items():
+        rating = min(5.0, max(1.0, float(number)))
+        odds[rating] = odds.get(rating, 0.0) + chance
+    return dict(sorted(odds.items()))
 
 
-def _mean_at(place: Place, start: int, end: int, text: str, expected: float, beyond: float) -> float | None:
-    """The mean over one token's alternatives, if the written one is worth `expected`."""
+def expected_rating(text: str, places: Sequence[Place]) -> float | None:
+    """The mean over the ratings the model might have written (`rating_odds`), 1 to 5; None if unknown."""
+    odds = rating_odds(text, places)
+    return None if odds is None else mean_of(odds)
+
+
+def mean_of(odds: Mapping[float, float]) -> float:
+    """The mean of ratings weighed by their chances."""
+    return sum(rating * chance for rating, chance in odds.items())
+
+
+def spread_of(odds: Mapping[float, float]) -> float:
+    """The standard deviation of ratings weighed by their chances."""
+    mean = mean_of(odds)
+    return math.sqrt(sum(chance * (rating - mean) ** 2 for rating, chance in odds.items()))
+
+
+def _ways_at(place: Place, start: int, text: str, after: Mapping[str, float]) -> dict[str, float]:
+    """Each number with its chance, over one token's alternatives; `after` it where the written one was taken.
+
+    None of them where too few alternatives are known.
+    """
     lead = text[place.offset : start]  # characters of this token before the number: a quote, a space
     before = text[start : max(start, place.offset)]
     taken = text[place.offset : place.offset + place.length]
-    rest = text[place.offset + place.length : end]
-    total = mass = 0.0
+    known = max(
+        0, place.offset + place.length - start
+    )  # characters of the number up to the end of this token
+    ways: dict[str, float] = {}
+    mass = 0.0
     for token, chance in place.alternatives:
-        if token == taken:
-            value = expected
-        elif not token.startswith(lead):
-            continue
-        else:
-            digits = _DIGITS.match(token[len(lead) :])
-            piece = digits[0] if digits else ""
-            goes_on = piece == token[len(lead) :]
-            number = before + piece + (rest if goes_on and piece else "")
-            if not re.fullmatch(r"\d+\.?\d*", number):
-                continue
-            value = min(5.0, max(1.0, _clamped(number) + (beyond if goes_on else 0.0)))
-        total += chance * value
-        mass += chance
-    return total / mass if mass >= ENOUGH else None
+        numbers = after if token == taken else _others(token, lead, before, known, after)
+        for number, share in numbers.items():
+            if _NUMBER.fullmatch(number):
+                mass += chance * share
+                if chance * share > _NEVER:
+                    ways[number] = ways.get(number, 0.0) + chance * share
+    if mass < ENOUGH:
+        return {}
+    total = sum(ways.values())
+    return {number: share / total for number, share in ways.items()}
 
 
-def _clamped(number: str) -> float:
-    return min(5.0, max(1.0, float(number)))
+def _others(
+    token: str, lead: str, before: str, known: int, after: Mapping[str, float]
+) -> Mapping[str, float]:
+    """The numbers that another token than the written one leads to."""
+    digits = _DIGITS.match(token[len(lead) :]) if token.startswith(lead) else None
+    if digits is None:
+        return {}
+    if not digits[0] or digits[0] != token[len(lead) :]:
+        return {before + digits[0]: 1.0}
+    numbers: dict[str, float] = {}
+    for number, share in after.items():
+        other = before + digits[0] + number[known:]
+        numbers[other] = numbers.get(other, 0.0) + share
+    return numbers

@@ -7,6 +7,7 @@ from typing import Any
 from qinsight.answers import Answer, Clean
 from qinsight.assess import Asked, described, summary, verdict
 from qinsight.engines.made_by import MadeBy
+from qinsight.odds import mean_of
 from qinsight.prompts import Task
 
 FIELDS = {
@@ -55,11 +56,27 @@ def _result(task: Task, asked: Sequence[Asked]) -> dict[str, Any]:
         return fields | _compared(asked, error)
     if len(asked) > 1:
         return fields | _sampled(asked)
-    if first.severity_odds and task is Task.DEGRADATION:
-        fields["severity_odds"] = {level: round(odds, 4) for level, odds in first.severity_odds.items()}
+    fields |= _odds(first)
     if first.answer is not None and first.answer.repairs:
         fields["repairs"] = list(first.answer.repairs)
     return fields | _told(first.answer) | {"error": error}
+
+
+def _odds(asked: Asked) -> dict[str, Any]:
+    """The model's own odds of what it might have written, where they are known; each sums to 1."""
+    known: dict[str, Any] = {}
+    if asked.request.task is Task.SCORE and asked.rating_odds:
+        odds = {f"{rating:g}": round(chance, 6) for rating, chance in asked.rating_odds.items()}
+        known["expected_rating"] = round(mean_of(asked.rating_odds), 4)
+        known["rating_odds"] = {rating: chance for rating, chance in odds.items() if chance}
+    if asked.request.task is Task.DEGRADATION:
+        for name, words in (
+            ("distortion_odds", asked.distortion_odds),
+            ("severity_odds", asked.severity_odds),
+        ):
+            if words:
+                known[name] = {word: round(chance, 4) for word, chance in words.items()}
+    return known
 
 
 def _told(answer: Answer | None) -> dict[str, float | str | None]:
@@ -70,13 +87,25 @@ def _told(answer: Answer | None) -> dict[str, float | str | None]:
 def _sampled(asked: Sequence[Asked]) -> dict[str, Any]:
     found = summary(asked)
     fields: dict[str, Any] = {
-        "samples": [{"reply": one.text, **_told(one.answer), "error": one.error} for one in asked],
+        "samples": [
+            {
+                "thinking": one.reply.thinking,
+                "reply": one.text,
+                **_told(one.answer),
+                "error": one.error,
+            }
+            for one in asked
+        ],
         "readable": found.readable,
+        "unreadable": found.unreadable,
         "error": None if found.readable else asked[0].error,
     }
+    if found.readable:
+        counted = [{**_told(answer), "count": count} for answer, count in found.counts]
+        fields |= {"histogram": counted, "agreement": found.agreement}
     if found.rating is not None:
         return fields | {"rating": round(found.rating, 4), "spread": round(found.spread or 0.0, 4)}
-    return fields | _told(found.answer) | {"agreement": found.agreement}
+    return fields | _told(found.answer)
 
 
 def _compared(asked: Sequence[Asked], error: str | None) -> dict[str, Any]:

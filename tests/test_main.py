@@ -250,7 +250,7 @@ def test_samples_come_to_mean_and_spread(scripted: Any, capsys: pytest.CaptureFi
     assert (len(requests), sampling.temperature, sampling.seed) == (3, 1.0, 7)
     assert (sampling.top_k, sampling.top_p) == (50, 0.95)
     assert main(["score", PHOTOS["score"], "--samples", "3"]) == 0
-    assert capsys.readouterr().out == f"3.50  (spread 0.50)  {PHOTOS['score']}\n"
+    assert capsys.readouterr().out == f"3.50  (spread 0.50, 1 of 3 unreadable)  {PHOTOS['score']}\n"
 
 
 def test_samples_of_a_diagnosis_come_to_the_most_frequent(

@@ -1,9 +1,12 @@
 """The chance of each word is what the model gave it where it wrote one, or nothing is shown."""
 
+import random
+from collections.abc import Sequence
+
 import pytest
 
 from qinsight.answers import Distortion, Severity
-from qinsight.odds import Place, distortion_odds, expected_rating, severity_odds
+from qinsight.odds import Place, distortion_odds, expected_rating, rating_odds, severity_odds, spread_of
 
 
 def said(*pieces: str | tuple[str, dict[str, float]]) -> tuple[str, list[Place]]:
@@ -194,3 +197,63 @@ def test_where_little_is_known_no_expected_rating_is_made_up(alternatives: dict[
 
 def test_without_a_rating_there_is_no_expected_one() -> None:
     assert expected_rating("<answer>good</answer>", []) is None
+
+
+# --- the odds of every rating -------------------------------------------------------------------------------
+
+
+def brute_force(tokens: Sequence[tuple[str, dict[str, float]]]) -> dict[float, float]:
+    """Every way through the tokens: another digit is followed by what was written, anything else ends the number."""
+    odds: dict[float, float] = {}
+
+    def follow(place: int, number: str, chance: float) -> None:
+        if place == len(tokens):
+            odds[float(number)] = odds.get(float(number), 0.0) + chance
+            return
+        for token, share in tokens[place][1].items():
+            if token.isdigit() or token == ".":
+                follow(place + 1, number + token, chance * share)
+            else:
+                odds[float(number)] = odds.get(float(number), 0.0) + chance * share
+
+    follow(0, "", 1.0)
+    return odds
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_odds_are_those_of_every_way_to_write_a_rating(seed: int) -> None:
+    dice = random.Random(seed)
+
+    def spread(tokens: str) -> dict[str, float]:
+        weights = [dice.random() ** 3 + 1e-4 for _ in tokens]
+        return {token: weight / sum(weights) for token, weight in zip(tokens, weights, strict=True)}
+
+    tokens = [
+        ("3", spread("1234")),
+        (".", {".": 1.0}),
+        ("4", spread("0123456789")),
+        ("2", spread("0123456789}")),
+    ]
+    odds, by_hand = rating_odds(*number(*tokens)), brute_force(tokens)
+    assert odds is not None
+    assert sum(odds.values()) == pytest.approx(1, abs=1e-9)
+    assert list(odds) == sorted(odds)
+    for rating, chance in by_hand.items():
+        assert odds.get(rating, 0.0) == pytest.approx(chance, abs=1e-6)
+    mean = sum(rating * chance for rating, chance in by_hand.items())
+    assert expected_rating(*number(*tokens)) == pytest.approx(mean, abs=1e-4)
+    assert spread_of(odds) == pytest.approx(
+        sum(chance * (rating - mean) ** 2 for rating, chance in by_hand.items()) ** 0.5, abs=1e-4
+    )
+
+
+def test_one_rating_written_in_two_ways_is_one_and_what_is_beyond_the_scale_its_end() -> None:
+    odds = rating_odds(
+        *number(("3", {"3": 0.5, "9": 0.3, "0": 0.2}), (".", {".": 0.6, "}": 0.4}), ("0", {"0": 1.0}))
+    )
+    assert odds == pytest.approx({1.0: 0.2, 3.0: 0.5, 5.0: 0.3})
+
+
+def test_where_little_is_known_there_are_no_odds() -> None:
+    assert rating_odds(*number(("3", {"3": 0.2, "x": 0.1}))) is None
+    assert rating_odds("<answer>good</answer>", []) is None

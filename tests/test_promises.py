@@ -219,7 +219,17 @@ def flags(*command: str) -> set[str]:
 
 def test_every_flag_in_the_guides_of_the_product_is_one_that_a_command_takes() -> None:
     known = flags("app.py") | flags("examples/deploy/space.py") | {"--help"}
-    for name in ("score", "compare", "rank", "quantize", "convert", "check", "tournament", "audit"):
+    for name in (
+        "score",
+        "compare",
+        "rank",
+        "quantize",
+        "convert",
+        "check",
+        "tournament",
+        "audit",
+        "calibrate",
+    ):
         known |= flags("-m", "qinsight", name)
     for guide in GUIDES:
         if guide == "training/README.md":

@@ -28,6 +28,7 @@ from qinsight.engines.made_by import MadeBy, made_by
 from qinsight.errors import PhotoError, RequestFailed, Stopped
 from qinsight.json_lines import whole_lines
 from qinsight.ledger import Ledger
+from qinsight.odds import spread_of
 from qinsight.photos import Photo, read_photo
 from qinsight.photos.jpeg import fingerprints
 from qinsight.photos.listing import Found, Frame, look
@@ -369,6 +370,7 @@ def _rated_row(photo: _Photo, model: str, made: MadeBy, score: Asked, diagnosis:
         model=model,
         rating=score.answer.rating if isinstance(score.answer, Score) else None,
         expected_rating=score.expected_rating,
+        odds_spread=round(spread_of(odds), 4) if (odds := score.rating_odds) else None,
         distortion_class=found.get("distortion_class"),
         severity=found.get("severity"),
         thinking=score.reply.thinking,

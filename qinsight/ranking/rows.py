@@ -22,6 +22,9 @@ class Row:
     answers are None. `group` numbers the frames of a burst or a bracket (None: alone), `best` marks the highest expected
     rating of a burst, `bracket` every frame of a bracket. `taken`, `exposure` and `bias` are the camera's. `also` names the other files of the same shutter, such as the RAW beside a JPEG. `remarks` says what was done
     to read the photo, `made_by` what the answers depend on (rows of earlier versions do not say).
+    `odds_spread` is how far the model's own odds of a rating spread around `expected_rating`. What begins with `app_` is the
+    app's word: where the label of a photo like this lies nine times in ten, and the heap into which it falls (accept,
+    reject, look); nothing where there is no calibration.
     """
 
     photo: str
@@ -49,6 +52,10 @@ class Row:
     bracket: bool = False
     bracketing: bool = False
     tones: str | None = None
+    odds_spread: float | None = None
+    app_low: float | None = None
+    app_high: float | None = None
+    app_heap: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As other programs read it: a clean photo has no class and no severity; what frames are compared by is left out."""
