@@ -108,8 +108,10 @@ def build_page(
 def theme() -> gr.themes.Base:
     """Gradio's own around the system's typeface, in greys: colour is for state and the primary action."""
     return gr.themes.Default(
-        primary_hue="blue", secondary_hue="blue", neutral_hue="gray", font=["system-ui", "sans-serif"]
+        primary_hue="blue", secondary_hue="blue", neutral_hue="neutral", font=["system-ui", "sans-serif"]
     ).set(
+        body_background_fill="*neutral_100",
+        body_background_fill_dark="*neutral_900",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover="*primary_800",

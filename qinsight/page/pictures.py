@@ -92,7 +92,8 @@ def facts(photo: Photo, max_pixels: int) -> Callable[[Words], str]:
 
 
 CSS = """
-.qi-line { margin: 0; color: var(--body-text-color); overflow-wrap: anywhere; }
+.qi-line, .qi-any p { margin: 0 !important; }
+.qi-line { color: var(--body-text-color); overflow-wrap: anywhere; }
 #problem .qi-line:not(:empty), #compare-problem .qi-line:not(:empty), #rank-problem .qi-line:not(:empty) {
   padding: .5em .8em; border-left: 4px solid #c2410c; background: var(--background-fill-secondary); }
 .qi-words { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.5;
@@ -115,7 +116,11 @@ CSS = """
 .qi-between { background: hsl(var(--hue) 70% 45%); }
 .qi-scale .qi-dot { top: 0; width: 1.2em; height: 1.2em; margin-left: -.6em; border-radius: 50%;
   background: hsl(var(--hue) 70% 40%); border: 3px solid var(--body-background-fill); box-shadow: 0 0 0 1px currentColor; }
-.qi-scale ol { display: flex; justify-content: space-between; list-style: none; padding: 0; margin: .2em 0 0; font-size: .8em; }
+.qi-scale ol { display: flex; justify-content: space-between; list-style: none; padding: 0; margin: .2em 0 0; font-size: .8em;
+  line-height: 1.3; min-height: 2.6em; }
+.qi-scale li { width: 0; margin: 0; white-space: nowrap; display: flex; flex-direction: column; align-items: center; }
+.qi-scale li:first-child { align-items: start; }
+.qi-scale li:last-child { align-items: end; }
 .qi-band b, .qi-cues b { font-size: 1.05em; }
 .qi-band > span { display: block; font-size: .85em; }
 .qi-band ol { display: grid; grid-template-columns: repeat(5, 1fr); gap: 4px; list-style: none;
@@ -127,7 +132,7 @@ CSS = """
 .qi-band li[data-chosen=yes] i { outline: 2px solid currentColor; }
 .qi-band em, .qi-cues em { font-style: normal; font-variant-numeric: tabular-nums; }
 .qi-band em { display: block; min-height: 1.3em; }
-.qi-band, .qi-cues { --qi-bar: #6b7280; }
+.qi-band, .qi-cues { --qi-bar: color-mix(in srgb, currentColor 60%, transparent); }
 .qi-cues ul { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5em, 1fr)); gap: .4em 1em; list-style: none;
   padding: 0; margin: .4em 0 0; }
 .qi-cues li { margin: 0; font-size: .85em; }
@@ -135,8 +140,8 @@ CSS = """
 .qi-cues li i { display: block; height: 5px; border-radius: 3px;
   background: linear-gradient(90deg, var(--qi-bar) calc(var(--odds) * 100%), var(--border-color-primary) 0); }
 .qi-cues summary, .qi-why summary, .qi-chip summary { cursor: pointer; list-style: none; }
-.qi-cues summary { text-decoration: underline dotted; text-underline-offset: .2em; }
-.qi-cues summary em { float: right; }
+.qi-cues li > p, .qi-cues li summary { display: flex; justify-content: space-between; align-items: center; gap: .5em; }
+.qi-cues li summary span { text-decoration: underline dotted; text-underline-offset: .2em; }
 .qi-why { display: inline; }
 .qi-why summary { display: inline-grid; place-items: center; width: 1.5em; height: 1.5em; margin-left: .4em; border-radius: 50%;
   border: 1px solid var(--body-text-color-subdued); font-size: .8em; }
@@ -149,8 +154,8 @@ CSS = """
 #strip-place[hidden] { display: none; }
 #strip-place > * { flex: none; }
 #strip-place button:not(.qi-kept) { border: 1px solid var(--border-color-primary); border-radius: 6px; padding: .4em .8em; }
-.qi-kept { position: relative; width: 96px; height: 64px; border-radius: 6px; overflow: hidden; background: var(--neutral-500); }
-.qi-kept img { width: 100%; height: 100%; object-fit: cover; margin: 0; }
+.qi-kept { position: relative; padding: 0; width: 96px; height: 64px; border-radius: 6px; overflow: hidden; background: var(--neutral-500); }
+.qi-kept img { display: block; width: 100%; height: 100%; object-fit: cover; margin: 0; }
 .qi-kept span { position: absolute; right: 4px; bottom: 4px; padding: 0 5px; border-radius: 4px; font-size: .75em;
   background: #121315dd; color: white; }
 .qi-kept[aria-current] { outline: 2px solid var(--primary-600); outline-offset: 1px; }
@@ -174,7 +179,9 @@ CSS = """
 .qi-top { align-items: center; flex-wrap: nowrap; }
 #keys { font-size: .9em; border: 0; }
 @media (hover: none) and (pointer: coarse) { #keys { display: none; } }
-.qi-head h1 { font-size: 1.5em; margin: 0; }
+.qi-top > .qi-head { flex: 1 1 0 !important; min-width: max-content !important; }
+.qi-head h1 { font-size: 1.5em; margin: 0; white-space: nowrap; }
+#headline { flex: 0 0 auto !important; width: auto !important; max-width: 60%; }
 .qi-verdict { font-size: 1.35em; font-weight: 600; text-align: center; margin: .3em 0; min-height: 1.5em; }
 #examples .grid-container { grid-template-columns: repeat(8, minmax(0, 1fr)); gap: .8em .4em; height: auto; padding-top: 1.8em; }
 #examples .grid-wrap { height: auto !important; max-height: none; min-height: 0; }
@@ -184,16 +191,22 @@ CSS = """
 #examples .caption-label { position: static; max-width: none; overflow: visible; white-space: normal; background: none; border: 0;
   text-align: center; }
 #answer { gap: .7em; }
+#answer .html-container { padding-top: 0; padding-bottom: 0; }
 :is(#say, #answer #status, #gauge, #band, #advice, #cues) { padding-top: 0 !important; padding-bottom: 0 !important; }
 #purpose { margin: -.8em 0 -.4em; }
 @media (min-width: 768px) { #photo { height: max(380px, calc(100vh - 330px)) !important; } }
 @media (max-width: 767px) {
+  .qi-top { flex-wrap: wrap; gap: 0 .6em; }
+  #headline { order: 3; flex-basis: 100% !important; max-width: none; }
   #photo { height: 34vh !important; min-height: 200px; }
+  .qi-band li { font-size: .64em; }
   #examples .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   #examples .gallery-item:nth-child(even) { margin-right: 0; }
 }
 @media (pointer: coarse) {
-  :is(.qi-why, .qi-cues, .qi-chip) summary { min-width: 44px; min-height: 44px; display: inline-grid; align-items: center; }
+  :is(.qi-why, .qi-cues, .qi-chip) summary { min-width: 44px; min-height: 44px; align-items: center; }
+  .qi-chip summary { display: inline-flex; }
+  .qi-rated > .qi-why > summary { right: -1em; top: 0; }
   .qi-why summary { border: 0; text-decoration: underline; font-size: 1em; }
   #tabs [role=tab], .gradio-container button.sm, #strip-place button { min-height: 44px; }
 }

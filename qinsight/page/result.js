@@ -20,7 +20,10 @@
     const shown = part(tab, id, value) ?? {};
     if (shown.stage) {
       const number = qi.number(tab);
-      if (begun.number !== number) begun = { number, at: performance.now() };
+      if (begun.number !== number) {
+        begun = { number, at: performance.now() };
+        requestAnimationFrame(intoView);
+      }
       const known = typeof shown.share === "number" ? ` value="${share(shown.share)}"` : "";
       return `<div class="qi-any qi-wait"><p class="qi-sentence">${safe(shown.stage)}</p>`
         + `<progress max="1"${known} aria-label="${safe(shown.stage)}"></progress>`
@@ -30,6 +33,14 @@
     const notes = list(shown.notes).map(note => `<li>${safe(note)}</li>`).join("");
     return `<div class="qi-any"><p class="qi-sentence">${safe(shown.said)}</p>`
       + (notes && `<div class="qi-app"><b>${safe(shown.app)}</b><ul>${notes}</ul></div>`) + "</div>";
+  }
+
+  // On a small screen the answer stands where it is seen when it comes, wherever the photo was chosen.
+  function intoView() {
+    const place = document.getElementById("say"), box = place?.getBoundingClientRect();
+    if (!place?.offsetParent || (box.top >= 0 && box.bottom + box.height < innerHeight)) return;
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    place.scrollIntoView({ block: "center", behavior: still ? "instant" : "smooth" });
   }
 
   const seconds = () => `${Math.floor((performance.now() - begun.at) / 1000)} s`;
@@ -44,16 +55,15 @@
     const rating = Math.min(5, Math.max(1, count(shown.rating) || 1));
     const place = rated => `${(Math.min(5, Math.max(1, count(rated))) - 1) * 25}%`;
     const between = list(shown.interval), ends = list(shown.ends);
-    const rated = list(shown.ends).length > 0;
     return `<div class="qi-rated"><div class="qi-gauge" role="meter" aria-label="${safe(label)}" aria-valuemin="1"
       aria-valuemax="5" aria-valuenow="${rating}" aria-valuetext="${safe(shown.words ?? "–")} ${safe(shown.label)}">
       <b>${safe(shown.words ?? "–")}</b><span>${safe(shown.label)}</span>
       <div class="qi-scale" style="--hue: ${count(shown.hue)}"><i class="qi-track"></i>`
       + (between.length === 2
         ? `<i class="qi-between" style="left: ${place(between[0])}; right: calc(100% - ${place(between[1])})"></i>` : "")
-      + (rated ? `<i class="qi-dot" style="left: ${place(rating)}"></i>` : "")
-      + `<ol>${[1, 2, 3, 4, 5].map(mark =>
-        `<li>${mark}${mark === 1 ? ` ${safe(ends[0])}` : mark === 5 ? ` ${safe(ends[1])}` : ""}</li>`).join("")}</ol>
+      + (ends.length ? `<i class="qi-dot" style="left: ${place(rating)}"></i>` : "")
+      + `<ol>${[ends[0], "", "", "", ends[1]].map((end, at) =>
+        `<li>${at + 1}<span>${safe(end)}</span></li>`).join("")}</ol>
       </div></div>${why(shown.why)}</div>`;
   }
 
@@ -73,7 +83,7 @@
   function cues(tab, id, label, value) {
     const shown = part(tab, id, value) ?? {};
     const drawn = list(shown.cues).map(cue => {
-      const name = `${safe(cue?.name)} <em>${count(cue?.digit)}</em>`;
+      const name = `<span>${safe(cue?.name)}</span> <em>${count(cue?.digit)}</em>`;
       return `<li style="--odds: ${share(count(cue?.digit) / 9)}">`
         + (cue?.what ? `<details><summary>${name}</summary><p>${safe(cue.what)}</p></details>` : `<p>${name}</p>`)
         + "<i></i></li>";

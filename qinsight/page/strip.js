@@ -5,7 +5,7 @@
 
   const PLACE = "q-insight-answered", MOST = 40, SIDE = 320; // photos; pixels of a picture's longer side
   const LONGEST = 60000; // characters of one answer that are kept
-  let kept = [], before = 0, told = false, drawn = "", chosen = null, offered = false;
+  let kept = [], before = 0, told = false, chosen = null, offered = false;
 
   function stored() {
     try {
@@ -134,7 +134,8 @@
     place.setAttribute("aria-label", qi.word("strip"));
     place.replaceChildren(...made);
     place.hidden = !made.length;
-    place.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    const there = place.querySelector("[aria-current]");
+    if (there) place.scrollLeft = there.offsetLeft - place.clientWidth / 2; // the page itself stays where it is
   }
 
   Object.assign(qi, { answered, recalled, turnedTo, strip: () => draw(false) });
