@@ -110,7 +110,7 @@ def theme() -> gr.themes.Base:
     return gr.themes.Default(
         primary_hue="blue", secondary_hue="blue", neutral_hue="neutral", font=["system-ui", "sans-serif"]
     ).set(
-        body_background_fill="*neutral_100",
+        body_background_fill="*neutral_50",
         body_background_fill_dark="*neutral_900",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_dark="*primary_700",

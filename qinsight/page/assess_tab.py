@@ -11,7 +11,7 @@ import gradio as gr
 
 from qinsight.assess import Asked, assessment
 from qinsight.errors import QInsightError
-from qinsight.page.card import card
+from qinsight.page.card import card, file_name
 from qinsight.page.card import told as read_told
 from qinsight.page.host import Host
 from qinsight.page.line import Job
@@ -152,7 +152,7 @@ class AssessTab(Tab):
         asked_for = "(_, photo) => [{ record: qi.record('assess'), number: qi.number('assess') }, photo]"
         self.record.card.click(
             self.save_card, [table, self.photo], [self.card, self.problem], js=asked_for, **AT_ONCE
-        ).success(None, [self.card], None, js="file => qi.download('assess', file)", **AT_ONCE)
+        ).success(None, [self.card], None, js="file => qi.download(file)", **AT_ONCE)
         # the strip of what was answered: it is filled and looked at in the browser only
         here: dict[str, Any] = {"fn": None, "queue": False, "api_visibility": "private"}
         table.change(
@@ -177,8 +177,8 @@ class AssessTab(Tab):
         return self._turned(request, turn_of(told), path, pictures=[self.photo.shown(path)])
 
     def turn_back(self, told: Any, request: gr.Request) -> None:
-        """An earlier answer is looked at: whatever was asked since ends."""
-        self.tables.turn_to(request.session_hash, turn_of(told).number, None)
+        """An earlier answer is looked at: whatever was asked since ends. Its photo is known to the browser only."""
+        self.tables.turn_to(request.session_hash, turn_of(told).number, None, laid=0)
 
     def sampled(self, request: gr.Request) -> list[Any]:
         """An example with its recorded answer, for who has just opened the page and has nothing on the table."""
@@ -211,10 +211,11 @@ class AssessTab(Tab):
             photo = self.darkroom.decode(shown or "", self.host.max_pixels)
             noted = record.get("notes")
             notes = [str(note)[:400] for note in noted[:9]] if isinstance(noted, list) else []
-            picture = card(read_told(record.get("json")), photo.image, words, notes, date.today())
+            what = read_told(record.get("json"))
+            picture = card(what, photo.image, words, notes, date.today())
         except QInsightError as error:
             return [None, seen.part(words.sentence(error))]
-        path = scratch_folder() / "card.png"
+        path = scratch_folder() / file_name(what)
         picture.save(path)
         return [str(path), seen.part("")]
 

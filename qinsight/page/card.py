@@ -1,10 +1,12 @@
 """An answer as one picture: the photo, the sentence, the scale, the reasons, the model and the day."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
+from pathlib import PurePath
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
@@ -62,6 +64,11 @@ def told(answer: Any) -> Told:
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise QInsightError("Expected a finished answer on the table; assess a photo first.") from error
+
+
+def file_name(what: Told) -> str:
+    """A name for the card's file that every system takes."""
+    return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", PurePath(what.name).stem)[:60] + ".q-insight.png"
 
 
 def _rating(value: Any) -> float:

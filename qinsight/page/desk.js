@@ -290,9 +290,9 @@
   }
 
   // The card that the server drew.
-  function download(tab, file) {
-    const address = [file].flat()[0]?.url;
-    if (address) take(address, (qi.record(tab)?.file ?? "card").replace(/\.json$/, ".png"));
+  function download(file) {
+    const { url, orig_name } = [file].flat()[0] ?? {};
+    if (url) take(url, orig_name ?? "");
   }
 
   function take(address, name) {

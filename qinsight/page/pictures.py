@@ -208,7 +208,7 @@ CSS = """
   .qi-chip summary { display: inline-flex; }
   .qi-rated > .qi-why > summary { right: -1em; top: 0; }
   .qi-why summary { border: 0; text-decoration: underline; font-size: 1em; }
-  #tabs [role=tab], .gradio-container button.sm, #strip-place button { min-height: 44px; }
+  :is(#tabs, #strip-place) button:is(.lg, .sm, .label-wrap, [role=tab], #strip-place *) { min-height: 44px; }
 }
 #tabs button[aria-selected=true] { color: var(--primary-700); }
 .dark #tabs button[aria-selected=true] { color: var(--primary-400); }

@@ -204,7 +204,7 @@ def _nothing_yet(asked: Asked | None, words: Words, running: bool) -> tuple[str,
     return "…", words("thinking")
 
 
-_MEASURED = re.compile(r"\A\s*Measured cues: ([^.<\n]*)(?:\. *|$|(?=\n))")
+_MEASURED = re.compile(r"\A\s*Measured cues: ?([^.<\n]*)(?:\. *|$|(?=\n))")
 _CUE = re.compile(r"([a-z]\w*) (\d)(?=,|$)")
 
 

@@ -14,7 +14,8 @@
       return []; // no storage, or rubbish in it
     }
   }
-  const fits = one => one && typeof one.name === "string" && typeof one.thumb === "string" && Array.isArray(one.values);
+  const fits = one => one && typeof one.name === "string" && typeof one.thumb === "string"
+    && Array.isArray(one.short) && Array.isArray(one.values?.[1]);
   const earlier = () => [stored()].flat().filter(fits).slice(-MOST);
   offered = earlier().length > 0;
 
