@@ -86,7 +86,7 @@
 
   async function recall(one) {
     const there = one.photo?.url && await picture(one.photo.url);
-    const shown = there ? one.photo : { ...one.photo, path: "", url: one.thumb, orig_name: one.name };
+    const shown = there ? one.photo : { ...one.photo, url: one.thumb }; // its path has expired, as the server says
     const [record, parts] = one.values;
     turned = qi.lay("strip", true)[0];
     chosen = one;

@@ -92,7 +92,7 @@ def test_what_was_answered_is_kept_looked_at_again_brought_back_and_cleared(
         shows(page, "gauge", "1.47")
         page.wait_for_function("document.querySelector('#photo img')?.src.startsWith('data:image/jpeg')")
         page.locator("#assess").click()  # the small picture is no photo to be rated
-        shows(page, "problem", "Upload, paste or pick a photo first.")
+        shows(page, "problem", "This upload has expired")
         assert len(engine.asked) == 3
         page.locator("#strip-place").get_by_role("button", name="Clear").click()
         page.wait_for_function(f"!document.querySelector('{KEPT}')")
