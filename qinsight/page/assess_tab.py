@@ -155,9 +155,7 @@ class AssessTab(Tab):
         ).success(None, [self.card], None, js="file => qi.download(file)", **AT_ONCE)
         # the strip of what was answered: it is filled and looked at in the browser only
         here: dict[str, Any] = {"fn": None, "queue": False, "api_visibility": "private"}
-        table.change(
-            inputs=[*self.outputs, self.photo], outputs=None, js="(...values) => qi.answered(values)", **here
-        )
+        table.change(inputs=self.outputs, outputs=None, js="(...values) => qi.answered(values)", **here)
         self.recall.click(inputs=None, outputs=self.outputs, js="() => qi.recalled()", **here)
         self.recall.click(self.turn_back, [table], None, js="() => [qi.turnedTo()]", **AT_ONCE)
 

@@ -166,7 +166,8 @@ CSS = """
 .qi-chip details p { position: absolute; right: 1em; z-index: 20; width: min(28em, calc(100vw - 2em)); padding: .8em 1em;
   border: 1px solid var(--border-color-primary); border-radius: 8px; background: var(--background-fill-primary);
   box-shadow: 0 4px 16px #0004; }
-:is(#say, #band, #cues, #advice):not(:has(.qi-any)), :is(#score-why, #diagnosis-why, #raw-why):has(.qi-words:empty) { display: none; }
+:is(#say, #band, #cues, #advice):not(:has(.qi-any)), :is(#score-why, #diagnosis-why):has(.qi-words:empty),
+#answer:not(:has(#band .qi-any)) #raw-why { display: none; }
 #say:has(.qi-wait) ~ #status { position: absolute; clip-path: inset(50%); height: 1px; overflow: hidden; }
 :is(#problem, #compare-problem, #rank-problem, #rank-left-out):has(.qi-line:empty) { display: none; }
 .qi-unseen { position: absolute; width: 1px; height: 1px; margin: -1px; overflow: hidden; clip-path: inset(50%);

@@ -29,9 +29,9 @@
     }
   }
 
-  // The values of everything that shows an answer; the photo's comes last. A recorded sample has no number.
+  // The values of everything that shows an answer. A recorded sample has no number.
   async function answered(values) {
-    const [table, ...parts] = values, photo = parts.pop();
+    const [table, ...parts] = values, photo = qi.picture();
     if (!table?.record || table.running || !table.question || table.question === before) return;
     before = table.question;
     const name = String(table.record.name ?? ""), short = table.record.short ?? [];

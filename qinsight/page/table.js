@@ -257,6 +257,7 @@
   window.qi = {
     BUTTONS, turn, lay, put, restored, chosen, giving, overtaken, again, swap, stop, failed, // choosing and asking
     pictures, looked, record, refresh, line, words, take, // showing
+    picture: () => choice.picture ?? null, // on the table of Assess
     part, safe, count: number, number: tab => tables[tab].number, // for those who draw parts of their own
   };
 })();
