@@ -73,8 +73,9 @@ def _serve(options: argparse.Namespace, passwords: list[tuple[str, str]] | None)
         engine = open_engine(options, progress)
         return LentGpu(engine) if borrowed else engine
 
-    dear: dict[str, Any] = {"recordings": Recordings(), "at_once": AT_ONCE} if borrowed else {}
-    host = Host(open_here, max_pixels=options.max_pixels, **dear)
+    at_once: dict[str, Any] = {"at_once": AT_ONCE} if borrowed else {}
+    recordings = Recordings(listens=borrowed)  # a model of one's own is asked about what is not on record
+    host = Host(open_here, max_pixels=options.max_pixels, recordings=recordings, **at_once)
     address = options.host or os.environ.get(
         "GRADIO_SERVER_NAME", "127.0.0.1"
     )  # as Gradio, and Spaces, have it

@@ -9,7 +9,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from qinsight.hosts import loopback
-from qinsight.page.about_tab import about_text, headline
+from qinsight.page.about_tab import about_text, chip
 from qinsight.page.api import Api
 from qinsight.page.assess_tab import AssessTab
 from qinsight.page.compare_tab import CompareTab
@@ -17,8 +17,7 @@ from qinsight.page.desk import HEAD, key_help, language_choice, remember
 from qinsight.page.gate import Gate
 from qinsight.page.host import Host
 from qinsight.page.line import LONGEST
-from qinsight.page.pictures import CSS
-from qinsight.page.pictures import headline as headline_line
+from qinsight.page.pictures import CSS, headline
 from qinsight.page.rank_tab import RankTab
 from qinsight.page.tab import AT_ONCE, Tab
 from qinsight.page.uploads import Darkroom, Janitor
@@ -49,11 +48,12 @@ def build_page(
     ) as page:
         with gr.Row(elem_classes="qi-top"):
             gr.Markdown("# Q-Insight", elem_classes="qi-head")
+            head = headline()
             language = language_choice()
-        head = headline_line()
+        gr.Markdown(label("purpose"), elem_id="purpose")
         with gr.Tabs(elem_id="tabs") as all_tabs:
             with gr.Tab(label("tab_assess"), id="assess"):
-                tabs: list[Tab] = [AssessTab(host, darkroom, sampling, spoken)]
+                tabs: list[Tab] = [assess := AssessTab(host, darkroom, sampling, spoken)]
             with gr.Tab(label("tab_compare"), id="compare"):
                 tabs.append(CompareTab(host, darkroom, sampling, spoken))
             with gr.Tab(label("tab_rank"), id="rank") as rank_tab:
@@ -64,7 +64,7 @@ def build_page(
         timer = gr.Timer(1.0)
 
         def tell(words: Words) -> list[object]:
-            return [headline(host, words), about_text(host, words), gr.Timer(active=host.loading)]
+            return [chip(host, words), about_text(host, words), gr.Timer(active=host.loading)]
 
         def tick(request: gr.Request) -> list[object]:
             return tell(spoken.words(request))
@@ -77,7 +77,9 @@ def build_page(
         told = [head, about, timer]
         # the browser translates no tab that was not opened yet
         worded = [*told, *all_tabs.children, *(part for tab in tabs for part, _ in tab.worded(ENGLISH))]
-        timer.tick(tick, None, told, **AT_ONCE)
+        # once it is known what answers, and in which language
+        sample: dict[str, Any] = {"fn": assess.sampled, "inputs": None, "outputs": assess.outputs, **AT_ONCE}
+        timer.tick(tick, None, told, **AT_ONCE).then(**sample)
         elsewhere = gr.Button("", visible="hidden", elem_id="language-elsewhere")  # in Gradio's own settings
         spoken_now = [
             trigger(
@@ -88,6 +90,7 @@ def build_page(
         chosen = language.input(speak, [language], worded, js="chosen => qi.choose(chosen)", **AT_ONCE)
         for event in (*spoken_now, chosen):
             event.then(rank.headed, None, [rank.table], **AT_ONCE)
+            event.then(**sample)
         remember(page, all_tabs, rank.kind, rank.least, keys)
         for tab in tabs:
             page.unload(tab.left)
@@ -103,8 +106,12 @@ def build_page(
 
 
 def theme() -> gr.themes.Base:
-    """Gradio's own, which needs no font from elsewhere, with enough contrast where it has too little."""
-    return gr.themes.Default().set(
+    """Gradio's own around the system's typeface, in greys: colour is for state and the primary action."""
+    return gr.themes.Default(
+        primary_hue="blue", secondary_hue="blue", neutral_hue="neutral", font=["system-ui", "sans-serif"]
+    ).set(
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="*neutral_900",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover="*primary_800",

@@ -9,7 +9,8 @@ from qinsight.page.words import ENGLISH, Words
 
 def about_text(host: Host, words: Words = ENGLISH) -> str:
     """The tab's Markdown, as far as it is known."""
-    head, credit = f"## {words('about_model')}", words("about_credit", published=PUBLISHED)
+    head = f"{words('about_meaning')}\n## {words('about_model')}"
+    credit = words("about_credit", published=PUBLISHED)
     about = host.about
     if about is None:
         return f"{head}\n{words.remark(host.status)}\n{credit}"
@@ -54,3 +55,11 @@ def headline(host: Host, words: Words = ENGLISH) -> str:
         said = words(key, published=PUBLISHED)
         return words("gpu_idle", reason=about.idle_gpu, preview=said) if about.idle_gpu else said
     return words("headline", model=about.name, precision=about.precision, device=about.device)
+
+
+def chip(host: Host, words: Words = ENGLISH) -> dict[str, str]:
+    """The headline as a chip; of the preview its name only, and the rest for those who ask why."""
+    said = headline(host, words)
+    if host.about and host.about.preview:
+        return {"said": words("preview_chip"), "ask": words("why"), "why": said}
+    return {"said": said}

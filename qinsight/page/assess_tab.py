@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,18 @@ import gradio as gr
 
 from qinsight.assess import Asked, assessment
 from qinsight.engines.made_by import MadeBy, made_by_all
+from qinsight.errors import QInsightError
+from qinsight.page.card import card, file_name
+from qinsight.page.card import told as read_told
 from qinsight.page.host import Host
 from qinsight.page.line import Job
-from qinsight.page.pictures import band, band_value, facts, gauge, gauge_value, line, running_text, words_of
+from qinsight.page.pictures import facts, line, running_text, strip
 from qinsight.page.record import Record, assessed, finished, on_the_table
 from qinsight.page.recordings import answers
+from qinsight.page.result import Frame, answer_part, answer_values
 from qinsight.page.tab import AT_ONCE, Said, Tab, Turn, nothing_said, phrase, remark, turn_of
 from qinsight.page.table import Question, Seen
-from qinsight.page.uploads import BROWSER_FORMATS, Darkroom, photo_input, preview
+from qinsight.page.uploads import BROWSER_FORMATS, Darkroom, photo_input, preview, scratch_folder
 from qinsight.page.words import ENGLISH, Spoken, Words, label
 from qinsight.photos.listing import RAW_SUFFIXES
 from qinsight.requests import Sampling
@@ -31,6 +36,7 @@ NOT_SHOWN = {
     ".tiff",
 }  # by the file's name: until it is decoded
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg"))
+SAMPLE = Path(__file__).parents[2] / "examples" / "photos" / "cat_blurred.jpg"
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,20 @@ class _State:
     status: Said
     asked: tuple[Asked, ...] = ()
     picture: str | None = None
+    frame: Frame | None = None
     made: MadeBy | None = None
+
+
+@dataclass(frozen=True)
+class _Doing:
+    """A status of what is known of the photo and what happens to it now; `share` is how much of that is done."""
+
+    facts: Said
+    doing: str
+    share: float | None = None
+
+    def __call__(self, words: Words) -> str:
+        return words("and_then", facts=self.facts(words), doing=words(self.doing))
 
 
 class AssessTab(Tab):
@@ -53,8 +72,8 @@ class AssessTab(Tab):
         super().__init__(host, sampling, spoken)
 
     def _lay_out(self) -> None:
-        with gr.Row(equal_height=False):
-            with gr.Column(min_width=320):
+        with gr.Row(equal_height=False, elem_id="assess-table"):
+            with gr.Column(min_width=320, scale=3):
                 self.photo = photo_input(label("photo"), "photo", 380)
                 self.restore = gr.Button("", visible="hidden", elem_id="restore")
                 with gr.Row():
@@ -67,20 +86,22 @@ class AssessTab(Tab):
                         elem_id="raw",
                         min_width=100,
                     )
-            with gr.Column(min_width=320):
+            with gr.Column(min_width=320, scale=2, elem_id="answer"):
+                self.say = answer_part("say")
                 self.status = line("assess", "status")
                 self.problem = line("assess", "problem", "now")
-                with gr.Row():
-                    with gr.Column(min_width=250):
-                        self.gauge = gauge()
-                    with gr.Column(min_width=250):
-                        self.band = band()
-                with gr.Row(equal_height=False):
-                    with gr.Column(min_width=240), gr.Accordion(label("rating_reasoning"), open=True):
-                        self.score_words = running_text("assess", "score-words", "rating_words")
-                    with gr.Column(min_width=240), gr.Accordion(label("diagnosis_reasoning"), open=True):
-                        self.diagnosis_words = running_text("assess", "diagnosis-words", "diagnosis_words")
-                self.record = Record("assess")
+                self.gauge = answer_part("gauge", "quality_rating")
+                self.band = answer_part("band", "severity_chances")
+                self.advice = answer_part("advice")
+                with gr.Accordion(label("rating_reasoning"), open=True, elem_id="score-why"):
+                    self.score_words = running_text("assess", "score-words", "rating_words")
+                with gr.Accordion(label("diagnosis_reasoning"), open=True, elem_id="diagnosis-why"):
+                    self.diagnosis_words = running_text("assess", "diagnosis-words", "diagnosis_words")
+                self.cues = answer_part("cues")
+                with gr.Accordion(label("raw_reply"), open=False, elem_id="raw-why"):
+                    self.raw_words = running_text("assess", "raw-words", "raw_words")
+                self.record = Record("assess", carded=True)
+        strip()
         self.examples = gr.Gallery(
             _gallery(ENGLISH),
             label=label("examples"),
@@ -94,6 +115,8 @@ class AssessTab(Tab):
             elem_id="examples",
             visible=bool(EXAMPLES),
         )
+        self.recall = gr.Button("", visible="hidden", elem_id="recall")
+        self.card = gr.File(visible="hidden", elem_id="card-file")
         self.outputs = [
             self.record.table,
             self.status,
@@ -102,6 +125,10 @@ class AssessTab(Tab):
             self.band,
             self.score_words,
             self.diagnosis_words,
+            self.say,
+            self.cues,
+            self.advice,
+            self.raw_words,
         ]
 
     def _wire(self) -> None:
@@ -124,6 +151,15 @@ class AssessTab(Tab):
         self.stop.click(self.stop_it, [table], None, js="() => [qi.stop('assess')]", **AT_ONCE)
         self.restore.click(None, None, [self.photo], js="() => qi.restored()", queue=False)
         table.change(None, [table], [self.photo], js="table => qi.pictures('assess', table)", queue=False)
+        asked_for = "(_, photo) => [{ record: qi.record('assess'), number: qi.number('assess') }, photo]"
+        self.record.card.click(
+            self.save_card, [table, self.photo], [self.card, self.problem], js=asked_for, **AT_ONCE
+        ).success(None, [self.card], None, js="file => qi.download(file)", **AT_ONCE)
+        # the strip of what was answered: it is filled and looked at in the browser only
+        here: dict[str, Any] = {"fn": None, "queue": False, "api_visibility": "private"}
+        table.change(inputs=self.outputs, outputs=None, js="(...values) => qi.answered(values)", **here)
+        self.recall.click(inputs=None, outputs=self.outputs, js="() => qi.recalled()", **here)
+        self.recall.click(self.turn_back, [table], None, js="() => [qi.turnedTo()]", **AT_ONCE)
 
     def worded(self, words: Words) -> list[tuple[Any, Any]]:
         return [(self.examples, gr.update(value=_gallery(words)))]
@@ -139,6 +175,49 @@ class AssessTab(Tab):
             return [gr.skip()] * len(self.outputs)
         path = str(EXAMPLES[event.index])
         return self._turned(request, turn_of(told), path, pictures=[self.photo.shown(path)])
+
+    def turn_back(self, told: Any, request: gr.Request) -> None:
+        """An earlier answer is looked at: whatever was asked since ends. Its photo is known to the browser only."""
+        self.tables.turn_to(request.session_hash, turn_of(told).number, None, laid=0)
+
+    def sampled(self, request: gr.Request) -> list[Any]:
+        """An example with its recorded answer, for who has just opened the page and has nothing on the table."""
+        if self.tables.newest(request.session_hash) is not None or (state := self._sample()) is None:
+            return [gr.skip()] * len(self.outputs)
+        seen = Seen(0, self.spoken.words(request))
+        return self._show(Question(0, str(SAMPLE)), state, seen, [self.photo.shown(str(SAMPLE))])
+
+    def _sample(self) -> _State | None:
+        """The example's answer; None where the model that answers here has none on record, or is not there yet."""
+        about, recordings = self.host.about, self.host.recordings
+        if about is None or recordings is None or not SAMPLE.exists():
+            return None
+        photo = self.darkroom.decode(str(SAMPLE), about.max_pixels)
+        asked = recordings.find(about, self.sampling, assessment(photo.image), [str(SAMPLE)])
+        if asked is None:
+            return None
+        facts_, frame = facts(photo, about.max_pixels), Frame.of(photo, about.max_pixels)
+        seconds = max(one.seconds for one in asked)
+        return _State(partial(_ended, facts_, "recorded", seconds, about.name), tuple(asked), None, frame)
+
+    def save_card(self, told: Any, shown: str | None, request: gr.Request) -> list[Any]:
+        """One picture of the photo and its answer, of what the browser has on the table."""
+        words = self.spoken.words(request)
+        given = told if isinstance(told, dict) else {}
+        found = given.get("record")
+        record: dict[str, Any] = found if isinstance(found, dict) else {}
+        seen = Seen(turn_of(given).number, words)
+        try:
+            photo = self.darkroom.decode(shown or "", self.host.max_pixels)
+            noted = record.get("notes")
+            notes = [str(note)[:400] for note in noted[:9]] if isinstance(noted, list) else []
+            what = read_told(record.get("json"))
+            picture = card(what, photo.image, words, notes, date.today())
+        except QInsightError as error:
+            return [None, seen.part(words.sentence(error))]
+        path = scratch_folder() / file_name(what)
+        picture.save(path)
+        return [str(path), seen.part("")]
 
     def ask_again(self, told: Any, shown: str | None, request: gr.Request) -> list[Any]:
         """The photo on the table is asked about once more; `shown` is what the browser shows of it."""
@@ -170,27 +249,31 @@ class AssessTab(Tab):
     def _work(self, path: str, job: Job) -> Iterator[_State]:
         engine = yield from self.host.wait(job, lambda status: _State(remark(status)))
         photo = self.darkroom.decode(path, engine.about.max_pixels, job.stopped)
-        about = facts(photo, engine.about.max_pixels)
+        about, frame = facts(photo, engine.about.max_pixels), Frame.of(photo, engine.about.max_pixels)
         picture = preview(photo) if photo.format not in BROWSER_FORMATS else None
-        yield _State(_and_then(about, "looking"), picture=picture)
+        yield _State(_Doing(about, "looking"), picture=picture, frame=frame)
         questions = assessment(photo.image)
         recorded, states = answers(
             self.host.recordings, engine, questions, self.sampling, [path], job.stopped
         )
-        thinking = _and_then(about, "replaying" if recorded else "thinking_status")
+        thinking = _Doing(about, "replaying" if recorded else "thinking_status")
         asked: tuple[Asked, ...] = ()
         for asked in states:
-            yield _State(thinking, asked, picture)
+            yield _State(thinking, asked, picture, frame)
         seconds, model = max((one.seconds for one in asked), default=0.0), engine.about.name
         ending = "recorded" if recorded else "done"
         made = made_by_all(engine.about, questions, self.sampling)
-        yield _State(partial(_ended, about, ending, seconds, model), asked, picture, made)
+        yield _State(partial(_ended, about, ending, seconds, model), asked, picture, frame, made)
 
-    def _show(self, question: Question, state: _State, seen: Seen) -> list[Any]:
+    def _show(
+        self, question: Question, state: _State, seen: Seen, pictures: list[Any] | None = None
+    ) -> list[Any]:
         record, about = None, self.host.about
         if not seen.running and about and finished(state.asked):
-            record = assessed(seen.words, Path(question.subject).name, state.asked, about.name, state.made)
-        pictures = [self.photo.shown(state.picture)] if state.picture else None
+            name = Path(question.subject).name
+            record = assessed(seen.words, name, state.asked, about.name, state.frame, state.made)
+        if state.picture:
+            pictures = [self.photo.shown(state.picture)]
         return self._values(state, seen, record, pictures=pictures)
 
     def _values(
@@ -203,22 +286,20 @@ class AssessTab(Tab):
         pictures: list[Any] | None = None,
     ) -> list[Any]:
         """Values of `outputs`; `opened` as when the page is, with nothing on the table."""
-        score, diagnosis = state.asked if len(state.asked) == 2 else (None, None)
-        words = seen.words
+        words, status = seen.words, state.status(seen.words)
         goes_on = seen.running or opened or bool(seen.problem and not state.asked)
+        doing = state.status if isinstance(state.status, _Doing) else None
+        stage = (words(doing.doing) if doing else status) if seen.running else ""
+        share = doing.share if doing else self.host.done if self.host.loading else None
         return [
             on_the_table(seen, record, pictures),
-            seen.part(state.status(words)),
+            seen.part(status),
             seen.part(seen.problem),
-            seen.part(gauge_value(score, words, goes_on)),
-            seen.part(band_value(diagnosis, words, goes_on)),
-            seen.part(words_of(score, words, goes_on)),
-            seen.part(words_of(diagnosis, words, goes_on)),
+            *(
+                seen.part(value)
+                for value in answer_values(state.asked, state.frame, words, stage, share, goes_on)
+            ),
         ]
-
-
-def _and_then(about: Said, doing: str) -> Said:
-    return lambda words: words("and_then", facts=about(words), doing=words(doing))
 
 
 def _ended(about: Said, ending: str, seconds: float, model: str, words: Words) -> str:

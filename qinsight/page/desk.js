@@ -235,9 +235,13 @@
     say(text);
   }
 
-  function mend() { // Gradio 6.31 leaves the table's search field without a name
+  function mend() { // Gradio 6.31 leaves the table's search field without a name, and counts the examples
     for (const field of document.querySelectorAll(".search-input:not([aria-label])"))
       field.setAttribute("aria-label", field.title);
+    for (const photo of document.querySelectorAll("#examples .thumbnail-item")) { // "Thumbnail 1 of 8"
+      const name = photo.textContent.trim();
+      if (name && photo.ariaLabel !== name) photo.ariaLabel = name;
+    }
   }
 
   function listen() {
@@ -260,6 +264,7 @@
 
   new MutationObserver(() => {
     qi.refresh();
+    qi.strip();
     rescue();
     due ??= setTimeout(listen, 200);
   }).observe(document.body, { subtree: true, childList: true, attributes: true, attributeFilter: ["disabled", "src"] });
@@ -279,11 +284,22 @@
   function save(tab) {
     const record = qi.record(tab);
     if (!record) return;
+    const address = URL.createObjectURL(new Blob([record.json], { type: "application/json" }));
+    take(address, record.file);
+    setTimeout(() => URL.revokeObjectURL(address), 10000);
+  }
+
+  // The card that the server drew.
+  function download(file) {
+    const { url, orig_name } = [file].flat()[0] ?? {};
+    if (url) take(url, orig_name ?? "");
+  }
+
+  function take(address, name) {
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([record.json], { type: "application/json" }));
-    link.download = record.file;
+    link.href = address;
+    link.download = name;
     link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
     done("saved");
   }
 
@@ -298,7 +314,7 @@
   }
 
   Object.assign(window.qi, {
-    keep, speak, language, copy, save,
+    keep, speak, language, copy, save, download, word, note: done,
     choose: chosen => { keep({ language: chosen }); speak(chosen); return chosen; },
     remembered: () => [
       last.kind ?? "all", last.least ?? 1, last.keys ?? true,

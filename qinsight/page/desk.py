@@ -12,9 +12,15 @@ import gradio as gr
 from qinsight.page.rank_tab import KINDS
 from qinsight.page.words import NAMES, Language, label
 
-SCRIPT = "".join(
-    (Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("table.js", "desk.js")
-)
+
+def _lean(name: str) -> str:
+    """A script without its indentation and its comments, each of which has a line of its own."""
+    lines = (Path(__file__).parent / name).read_text(encoding="utf-8").splitlines()
+    told = (line.strip() for line in lines)
+    return "".join(f"{line}\n" for line in told if line and not line.startswith("// "))
+
+
+SCRIPT = "".join(map(_lean, ("table.js", "result.js", "desk.js", "strip.js")))
 GIVEN = json.dumps({"languages": [*Language], "kinds": KINDS})
 HEAD = f"<script>const GIVEN = {GIVEN};\n{SCRIPT}</script>"
 IN_THE_BROWSER: dict[str, Any] = {"fn": None, "queue": False, "api_visibility": "private"}

@@ -36,7 +36,7 @@ class Host:
         self.line = Line() if line is None else line
         self._at_once = at_once  # questions in this process
         self._max_pixels = max_pixels  # instead of the model's own
-        self.recordings = recordings  # said again instead of asking, where the model's time is dear
+        self.recordings = recordings  # said again instead of asking
         self._ready = threading.Event()
         self._engine: Engine | None = None
         self._error: Sentence | None = None

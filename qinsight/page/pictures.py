@@ -1,11 +1,9 @@
-"""What the page draws itself: the gauge, the severity band, running text; templates that escape their words."""
+"""What the page draws itself: lines, running text, what lies on the table; templates that escape their words."""
 
 from collections.abc import Callable
-from typing import Any
 
 import gradio as gr
 
-from qinsight.answers import Clean, Degradation, Distortion, Score, Severity
 from qinsight.assess import Asked
 from qinsight.page.table import FIRST
 from qinsight.page.words import ENGLISH, Words, label
@@ -17,85 +15,16 @@ from qinsight.photos.view import view_size
 # that fails once is an error message for ever: what is drawn there holds for any value.
 
 
-def _drawn(call: str) -> str:
+def drawn(call: str) -> str:
+    """The template of an element that table.js or result.js draws."""
     return f"${{qi.{call}}}"
-
-
-def gauge() -> gr.HTML:
-    """A dial from 1 to 5; what it shows is made by `gauge_value`."""
-    return gr.HTML(
-        FIRST.part(gauge_value(None)),
-        html_template=_drawn("gauge('assess', 'gauge', label, value)"),
-        label=label("quality_rating"),
-        elem_id="gauge",
-    )
-
-
-def gauge_value(asked: Asked | None, words: Words = ENGLISH, running: bool = True) -> dict[str, Any]:
-    """What the dial shows for a score's reply: nothing, the rating, or that there is none."""
-    answer = asked.answer if asked else None
-    if isinstance(answer, Score):
-        rating = answer.rating
-        return {
-            "rating": rating,
-            "words": f"{rating:.2f}",
-            "percent": (rating - 1) * 25,
-            "hue": round((rating - 1) * 30),
-            "label": of_five(rating, words) + _repaired(answer.repairs, words),
-        }
-    said, under = _nothing_yet(asked, words, running)
-    return {"rating": 1, "words": said, "percent": 0, "hue": 0, "label": under}
-
-
-def of_five(rating: float, words: Words) -> str:
-    """A rating in the word of ITU-T P.800's rating scale."""
-    return words("of_five", word=words(f"rating_{min(5, max(1, round(rating)))}"))
-
-
-def band() -> gr.HTML:
-    """Five severities, each as strong as the model thinks it likely; what it shows is made by `band_value`."""
-    return gr.HTML(
-        FIRST.part(band_value(None)),
-        html_template=_drawn("band('assess', 'band', label, value)"),
-        label=label("severity_chances"),
-        elem_id="band",
-    )
-
-
-def band_value(asked: Asked | None, words: Words = ENGLISH, running: bool = True) -> dict[str, Any]:
-    """What the band shows for a diagnosis: the class in words and the chance of each severity."""
-    answer = asked.answer if asked else None
-    levels = [{"name": words(str(level)), "odds": 0, "percent": "", "chosen": False} for level in Severity]
-    if isinstance(answer, Clean):
-        kinds = words("comma").join(words(kind) for kind in Distortion)
-        under = words("clean_of", kinds=kinds) + _repaired(answer.repairs, words)
-        return {"words": words("clean"), "levels": levels, "label": under}
-    if isinstance(answer, Degradation):
-        odds = asked.severity_odds if asked else None
-        for entry, level in zip(levels, Severity, strict=True):
-            chance = odds[str(level)] if odds else float(level is answer.severity)
-            entry["odds"] = round(chance, 3)
-            entry["percent"] = f"{chance:.0%}" if odds else ""
-            entry["chosen"] = level is answer.severity
-        under = words("chances" if odds else "no_chances") + _repaired(answer.repairs, words)
-        return {"words": diagnosis(answer, words), "levels": levels, "label": under}
-    said, under = _nothing_yet(asked, words, running)
-    return {"words": said, "levels": levels, "label": under}
-
-
-def diagnosis(answer: Degradation | Clean, words: Words) -> str:
-    """A diagnosis in words, such as "Obvious blur"."""
-    if isinstance(answer, Clean):
-        return words("clean")
-    said = words("degraded", severity=words(f"{answer.severity}_"), distortion=words(str(answer.distortion)))
-    return said.capitalize()
 
 
 def running_text(tab: str, elem_id: str, name: str) -> gr.HTML:
     """Words that grow while they come; escaped, whatever is in them. `name` is the key of their label."""
     return gr.HTML(
         FIRST.part(""),
-        html_template=_drawn(f"words('{tab}', '{elem_id}', label, value)"),
+        html_template=drawn(f"words('{tab}', '{elem_id}', label, value)"),
         label=label(name),
         elem_id=elem_id,
         max_height=360,
@@ -111,24 +40,29 @@ def line(tab: str, elem_id: str, say: str = "calmly", style: str = "qi-line") ->
     """
     return gr.HTML(
         FIRST.part(""),
-        html_template=_drawn(f"line('{tab}', '{elem_id}', '{style}', '{say}', value)"),
+        html_template=drawn(f"line('{tab}', '{elem_id}', '{style}', '{say}', value)"),
         elem_id=elem_id,
     )
 
 
 def headline() -> gr.HTML:
-    """The line that tells how the model stands, whatever the tabs do."""
-    return gr.HTML("", html_template=_drawn("headline(value)"), elem_id="headline")
+    """The chip that tells how the model stands, whatever the tabs do."""
+    return gr.HTML({}, html_template=drawn("headline(value)"), elem_id="headline")
 
 
 def looked() -> gr.HTML:
     """Which photos the slider shows, for table.js, unseen."""
-    return gr.HTML(None, html_template=_drawn("looked('compare', value)"), elem_id="looked")
+    return gr.HTML(None, html_template=drawn("looked('compare', value)"), elem_id="looked")
 
 
 def laid(elem_id: str, tab: str) -> gr.HTML:
     """A tab's table for table.js, unseen; its one visible use is to be read out when an answer arrives."""
-    return gr.HTML(None, html_template=_drawn(f"take('{tab}', value)"), elem_id=elem_id)
+    return gr.HTML(None, html_template=drawn(f"take('{tab}', value)"), elem_id=elem_id)
+
+
+def strip() -> gr.HTML:
+    """Where strip.js shows what was answered in this tab of the browser."""
+    return gr.HTML(None, html_template='<section id="strip-place" hidden></section>', elem_id="strip")
 
 
 def words_of(asked: Asked | None, words: Words = ENGLISH, running: bool = True) -> str:
@@ -157,43 +91,84 @@ def facts(photo: Photo, max_pixels: int) -> Callable[[Words], str]:
     )
 
 
-def _nothing_yet(asked: Asked | None, words: Words, running: bool) -> tuple[str, str]:
-    if not running and (asked is None or asked.finish is None):
-        return "–", words("unfinished")
-    if asked is None:
-        return "–", ""
-    if asked.error:
-        return words("no_answer"), words("unreadable_reply")
-    return "…", words("thinking")
-
-
-def _repaired(repairs: tuple[str, ...], words: Words) -> str:
-    return words("repaired", repairs=", ".join(repairs)) if repairs else ""
-
-
 CSS = """
-.qi-line { margin: 0; color: var(--body-text-color); overflow-wrap: anywhere; }
+.qi-line, .qi-any p { margin: 0 !important; }
+.qi-line { color: var(--body-text-color); overflow-wrap: anywhere; }
 #problem .qi-line:not(:empty), #compare-problem .qi-line:not(:empty), #rank-problem .qi-line:not(:empty) {
   padding: .5em .8em; border-left: 4px solid #c2410c; background: var(--background-fill-secondary); }
 .qi-words { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.5;
   color: var(--body-text-color); }
-.qi-gauge, .qi-band { text-align: center; color: var(--body-text-color); min-height: 8.5em;
-  display: flex; flex-direction: column; justify-content: flex-end; }
-.qi-gauge svg { width: min(100%, 15em); display: block; margin: 0 auto -2.6em; overflow: visible; }
-.qi-gauge path { fill: none; stroke-width: 15; stroke-linecap: butt; }
-.qi-gauge .track { stroke: var(--border-color-primary); }
-.qi-gauge .level { transition: stroke-dasharray .3s; }
-.qi-gauge text { font-size: 11px; fill: currentColor; text-anchor: middle; }
-.qi-gauge b, .qi-band b { display: block; font-size: 1.7em; line-height: 1.3; }
-.qi-gauge span, .qi-band > span { display: block; font-size: .9em; min-height: 1.4em; }
-.qi-band ol { display: grid; grid-template-columns: repeat(5, 1fr); gap: 2px; list-style: none;
-  padding: 0; margin: 1em 0 .3em; }
-.qi-band li { margin: 0; font-size: .68em; line-height: 1.3; }
-.qi-band i { display: block; height: 1.3em; border: 1px solid var(--border-color-primary);
-  background: color-mix(in srgb, var(--primary-600) calc(var(--odds) * 100%), transparent); }
+.qi-sentence { font-size: 1.65em; font-weight: 600; line-height: 1.25; margin: 0; overflow-wrap: anywhere; }
+.qi-wait { display: grid; grid-template-columns: 1fr auto; gap: .3em 1em; align-items: center; }
+.qi-wait .qi-sentence { grid-column: 1 / -1; color: var(--body-text-color-subdued); font-weight: 400; }
+.qi-wait progress { width: 100%; height: .5em; accent-color: var(--primary-600); }
+.qi-clock { font-variant-numeric: tabular-nums; }
+.qi-app { margin-top: .6em; padding: .5em .8em; border-left: 4px solid #b7791f; background: var(--background-fill-secondary); }
+.qi-app ul { margin: 0; padding-left: 1.1em; }
+.qi-rated, .qi-band, .qi-cues { position: relative; color: var(--body-text-color); }
+.qi-gauge { display: grid; grid-template-columns: auto 1fr; gap: 0 1.2em; align-items: center; padding-right: 2em; }
+.qi-gauge b { font-size: 2.6em; line-height: 1.1; font-variant-numeric: tabular-nums; min-width: 2.1em; }
+.qi-gauge > span { grid-column: 1 / -1; order: 3; font-size: .9em; min-height: 1.4em; }
+.qi-scale { position: relative; padding-top: 1.1em; }
+.qi-scale i { position: absolute; top: .35em; height: .5em; border-radius: 1em; }
+.qi-track { left: 0; right: 0; opacity: .4;
+  background: linear-gradient(90deg, hsl(0 70% 45%), hsl(60 70% 45%) 50%, hsl(120 70% 40%)); }
+.qi-between { background: hsl(var(--hue) 70% 45%); }
+.qi-scale .qi-dot { top: 0; width: 1.2em; height: 1.2em; margin-left: -.6em; border-radius: 50%;
+  background: hsl(var(--hue) 70% 40%); border: 3px solid var(--body-background-fill); box-shadow: 0 0 0 1px currentColor; }
+.qi-scale ol { display: flex; justify-content: space-between; list-style: none; padding: 0; margin: .2em 0 0; font-size: .8em;
+  line-height: 1.3; min-height: 2.6em; }
+.qi-scale li { width: 0; margin: 0; white-space: nowrap; display: flex; flex-direction: column; align-items: center; }
+.qi-scale li:first-child { align-items: start; }
+.qi-scale li:last-child { align-items: end; }
+.qi-band b, .qi-cues b { font-size: 1.05em; }
+.qi-band > span { display: block; font-size: .85em; }
+.qi-band ol { display: grid; grid-template-columns: repeat(5, 1fr); gap: 4px; list-style: none;
+  padding: 0; margin: .4em 0 .2em; text-align: center; }
+.qi-band li { margin: 0; font-size: .72em; line-height: 1.3; overflow-wrap: anywhere; }
+.qi-band li i { display: block; height: 1.6em; border: 1px solid var(--border-color-primary); border-radius: 4px;
+  background: linear-gradient(0deg, var(--qi-bar) calc(var(--odds) * 100%), transparent 0); }
 .qi-band li[data-chosen=yes] { font-weight: 700; }
 .qi-band li[data-chosen=yes] i { outline: 2px solid currentColor; }
-.qi-band em { display: block; font-style: normal; min-height: 1.3em; }
+.qi-band em, .qi-cues em { font-style: normal; font-variant-numeric: tabular-nums; }
+.qi-band em { display: block; min-height: 1.3em; }
+.qi-band, .qi-cues { --qi-bar: color-mix(in srgb, currentColor 60%, transparent); }
+.qi-cues ul { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5em, 1fr)); gap: .4em 1em; list-style: none;
+  padding: 0; margin: .4em 0 0; }
+.qi-cues li { margin: 0; font-size: .85em; }
+.qi-cues li p { margin: 0; }
+.qi-cues li i { display: block; height: 5px; border-radius: 3px;
+  background: linear-gradient(90deg, var(--qi-bar) calc(var(--odds) * 100%), var(--border-color-primary) 0); }
+.qi-cues summary, .qi-why summary, .qi-chip summary { cursor: pointer; list-style: none; }
+.qi-cues li > p, .qi-cues li summary { display: flex; justify-content: space-between; align-items: center; gap: .5em; }
+.qi-cues li summary span { text-decoration: underline dotted; text-underline-offset: .2em; }
+.qi-why { display: inline; }
+.qi-why summary { display: inline-grid; place-items: center; width: 1.5em; height: 1.5em; margin-left: .4em; border-radius: 50%;
+  border: 1px solid var(--body-text-color-subdued); font-size: .8em; }
+.qi-rated > .qi-why > summary { position: absolute; right: 0; top: .8em; }
+.qi-why p { margin: .3em 0; font-size: .9em; line-height: 1.4; }
+.qi-advice { display: grid; grid-template-columns: auto 1fr; gap: .3em 1em; margin: 0; color: var(--body-text-color); }
+.qi-advice dt { font-weight: 600; }
+.qi-advice dd { margin: 0; }
+#strip-place { display: flex; align-items: center; gap: 8px; overflow-x: auto; padding: 4px; color: var(--body-text-color); }
+#strip-place[hidden] { display: none; }
+#strip-place > * { flex: none; }
+#strip-place button:not(.qi-kept) { border: 1px solid var(--border-color-primary); border-radius: 6px; padding: .4em .8em; }
+.qi-kept { position: relative; padding: 0; width: 96px; height: 64px; border-radius: 6px; overflow: hidden; background: var(--neutral-500); }
+.qi-kept img { display: block; width: 100%; height: 100%; object-fit: cover; margin: 0; }
+.qi-kept span { position: absolute; right: 4px; bottom: 4px; padding: 0 5px; border-radius: 4px; font-size: .75em;
+  background: #121315dd; color: white; }
+.qi-kept[aria-current] { outline: 2px solid var(--primary-600); outline-offset: 1px; }
+.qi-chip { display: flex; flex-wrap: wrap; gap: .1em .6em; align-items: baseline; font-size: .9em; color: var(--body-text-color); }
+.qi-chip p { margin: 0; }
+.qi-chip > p { border: 1px solid var(--border-color-primary); border-radius: 1em; padding: .15em .8em; }
+.qi-chip summary { text-decoration: underline; }
+.qi-chip details p { position: absolute; right: 1em; z-index: 20; width: min(28em, calc(100vw - 2em)); padding: .8em 1em;
+  border: 1px solid var(--border-color-primary); border-radius: 8px; background: var(--background-fill-primary);
+  box-shadow: 0 4px 16px #0004; }
+:is(#say, #band, #cues, #advice):not(:has(.qi-any)), :is(#score-why, #diagnosis-why):has(.qi-words:empty),
+#answer:not(:has(#band .qi-any)) #raw-why { display: none; }
+#say:has(.qi-wait) ~ #status { position: absolute; clip-path: inset(50%); height: 1px; overflow: hidden; }
 :is(#problem, #compare-problem, #rank-problem, #rank-left-out):has(.qi-line:empty) { display: none; }
 .qi-unseen { position: absolute; width: 1px; height: 1px; margin: -1px; overflow: hidden; clip-path: inset(50%);
   white-space: nowrap; }
@@ -205,12 +180,38 @@ CSS = """
 .qi-top { align-items: center; flex-wrap: nowrap; }
 #keys { font-size: .9em; border: 0; }
 @media (hover: none) and (pointer: coarse) { #keys { display: none; } }
-.qi-head h1 { font-size: 1.5em; margin: 0; }
+.qi-top > .qi-head { flex: 1 1 0 !important; min-width: max-content !important; }
+.qi-head h1 { font-size: 1.5em; margin: 0; white-space: nowrap; }
+#headline { flex: 0 0 auto !important; width: auto !important; max-width: 60%; }
 .qi-verdict { font-size: 1.35em; font-weight: 600; text-align: center; margin: .3em 0; min-height: 1.5em; }
-#examples .grid-container { grid-template-columns: repeat(auto-fill, minmax(105px, 1fr)); height: auto; }
+#examples .grid-container { grid-template-columns: repeat(8, minmax(0, 1fr)); gap: .8em .4em; height: auto; padding-top: 1.8em; }
 #examples .grid-wrap { height: auto !important; max-height: none; min-height: 0; }
+#examples .thumbnail-lg { aspect-ratio: auto; height: auto; display: flex; flex-direction: column; background: none; }
+#examples .thumbnail-lg img { aspect-ratio: 3 / 2; height: auto; }
+#examples .gallery-item:nth-child(even) { margin-right: .8em; }
+#examples .caption-label { position: static; max-width: none; overflow: visible; white-space: normal; background: none; border: 0;
+  text-align: center; }
+#answer { gap: .7em; }
+#answer .html-container { padding-top: 0; padding-bottom: 0; }
+:is(#say, #answer #status, #gauge, #band, #advice, #cues) { padding-top: 0 !important; padding-bottom: 0 !important; }
+#purpose { margin: -.8em 0 -.4em; }
+@media (min-width: 768px) { #photo { height: max(380px, calc(100vh - 330px)) !important; } }
+@media (max-width: 767px) {
+  .qi-top { flex-wrap: wrap; gap: 0 .6em; }
+  #headline { order: 3; flex-basis: 100% !important; max-width: none; }
+  #photo { height: 34vh !important; min-height: 200px; }
+  .qi-band li { font-size: .64em; }
+  #examples .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  #examples .gallery-item:nth-child(even) { margin-right: 0; }
+}
+@media (pointer: coarse) {
+  :is(.qi-why, .qi-cues, .qi-chip) summary { min-width: 44px; min-height: 44px; align-items: center; }
+  .qi-chip summary { display: inline-flex; }
+  .qi-rated > .qi-why > summary { right: -1em; top: 0; }
+  .qi-why summary { border: 0; text-decoration: underline; font-size: 1em; }
+  :is(#tabs, #strip-place) button:is(.lg, .sm, .label-wrap, [role=tab], #strip-place *) { min-height: 44px; }
+}
 #tabs button[aria-selected=true] { color: var(--primary-700); }
 .dark #tabs button[aria-selected=true] { color: var(--primary-400); }
 footer, footer button, footer a { color: var(--body-text-color) !important; }
-@media (prefers-reduced-motion: reduce) { .qi-gauge .level { transition: none; } }
 """

@@ -10,7 +10,8 @@ import gradio as gr
 from qinsight.answers import Clean, Degradation, Score
 from qinsight.assess import Asked, verdict
 from qinsight.engines.made_by import MadeBy
-from qinsight.page.pictures import diagnosis, laid, of_five, words_of
+from qinsight.page.pictures import laid, words_of
+from qinsight.page.result import Frame, answers_of, diagnosis, grade, notes, of_five
 from qinsight.page.table import Seen
 from qinsight.page.words import Words, label
 from qinsight.prompts import Task
@@ -18,14 +19,16 @@ from qinsight.report import report
 
 
 class Record:
-    """The unseen half of a tab's table, and the two buttons that take the answer home.
+    """The unseen half of a tab's table, and the buttons that take the answer home, also as a `card` where wanted.
 
     Copying and saving happen in the browser: nothing is kept here.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, carded: bool = False) -> None:
         self.table = laid(f"{name}-record", name)
         with gr.Row():
+            if carded:
+                self.card = gr.Button(label("card"), size="sm", elem_id=f"{name}-card", min_width=100)
             for what in ("copy", "save"):
                 button = gr.Button(label(what), size="sm", elem_id=f"{name}-{what}", min_width=100)
                 js = f"() => qi.{what}('{name}')"
@@ -48,9 +51,14 @@ def finished(asked: Sequence[Asked]) -> bool:
 
 
 def assessed(
-    words: Words, name: str, asked: Sequence[Asked], model: str, made: MadeBy | None
+    words: Words,
+    name: str,
+    asked: Sequence[Asked],
+    model: str,
+    frame: Frame | None = None,
+    made: MadeBy | None = None,
 ) -> dict[str, Any]:
-    """What to take home of a photo's score and diagnosis."""
+    """What to take home of a photo's score and diagnosis; what the app notes stands apart from the model's words."""
     said = [_in_short(one, words) for one in asked]
     keys = ("rating_reasoning", "diagnosis_reasoning")
     thinking = [f"{words(key)}\n{words_of(one, words)}" for key, one in zip(keys, asked, strict=True)]
@@ -58,7 +66,14 @@ def assessed(
     lines = [
         report(task, {"photo": name}, [one], model, made=made) for task, one in zip(tasks, asked, strict=True)
     ]
-    return _ready([name, *said, model], thinking, words("end").join(said), lines, name)
+    found = answers_of(asked)
+    noted = notes(*found, frame, words)
+    if noted:
+        lines = [line | {"app_notes": notes(*found, frame)} for line in lines]
+        thinking.append("\n".join([words("app_says"), *noted]))
+    short = [f"{found[0].rating:.2f}", words(grade(found[0].rating))] if found[0] else said[1:]
+    ready = _ready([name, *said, model], thinking, words("end").join(said), lines, name)
+    return ready | {"name": name, "short": short, "notes": noted}
 
 
 def compared(

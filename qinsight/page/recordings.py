@@ -1,4 +1,4 @@
-"""What a model said about the example photos, kept to be said again: where a GPU is lent, looking costs none of it."""
+"""What a model said about the example photos, kept to be said again at once; where a GPU is lent, it costs none of it."""
 
 import filecmp
 import json
@@ -30,13 +30,13 @@ class _Told:
 
 
 class Recordings:
-    """Replies to the example photos by the model that gave them: those in files, and those heard since.
+    """Replies to the example photos by the model that gave them: those in files and, if it `listens`, those heard since.
 
     Greedy and finished ones only: the model would say the same again.
     """
 
-    def __init__(self, folder: Path = EXAMPLES) -> None:
-        self._photos = folder / "photos"
+    def __init__(self, folder: Path = EXAMPLES, *, listens: bool = True) -> None:
+        self._photos, self._listens = folder / "photos", listens
         self._known: dict[tuple[str, str, int, str], list[_Told]] = {}
         for file in sorted((folder / "replies").glob("*.json")):
             found = json.loads(file.read_text(encoding="utf-8"))
@@ -67,7 +67,7 @@ class Recordings:
 
     def keep(self, about: About, sampling: Sampling, paths: Sequence[str], asked: Sequence[Asked]) -> None:
         """Remember what was just heard, if it was about examples of ours."""
-        names = self._names(paths)
+        names = self._names(paths) if self._listens else ""
         if names and not sampling.temperature and all(one.finish is Finish.STOP for one in asked):
             told = [_Told(one.text, one.tokens, one.seconds, one.places) for one in asked]
             self._known[about.name, about.weights, about.max_pixels, names] = told

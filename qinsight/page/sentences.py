@@ -180,6 +180,10 @@ SENTENCES = {
         "<answer> 标签内没有答案。",
         "<answer> タグの中が空です。",
     ),
+    "Expected a finished answer on the table; assess a photo first.": (
+        "还没有完成的回答；请先评估一张照片。",
+        "完了した回答がありません。先に写真を評価してください。",
+    ),
     "Expected one answer; the model gave several: {said}.": (
         "只应有一个答案；模型给出了多个：{said}。",
         "回答は 1 つのはずですが、モデルは複数答えました：{said}。",

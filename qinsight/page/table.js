@@ -168,7 +168,7 @@
   // The table itself: whether the question runs, what may be taken home. Returns what is to be said aloud.
   function laid(tab, value) {
     const here = tables[tab];
-    if (number(value?.question) === here.number && here.number) {
+    if (value && number(value.question) === here.number) {
       here.running = Boolean(value.running);
       if (!here.running) here.stopping = false;
       here.record = value.record ?? null;
@@ -215,7 +215,7 @@
       const here = tables[tab];
       disable(ask, here.running);
       disable(halt, !here.running || here.stopping);
-      for (const what of ["copy", "save"]) disable(`${tab}-${what}`, !record(tab));
+      for (const what of ["copy", "save", "card"]) disable(`${tab}-${what}`, !record(tab));
       for (const [id, found] of Object.entries(here.parts)) old(id, found.number !== here.number || unsettled(tab));
     }
     old("slider", tables.compare.looked < tables.compare.photos);
@@ -248,40 +248,16 @@
   const line = (tab, id, style, say, value) =>
     `<p class="${style}" data-say="${say}">${safe(part(tab, id, value))}</p>`;
 
-  const headline = value => `<p class="qi-line" data-say="calmly">${safe(value)}</p>`;
-
   const words = (tab, id, label, value) =>
     `<div class="qi-words" tabindex="0" role="region" aria-label="${safe(label)}">${safe(part(tab, id, value))}</div>`;
-
-  function gauge(tab, id, label, value) {
-    const shown = part(tab, id, value) ?? {};
-    const rating = Math.min(5, Math.max(1, number(shown.rating) || 1));
-    return `<div class="qi-gauge" role="meter" aria-label="${safe(label)}" aria-valuemin="1" aria-valuemax="5"
-      aria-valuenow="${rating}" aria-valuetext="${safe(shown.words ?? "–")} ${safe(shown.label)}">
-      <svg viewBox="0 0 200 112" aria-hidden="true">
-        <path class="track" d="M 18 102 A 82 82 0 0 1 182 102"/>
-        <path class="level" d="M 18 102 A 82 82 0 0 1 182 102" pathLength="100"
-          style="stroke-dasharray: ${number(shown.percent)} 100; stroke: hsl(${number(shown.hue)} 70% 45%)"/>
-        <text x="18" y="111">1</text><text x="182" y="111">5</text>
-      </svg>
-      <b>${safe(shown.words ?? "–")}</b><span>${safe(shown.label)}</span></div>`;
-  }
-
-  function band(tab, id, label, value) {
-    const shown = part(tab, id, value) ?? {};
-    const levels = Array.isArray(shown.levels) ? shown.levels : [];
-    const drawn = levels.map(level =>
-      `<li data-chosen="${level?.chosen ? "yes" : "no"}" style="--odds: ${number(level?.odds)}"><i></i>`
-      + `<span>${safe(level?.name)}</span><em>${safe(level?.percent)}</em></li>`);
-    return `<div class="qi-band"><b>${safe(shown.words ?? "–")}</b>`
-      + `<ol aria-label="${safe(label)}">${drawn.join("")}</ol><span>${safe(shown.label)}</span></div>`;
-  }
 
   const record = tab => unsettled(tab) ? null : tables[tab].record;
   const take = (tab, value) => `<p class="qi-unseen" data-say="now">${safe(laid(tab, value))}</p>`;
 
   window.qi = {
     BUTTONS, turn, lay, put, restored, chosen, giving, overtaken, again, swap, stop, failed, // choosing and asking
-    pictures, looked, record, refresh, line, headline, words, gauge, band, take, // showing
+    pictures, looked, record, refresh, line, words, take, // showing
+    picture: () => choice.picture ?? null, // on the table of Assess
+    part, safe, count: number, number: tab => tables[tab].number, // for those who draw parts of their own
   };
 })();

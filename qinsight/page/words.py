@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 
 from qinsight.errors import QInsightError
+from qinsight.page.meanings import MEANINGS
 from qinsight.page.sentences import translated
 from qinsight.sentence import by_itself
 
@@ -53,7 +54,32 @@ LABELS = {
     "diagnosis_reasoning": ("Reasoning: diagnosis", "推理过程：失真诊断", "推論：劣化の診断"),
     "diagnosis_words": ("Reasoning behind the diagnosis", "失真诊断的推理过程", "劣化診断の推論"),
     "quality_rating": ("Quality rating", "图像质量评分", "画質の評価値"),
-    "severity_chances": ("Chance of each severity", "各严重程度的概率", "劣化の程度ごとの確率"),
+    "severity_chances": (
+        "The model’s own odds of each severity",
+        "模型自己给出的各程度可能性",
+        "モデル自身が見込む程度ごとの割合",
+    ),
+    "raw_reply": ("Raw reply", "原始回答", "返答の原文"),
+    "raw_words": ("Both replies as they came", "两个回答的原文", "二つの返答の原文"),
+    "purpose": (
+        "Drop in a photo: you get a rating from 1 to 5, what is wrong with it, how badly, and why.",
+        "放入一张照片：得到 1 到 5 的评分、存在的问题、严重程度及理由。",
+        "写真を入れると、1 から 5 の評価、欠点とその程度、そして理由がわかります。",
+    ),
+    "card": ("Save card", "保存卡片", "カードを保存"),
+    "strip": ("Answered in this tab", "本标签页中已回答", "このタブで回答済み"),
+    "strip_kept": ("Kept in this tab only", "仅保存在此标签页", "このタブだけに保存"),
+    "strip_clear": ("Clear", "清除", "消去"),
+    "strip_back": (
+        "Bring back what was answered before the reload",
+        "找回刷新前已回答的照片",
+        "再読み込み前の回答を戻す",
+    ),
+    "strip_unkept": (
+        "This browser gives the page no room to remember: what was answered is gone after a reload.",
+        "浏览器没有给页面留下存储空间：刷新后已回答的内容会丢失。",
+        "ブラウザーに保存する余地がありません。再読み込みすると回答は消えます。",
+    ),
     "examples": ("Examples", "示例", "サンプル"),
     "photo_a": ("Photo A", "照片 A", "写真 A"),
     "photo_b": ("Photo B", "照片 B", "写真 B"),
@@ -190,17 +216,21 @@ PHRASES = {
     "the_reply_was": ("The reply was:", "模型的回答：", "モデルの回答："),
     "clean": ("No degradation", "无失真", "劣化なし"),
     "clean_of": (
-        "none of {kinds}",
-        "未见{kinds}",
-        "{kinds}のいずれもなし",
+        "neither noise, compression, blur nor underexposure",
+        "未见噪声、压缩伪影、模糊、曝光不足",
+        "ノイズ、圧縮ノイズ、ぼけ、露出不足のいずれもなし",
     ),
     "degraded": ("{severity} {distortion}", "{severity}{distortion}", "{severity}{distortion}"),
-    "chances": ("chance of each severity", "各严重程度的概率", "程度ごとの確率"),
-    "no_chances": ("this model gives no chances", "此模型不提供概率", "このモデルは確率を出しません"),
+    "chances": (
+        "the model’s own odds of each severity",
+        "模型自己给出的各程度可能性",
+        "モデル自身が見込む程度ごとの割合",
+    ),
+    "no_chances": ("this model gives no odds", "此模型不提供可能性", "このモデルは割合を出しません"),
     "noise": ("noise", "噪声", "ノイズ"),
     "compression": ("compression", "压缩伪影", "圧縮ノイズ"),
     "blur": ("blur", "模糊", "ぼけ"),
-    "darken": ("darken", "偏暗", "暗さ"),
+    "darken": ("underexposed", "曝光不足", "露出不足"),
     "slight": ("slight", "轻微", "軽微"),
     "moderate": ("moderate", "中等", "中程度"),
     "obvious": ("obvious", "明显", "明らか"),
@@ -267,6 +297,8 @@ PHRASES = {
         "（{failed} 枚は読み込めません）",
     ),
     "pace_left": (", {left} left", "，剩余 {left}", "、残り {left}"),
+    "preview_chip": ("Preview model", "预览模型", "プレビューモデル"),
+    "why": ("why?", "为什么？", "なぜ？"),
     "preview_headline": (
         "Preview model: a few million parameters, trained on synthetic degradations; a demonstration, "
         "not the published weights. With a CUDA GPU, or with --model {published}, the real ones answer.",
@@ -328,15 +360,15 @@ PHRASES = {
         "## Your photos\n"
         "A photo is read on the machine that runs this page, rated there, and deleted an hour after its upload.\n"
         "Nothing is sent anywhere else. A photo taken on an iPhone reaches a browser as a JPEG copy: what is "
-        "rated\nis that copy. Your browser remembers the language, the filters and the tab, never a photo or a "
-        "reply.\n",
+        "rated\nis that copy. Your browser remembers the language, the filters and the tab, and what was "
+        "answered until its tab closes.\n",
         "## 方法\n"
         "Q-Insight: Understanding Image Quality via Visual Reinforcement Learning（arXiv 2503.22679，NeurIPS "
         "2025）。提示词与已发表的权重（{published}）出自原作者，采用 Apache-2.0 许可证；本应用亦然。\n\n"
         "## 您的照片\n"
         "照片只在运行本页面的机器上读取和评估，上传一小时后删除，不会发送到别处。"
         "iPhone 拍摄的照片会以 JPEG 副本传给浏览器：评估的是这个副本。"
-        "浏览器只记住语言、筛选条件和标签页，从不保存照片或回答。\n",
+        "浏览器会记住语言、筛选条件和标签页；已回答的内容只保留到关闭该浏览器标签页为止。\n",
         "## 手法\n"
         "Q-Insight: Understanding Image Quality via Visual Reinforcement Learning（arXiv 2503.22679、NeurIPS "
         "2025）。プロンプトと公開された重み（{published}）は原著者のもので、Apache-2.0 です。"
@@ -345,7 +377,7 @@ PHRASES = {
         "写真はこのページを動かしているコンピューターで読み込まれて評価され、アップロードの 1 時間後に削除されます。"
         "ほかへは送信されません。"
         "iPhone で撮った写真は JPEG のコピーとしてブラウザーに渡されるため、評価されるのはそのコピーです。"
-        "ブラウザーが覚えるのは言語・絞り込み・タブだけで、写真や回答は保存されません。\n",
+        "ブラウザーは言語・絞り込み・タブを覚え、回答済みのものはそのタブを閉じるまでだけ残します。\n",
     ),
     "astronaut": ("astronaut", "宇航员", "宇宙飛行士"),
     "astronaut_dark": ("astronaut dark", "宇航员 偏暗", "宇宙飛行士 暗い"),
@@ -355,7 +387,7 @@ PHRASES = {
     "coffee_noisy": ("coffee noisy", "咖啡 噪声", "コーヒー ノイズ"),
     "rocket": ("rocket", "火箭", "ロケット"),
     "rocket_compressed": ("rocket compressed", "火箭 压缩", "ロケット 圧縮"),
-}
+} | MEANINGS
 
 _ORDER = tuple(Language)
 PREFIX = "qi_"  # Gradio's own words have keys such as "slider"

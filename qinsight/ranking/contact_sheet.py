@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from qinsight.answers import Distortion
 from qinsight.errors import PhotoError, QInsightError
 from qinsight.photos import load_photo
 from qinsight.ranking.rows import Row
@@ -125,7 +126,8 @@ def _finding(row: Row) -> str:
             return "not diagnosed"
         case "null":
             return "no degradation"
-        case found:
+        case fault:
+            found = "underexposed" if fault == Distortion.DARKEN else fault
             return found if row.severity in (None, "null") else f"{found}, {row.severity}"
 
 

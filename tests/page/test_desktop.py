@@ -116,7 +116,7 @@ def test_a_language_chosen_in_gradios_own_settings_is_followed_by_the_whole_page
 # --- what is remembered ------------------------------------------------------------------------------------
 
 
-def test_the_last_settings_are_remembered_and_no_photo_or_reply_is(
+def test_the_last_settings_are_remembered_and_photos_and_replies_until_the_tab_closes_only(
     visit: Callable[..., Any], tmp_path: Path
 ) -> None:
     name = photo_file(tmp_path, "secret-name.png", Image.new("RGB", (64, 56), (200, 10, 30)))
@@ -137,9 +137,9 @@ def test_the_last_settings_are_remembered_and_no_photo_or_reply_is(
         stored = page.evaluate(STORED)
     local, session = json.loads(stored)
     assert json.loads(local["q-insight"]) == {"tab": "rank", "least": 3.5, "kind": "blur"}
-    assert session == {}
     for word in ("secret-name", "Fine detail", "4.25", "uploads"):
-        assert word not in stored
+        assert word not in json.dumps(local)
+    assert {*session} == {"q-insight-answered"}  # the strip: until the tab closes
 
 
 def test_the_browser_is_handed_every_language_and_every_choice_of_the_filter(
@@ -424,11 +424,14 @@ def violations(page: Any) -> list[str]:
     ]
 
 
+CUES = ["<think>Measured cues: noise 8, detail 2. Grain.</think><answer>", '{"rating": 4.25}', "</answer>"]
+
+
 @pytest.mark.parametrize(("scheme", "width", "locale"), [("light", 1280, "en-US"), ("dark", 390, "zh-CN")])
 def test_axe_finds_no_fault_of_ours_in_any_tab(
     visit: Callable[..., Any], photo: Path, scheme: str, width: int, locale: str
 ) -> None:
-    with served(ScriptedEngine(SCORE, DIAGNOSIS), local=True) as url:
+    with served(ScriptedEngine(CUES, DIAGNOSIS), local=True) as url:
         page = visit(url, color_scheme=scheme, viewport={"width": width, "height": 844}, locale=locale)
         assert violations(page) == []
         upload(page, photo)
@@ -436,6 +439,8 @@ def test_axe_finds_no_fault_of_ours_in_any_tab(
         settled(page)
         time.sleep(0.4)  # the buttons' colours are in transition
         page.keyboard.press("?")
+        for what in ("#gauge", "#band", "#cues"):
+            page.locator(f"{what} summary").first.click()  # what the term means
         for place in range(4):
             open_tab(page, place)
             if place == 1:
@@ -490,7 +495,7 @@ def test_stop_works_in_the_compare_tab_on_a_phone_in_the_dark(
 
 
 def test_our_own_script_and_style_are_small_and_ask_nothing_of_anyone() -> None:
-    assert len(SCRIPT.encode()) + len(CSS.encode()) < 30_000
+    assert len(SCRIPT.encode()) + len(CSS.encode()) < 60_000
     for own in (SCRIPT, CSS):
         assert "http" not in own
         assert "//" not in own.replace("// ", "").replace("//\n", "") or own is SCRIPT

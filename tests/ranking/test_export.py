@@ -142,6 +142,14 @@ def test_a_contact_sheet_holds_all_it_shows(tmp_path):
     assert "width=device-width" in text
 
 
+def test_a_contact_sheet_says_underexposed_and_a_csv_says_darken(tmp_path):
+    rows = [row("a.jpg", distortion_class="darken", severity="serious")]
+    write_html(rows, tmp_path / "sheet.html", tmp_path)
+    write_csv(rows, tmp_path / "r.csv")
+    assert "underexposed, serious" in words(tmp_path / "sheet.html")
+    assert read_csv(tmp_path / "r.csv")[0]["distortion_class"] == "darken"
+
+
 def test_a_contact_sheet_tells_what_was_found(tmp_path):
     rows = [
         row("a.jpg", group=1, best=True),

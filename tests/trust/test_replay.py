@@ -195,7 +195,7 @@ def test_both_answers_that_the_page_saves_come_again(
 ) -> None:
     requests = assessment(load_photo(CAT))
     made = making.made_by_all(preview.about, requests, GREEDY)
-    saved = assessed(ENGLISH, "cat.jpg", last(ask(preview, requests)), preview.about.name, made)
+    saved = assessed(ENGLISH, "cat.jpg", last(ask(preview, requests)), preview.about.name, made=made)
     (tmp_path / "saved.json").write_text(saved["json"], encoding="utf-8")
     told = said("replay", str(tmp_path / "saved.json"), CAT)
     assert told == (0, "score: identical\ndegradation: identical\n")

@@ -1,0 +1,110 @@
+// A photo's answer, drawn: the sentence or the wait for it, the scale, the fault, the cues, what to do.
+// Every word is escaped, and no value can make a drawing fail. Loaded after table.js.
+(() => {
+  "use strict";
+
+  const { safe, part, count } = qi;
+  const list = found => Array.isArray(found) ? found : [];
+  const share = found => Math.min(1, Math.max(0, count(found)));
+
+  // What a term means, behind a question mark.
+  const why = shown => list(shown?.lines).length
+    ? `<details class="qi-why"><summary>?<span class="qi-unseen"> ${safe(shown.term)}</span></summary>`
+      + list(shown.lines).map(line => `<p>${safe(line)}</p>`).join("") + "</details>"
+    : "";
+
+  // --- the sentence; while there is none, the stage, a bar and the seconds ---
+  let begun = { number: -1, at: 0 };
+
+  function say(tab, id, label, value) {
+    const shown = part(tab, id, value) ?? {};
+    if (shown.stage) {
+      const number = qi.number(tab);
+      if (begun.number !== number) {
+        begun = { number, at: performance.now() };
+        requestAnimationFrame(intoView);
+      }
+      const known = typeof shown.share === "number" ? ` value="${share(shown.share)}"` : "";
+      return `<div class="qi-any qi-wait"><p class="qi-sentence">${safe(shown.stage)}</p>`
+        + `<progress max="1"${known} aria-label="${safe(shown.stage)}"></progress>`
+        + `<span class="qi-clock" aria-hidden="true">${seconds()}</span></div>`;
+    }
+    if (!shown.said) return "";
+    const notes = list(shown.notes).map(note => `<li>${safe(note)}</li>`).join("");
+    return `<div class="qi-any"><p class="qi-sentence">${safe(shown.said)}</p>`
+      + (notes && `<div class="qi-app"><b>${safe(shown.app)}</b><ul>${notes}</ul></div>`) + "</div>";
+  }
+
+  // On a small screen the answer stands where it is seen when it comes, wherever the photo was chosen.
+  function intoView() {
+    const place = document.getElementById("say"), box = place?.getBoundingClientRect();
+    if (!place?.offsetParent || (box.top >= 0 && box.bottom + box.height < innerHeight)) return;
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    place.scrollIntoView({ block: "center", behavior: still ? "instant" : "smooth" });
+  }
+
+  const seconds = () => `${Math.floor((performance.now() - begun.at) / 1000)} s`;
+  setInterval(() => {
+    for (const clock of document.querySelectorAll(".qi-clock"))
+      if (clock.textContent !== seconds()) clock.textContent = seconds();
+  }, 500);
+
+  // --- the number on its scale ---
+  function gauge(tab, id, label, value) {
+    const shown = part(tab, id, value) ?? {};
+    const rating = Math.min(5, Math.max(1, count(shown.rating) || 1));
+    const place = rated => `${(Math.min(5, Math.max(1, count(rated))) - 1) * 25}%`;
+    const between = list(shown.interval), ends = list(shown.ends);
+    return `<div class="qi-rated"><div class="qi-gauge" role="meter" aria-label="${safe(label)}" aria-valuemin="1"
+      aria-valuemax="5" aria-valuenow="${rating}" aria-valuetext="${safe(shown.words ?? "–")} ${safe(shown.label)}">
+      <b>${safe(shown.words ?? "–")}</b><span>${safe(shown.label)}</span>
+      <div class="qi-scale" style="--hue: ${count(shown.hue)}"><i class="qi-track"></i>`
+      + (between.length === 2
+        ? `<i class="qi-between" style="left: ${place(between[0])}; right: calc(100% - ${place(between[1])})"></i>` : "")
+      + (ends.length ? `<i class="qi-dot" style="left: ${place(rating)}"></i>` : "")
+      + `<ol>${[ends[0], "", "", "", ends[1]].map((end, at) =>
+        `<li>${at + 1}<span>${safe(end)}</span></li>`).join("")}</ol>
+      </div></div>${why(shown.why)}</div>`;
+  }
+
+  // --- the fault, and the model's own odds of each severity ---
+  function band(tab, id, label, value) {
+    const shown = part(tab, id, value) ?? {};
+    if (!shown.label) return "";
+    const drawn = list(shown.levels).map(level =>
+      `<li data-chosen="${level?.chosen ? "yes" : "no"}" style="--odds: ${share(level?.odds)}"><i></i>`
+      + `<span>${safe(level?.name)}</span><em>${safe(level?.percent)}</em></li>`);
+    return `<div class="qi-any qi-band"><b>${safe(shown.words ?? "–")}</b>${why(shown.why)}`
+      + (drawn.length ? `<ol aria-label="${safe(label)}">${drawn.join("")}</ol>` : "")
+      + `<span>${safe(shown.label)}</span></div>`;
+  }
+
+  // --- the digits that the preview read, each as a bar ---
+  function cues(tab, id, label, value) {
+    const shown = part(tab, id, value) ?? {};
+    const drawn = list(shown.cues).map(cue => {
+      const name = `<span>${safe(cue?.name)}</span> <em>${count(cue?.digit)}</em>`;
+      return `<li style="--odds: ${share(count(cue?.digit) / 9)}">`
+        + (cue?.what ? `<details><summary>${name}</summary><p>${safe(cue.what)}</p></details>` : `<p>${name}</p>`)
+        + "<i></i></li>";
+    });
+    if (!drawn.length) return "";
+    return `<div class="qi-any qi-cues"><b>${safe(shown.title)}</b>${why(shown.why)}<ul>${drawn.join("")}</ul></div>`;
+  }
+
+  // --- what to do, now and the next time ---
+  function advice(tab, id, label, value) {
+    const rows = list(part(tab, id, value)?.rows).map(row =>
+      `<dt>${safe(list(row)[0])}</dt><dd>${safe(list(row)[1])}</dd>`);
+    return rows.length ? `<dl class="qi-any qi-advice">${rows.join("")}</dl>` : "";
+  }
+
+  // Which model answers, as a chip; why that one, behind it.
+  function headline(value) {
+    const why = value?.why
+      ? `<details><summary>${safe(value.ask)}</summary><p>${safe(value.why)}</p></details>` : "";
+    return `<div class="qi-chip"><p data-say="calmly">${safe(value?.said)}</p>${why}</div>`;
+  }
+
+  Object.assign(qi, { say, gauge, band, cues, advice, headline });
+})();
