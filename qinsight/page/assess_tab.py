@@ -11,7 +11,18 @@ import gradio as gr
 from qinsight.assess import Asked, assessment
 from qinsight.page.host import Host
 from qinsight.page.line import Job
-from qinsight.page.pictures import band, band_value, facts, gauge, gauge_value, line, running_text, words_of
+from qinsight.page.loupe import Loupes, look
+from qinsight.page.pictures import (
+    band,
+    band_value,
+    facts,
+    gauge,
+    gauge_value,
+    line,
+    loupe,
+    running_text,
+    words_of,
+)
 from qinsight.page.record import Record, assessed, finished, on_the_table
 from qinsight.page.recordings import answers
 from qinsight.page.tab import AT_ONCE, Said, Tab, Turn, nothing_said, phrase, remark, turn_of
@@ -34,11 +45,15 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "photos").glob("*.jp
 
 @dataclass(frozen=True)
 class _State:
-    """What the page knows so far; `picture` is what it shows of a photo that no browser can."""
+    """What the page knows so far; `picture` is what it shows of a photo that no browser can.
+
+    `read`: the photo has been read for the model, so that a loupe may have it read for itself.
+    """
 
     status: Said
     asked: tuple[Asked, ...] = ()
     picture: str | None = None
+    read: bool = False
 
 
 class AssessTab(Tab):
@@ -46,8 +61,10 @@ class AssessTab(Tab):
 
     name = "assess"
 
-    def __init__(self, host: Host, darkroom: Darkroom, sampling: Sampling, spoken: Spoken) -> None:
-        self.darkroom = darkroom
+    def __init__(
+        self, host: Host, darkroom: Darkroom, sampling: Sampling, spoken: Spoken, loupes: Loupes
+    ) -> None:
+        self.darkroom, self.loupes = darkroom, loupes
         super().__init__(host, sampling, spoken)
 
     def _lay_out(self) -> None:
@@ -60,11 +77,7 @@ class AssessTab(Tab):
                         label("assess"), variant="primary", elem_id="assess", min_width=100
                     )
                     self.stop = gr.Button(label("stop"), elem_id="stop", min_width=100)
-                    self.raw = gr.UploadButton(
-                        label("raw"),
-                        elem_id="raw",
-                        min_width=100,
-                    )
+                self.loupe = loupe("assess", "photo-loupe")
             with gr.Column(min_width=320):
                 self.status = line("assess", "status")
                 self.problem = line("assess", "problem", "now")
@@ -100,18 +113,15 @@ class AssessTab(Tab):
             self.band,
             self.score_words,
             self.diagnosis_words,
+            self.loupe,
         ]
 
     def _wire(self) -> None:
         table = self.record.table
         turns = []
-        for event, box in (
-            (self.photo.upload, self.photo),
-            (self.photo.clear, self.photo),
-            (self.raw.upload, self.raw),
-        ):
-            chosen = f"(_, photo) => qi.lay('{box.elem_id}', photo)"
-            turns.append(event(self.turn_to, [table, box], self.outputs, js=chosen, **AT_ONCE))
+        chosen = "(_, photo) => qi.lay('photo', photo)"
+        for event in (self.photo.upload, self.photo.clear):
+            turns.append(event(self.turn_to, [table, self.photo], self.outputs, js=chosen, **AT_ONCE))
         example = "() => [qi.lay('examples', true)[0]]"
         turns.append(self.examples.select(self.turn_to_example, [table], self.outputs, js=example, **AT_ONCE))
         again = "(_, photo) => [qi.again('assess'), photo]"
@@ -144,7 +154,7 @@ class AssessTab(Tab):
         known = old is not None and old.laid == turn.of
         path = old.photos if old and known else shown
         problem = "" if path else self.spoken.words(request)("photo_first")
-        return self._turned(request, turn, path, turn.of, problem)
+        return self._turned(request, turn, path, turn.of, problem, seen_before=known)
 
     def _turned(
         self,
@@ -154,51 +164,53 @@ class AssessTab(Tab):
         laid: int | None = None,
         problem: str = "",
         pictures: list[Any] | None = None,
+        seen_before: bool = False,
     ) -> list[Any]:
         if not self.tables.turn_to(request.session_hash, turn.number, path, path, laid):
             return [gr.skip()] * len(self.outputs)
         seen = Seen(turn.number, self.spoken.words(request), running=bool(path), problem=problem)
-        state = _State(phrase("waiting") if path else nothing_said)
-        return self._values(state, seen, opened=not path, pictures=pictures)
+        state = _State(phrase("waiting") if path else nothing_said, read=seen_before)
+        return self._values(state, seen, path, opened=not path, pictures=pictures)
 
     def run(self, request: gr.Request) -> Iterator[Any]:
         """Assess the photo on the table; yields the values of `outputs`."""
         yield from self.follow(request, _State(phrase("reading")), self._work, self._show)
 
     def _work(self, path: str, job: Job) -> Iterator[_State]:
-        engine = yield from self.host.wait(job, lambda status: _State(remark(status)))
+        engine = yield from self.host.wait(job, lambda status: _State(remark(status), read=True))
         photo = self.darkroom.decode(path, engine.about.max_pixels, job.stopped)
         about = facts(photo, engine.about.max_pixels)
         picture = preview(photo) if photo.format not in BROWSER_FORMATS else None
-        yield _State(_and_then(about, "looking"), picture=picture)
+        yield _State(_and_then(about, "looking"), picture=picture, read=True)
         recorded, states = answers(
             self.host.recordings, engine, assessment(photo.image), self.sampling, [path], job.stopped
         )
         thinking = _and_then(about, "replaying" if recorded else "thinking_status")
         asked: tuple[Asked, ...] = ()
         for asked in states:
-            yield _State(thinking, asked, picture)
+            yield _State(thinking, asked, picture, read=True)
         seconds, model = max((one.seconds for one in asked), default=0.0), engine.about.name
         ending = "recorded" if recorded else "done"
-        yield _State(partial(_ended, about, ending, seconds, model), asked, picture)
+        yield _State(partial(_ended, about, ending, seconds, model), asked, picture, read=True)
 
     def _show(self, question: Question, state: _State, seen: Seen) -> list[Any]:
         record, about = None, self.host.about
         if not seen.running and about and finished(state.asked):
             record = assessed(seen.words, Path(question.subject).name, state.asked, about.name)
         pictures = [self.photo.shown(state.picture)] if state.picture else None
-        return self._values(state, seen, record, pictures=pictures)
+        return self._values(state, seen, question.subject, record, pictures=pictures)
 
     def _values(
         self,
         state: _State,
         seen: Seen,
+        path: str | None,
         record: Any = None,
         *,
         opened: bool = False,
         pictures: list[Any] | None = None,
     ) -> list[Any]:
-        """Values of `outputs`; `opened` as when the page is, with nothing on the table."""
+        """Values of `outputs` for the photo at `path`; `opened` as when the page is, with nothing on the table."""
         score, diagnosis = state.asked if len(state.asked) == 2 else (None, None)
         words = seen.words
         goes_on = seen.running or opened or bool(seen.problem and not state.asked)
@@ -210,6 +222,7 @@ class AssessTab(Tab):
             seen.part(band_value(diagnosis, words, goes_on)),
             seen.part(words_of(score, words, goes_on)),
             seen.part(words_of(diagnosis, words, goes_on)),
+            seen.part(look(self.loupes, path, seen) if state.read or not seen.running else None),
         ]
 
 

@@ -14,6 +14,7 @@ from qinsight.errors import PhotoError, QInsightError
 from qinsight.page.assess_tab import EXAMPLES
 from qinsight.page.host import Host
 from qinsight.page.line import Job
+from qinsight.page.loupe import Loupes
 from qinsight.page.pictures import facts, line, looked, running_text, words_of
 from qinsight.page.record import Record, compared, finished, on_the_table
 from qinsight.page.recordings import answers
@@ -58,8 +59,10 @@ class CompareTab(Tab):
 
     name = "compare"
 
-    def __init__(self, host: Host, darkroom: Darkroom, sampling: Sampling, spoken: Spoken) -> None:
-        self.darkroom = darkroom
+    def __init__(
+        self, host: Host, darkroom: Darkroom, sampling: Sampling, spoken: Spoken, loupes: Loupes
+    ) -> None:
+        self.darkroom, self.loupes = darkroom, loupes
         super().__init__(host, sampling, spoken)
 
     def _lay_out(self) -> None:

@@ -120,6 +120,7 @@
     x: () => press(["swap"]),
     n: () => example(+1),
     p: () => example(-1),
+    ...Object.fromEntries(["z", "h", "s", "g"].map(key => [key, () => qiLoupe.act(key)])),
     "?": () => { element("keys")?.querySelector("button")?.click(); return true; },
   };
   const FIELDS = "input:not([type=checkbox]):not([type=radio]):not([type=file]), textarea, select, "
@@ -298,7 +299,7 @@
   }
 
   Object.assign(window.qi, {
-    keep, speak, language, copy, save,
+    keep, speak, language, copy, save, word,
     choose: chosen => { keep({ language: chosen }); speak(chosen); return chosen; },
     remembered: () => [
       last.kind ?? "all", last.least ?? 1, last.keys ?? true,

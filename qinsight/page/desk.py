@@ -13,7 +13,7 @@ from qinsight.page.rank_tab import KINDS
 from qinsight.page.words import NAMES, Language, label
 
 SCRIPT = "".join(
-    (Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("table.js", "desk.js")
+    (Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("table.js", "loupe.js", "desk.js")
 )
 GIVEN = json.dumps({"languages": [*Language], "kinds": KINDS})
 HEAD = f"<script>const GIVEN = {GIVEN};\n{SCRIPT}</script>"

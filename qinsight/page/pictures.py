@@ -121,6 +121,13 @@ def headline() -> gr.HTML:
     return gr.HTML("", html_template=_drawn("headline(value)"), elem_id="headline")
 
 
+def loupe(tab: str, elem_id: str) -> gr.HTML:
+    """Which photos the tab's loupes show, for table.js, unseen; what they show is made by `loupe.look`."""
+    return gr.HTML(
+        FIRST.part(None), html_template=_drawn(f"loupe('{tab}', '{elem_id}', value)"), elem_id=elem_id
+    )
+
+
 def looked() -> gr.HTML:
     """Which photos the slider shows, for table.js, unseen."""
     return gr.HTML(None, html_template=_drawn("looked('compare', value)"), elem_id="looked")
@@ -197,7 +204,7 @@ CSS = """
 :is(#problem, #compare-problem, #rank-problem, #rank-left-out):has(.qi-line:empty) { display: none; }
 .qi-unseen { position: absolute; width: 1px; height: 1px; margin: -1px; overflow: hidden; clip-path: inset(50%);
   white-space: nowrap; }
-#assess-record, #compare-record, #rank-record, #looked { position: absolute; }
+#assess-record, #compare-record, #rank-record, #looked, #photo-loupe { position: absolute; }
 [data-old] > * { visibility: hidden; }
 [data-old] * { transition: none !important; }
 .qi-note { position: fixed; bottom: 1em; left: 50%; transform: translateX(-50%); z-index: 100; padding: .5em 1em;

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 import gradio as gr
 
-from qinsight.errors import QInsightError, Stopped
+from qinsight.errors import PhotoError, QInsightError, Stopped
 from qinsight.page.background import PARTING, in_background
 from qinsight.page.host import Host
 from qinsight.page.line import Job
@@ -152,7 +152,8 @@ class Tab:
             yield from seen(stopped=True)
         except QInsightError as error:
             state = replace(state, status=nothing_said)  # type: ignore[type-var]
-            yield from seen(problem=self.told(self.spoken.words(request), error))
+            told = self.told(self.spoken.words(request), error)
+            yield from seen(problem=told, refused=isinstance(error, PhotoError))
         else:
             yield from seen()
 

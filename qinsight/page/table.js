@@ -46,14 +46,14 @@
   // In Assess a photo counts from when it was chosen, not from when its upload was over: what was chosen later
   // stays. `picture` is what the box shows of it by now. Returns what the server is told, and the photo.
   function lay(box, picture) {
-    const person = box === "photo" ? covered(picture) : undefined;
+    const person = covered(picture);
     if (person?.file) dispatchEvent(new CustomEvent("qi-lost", { detail: person }));
     const photo = person && !person.file ? null : picture;
     const chosen = chosenAt(box, photo?.orig_name ?? "", placed(photo));
     later();
     if (chosen < choice.turned) return [{ number: 0 }, photo]; // no question: the newest one's may be on its way
     choice.turned = chosen;
-    show(box === "photo" ? photo : undefined);
+    show(box === "photo" ? photo : undefined); // of an example only the server knows
     return [turn("assess", Boolean(photo)), photo];
   }
 
@@ -112,13 +112,13 @@
   }
 
   function choosing(box, files) {
-    if (!["photo", "raw", "examples"].includes(box?.id)) return;
+    if (!["photo", "examples"].includes(box?.id)) return;
     const file = files?.[0], at = choice.given ?? ++choice.last;
     choice.pending.push({ box: box.id, name: file?.name ?? "", file, at, when: performance.now() });
   }
   addEventListener("change", event => {
-    const field = event.target; // a file input stands in its box, or before its button
-    if (field.type === "file") choosing(field.closest("#photo") ?? field.nextElementSibling, field.files);
+    const field = event.target; 
+    if (field.type === "file") choosing(field.closest("#photo"), field.files);
   }, true);
   addEventListener("drop", event => choosing(event.target.closest?.("#photo"), event.dataTransfer?.files), true);
   addEventListener("click", event => {
@@ -218,7 +218,37 @@
       for (const what of ["copy", "save"]) disable(`${tab}-${what}`, !record(tab));
       for (const [id, found] of Object.entries(here.parts)) old(id, found.number !== here.number || unsettled(tab));
     }
+    cover(element("photo"), looking("assess", "photo-loupe"));
     old("slider", tables.compare.looked < tables.compare.photos);
+  }
+
+  // What the loupe shows: nothing of an older question, nor while another picture lies in the box.
+  function looking(tab, id) {
+    const { parts, number } = tables[tab];
+    return parts[id]?.number === number && !unsettled(tab) && !(tab === "assess" && astray()) ? parts[id].shown : null;
+  }
+
+  // Over a photo's box: its loupe, or why it is no photo. Without either the box is as Gradio draws it.
+  function cover(box, shown) {
+    if (!box) return;
+    let over = box.querySelector(":scope > .qi-over");
+    const name = JSON.stringify(shown);
+    box.toggleAttribute("data-refused", Boolean(shown?.refused));
+    if (over && over.dataset.shows !== name) {
+      over.remove();
+      over = null;
+    }
+    if (over || !shown) return;
+    over = document.createElement("div");
+    over.className = "qi-over";
+    Object.assign(over.dataset, { shows: name, name: shown.name ?? "" });
+    box.append(over);
+    if (shown.photo) {
+      over.dataset.photo = shown.photo;
+      qiLoupe.mount(over);
+    } else
+      for (const [kind, words] of [["b", shown.name], ["p", shown.refused]])
+        over.appendChild(document.createElement(kind)).textContent = words;
   }
 
   // Gradio shows an upload some moments before it tells anybody.
@@ -277,11 +307,12 @@
       + `<ol aria-label="${safe(label)}">${drawn.join("")}</ol><span>${safe(shown.label)}</span></div>`;
   }
 
+  const loupe = (tab, id, value) => part(tab, id, value) && "";
   const record = tab => unsettled(tab) ? null : tables[tab].record;
   const take = (tab, value) => `<p class="qi-unseen" data-say="now">${safe(laid(tab, value))}</p>`;
 
   window.qi = {
     BUTTONS, turn, lay, put, restored, chosen, giving, overtaken, again, swap, stop, failed, // choosing and asking
-    pictures, looked, record, refresh, line, headline, words, gauge, band, take, // showing
+    pictures, looked, record, refresh, line, headline, words, gauge, band, take, loupe, // showing
   };
 })();

@@ -34,13 +34,17 @@ class Question:
 
 @dataclass(frozen=True)
 class Seen:
-    """How a question stands when its state is shown: its number, the language, an error in words."""
+    """How a question stands when its state is shown: its number, the language, an error in words.
+
+    `refused`: the error is about the photo.
+    """
 
     number: int
     words: Words
     running: bool = False
     stopped: bool = False
     problem: str = ""
+    refused: bool = False
 
     def part(self, shown: Any) -> dict[str, Any]:
         """The value of an element that belongs to this question, as table.js reads it."""

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, count
 from pathlib import Path, PurePath
 from typing import Any
@@ -141,6 +141,15 @@ class Darkroom:
                 self._photos.popitem(last=False)
         return photo
 
+    def whole(self, path: str) -> Photo:
+        """The photo with all its pixels; a small one is remembered whole, a larger one is decoded for it."""
+        with self._lock:
+            for (known, _), photo in self._photos.items():
+                if known == path and photo.image.size == photo.size:
+                    return photo
+        with held(self._places, None):
+            return decode_in_child(path)
+
 
 KEPT = 3600  # seconds
 
@@ -166,13 +175,14 @@ class Janitor:
     """Deletes what was uploaded or made for a visitor when its time is over, used or not.
 
     Gradio's own cleaning knows only what went through a component: cancelled uploads, parts of forms and empty
-    folders stay for ever. Works in a folder of the page's own only, which `GRADIO_TEMP_DIR` names.
+    folders stay for ever. Works in a folder of the page's own only, which `GRADIO_TEMP_DIR` names. `then` is done after
+    each round.
     """
 
     PAUSE = 60  # seconds
 
-    def __init__(self, page: gr.Blocks, seconds: float) -> None:
-        self.page, self.seconds = page, seconds
+    def __init__(self, page: gr.Blocks, seconds: float, then: Callable[[], None] = lambda: None) -> None:
+        self.page, self.seconds, self.then = page, seconds, then
 
     def start(self) -> None:
         """Clean now and then, from now on."""
@@ -181,6 +191,7 @@ class Janitor:
     def _work(self) -> None:
         while True:
             self.clean()
+            self.then()
             time.sleep(self.PAUSE)
 
     def clean(self) -> None:

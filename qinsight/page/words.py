@@ -38,7 +38,22 @@ LABELS = {
     "photo": ("Photo", "照片", "写真"),
     "assess": ("Assess", "评估", "評価する"),
     "stop": ("Stop", "停止", "停止"),
-    "raw": ("RAW, HEIC …", "RAW、HEIC …", "RAW・HEIC …"),
+    "loupe": ("Loupe", "放大镜", "ルーペ"),
+    "loupe_full": ("100 %", "100 %", "100 %"),
+    "loupe_blown": ("Highlights", "高光溢出", "白とび"),
+    "loupe_blocked": ("Shadows", "暗部死黑", "黒つぶれ"),
+    "loupe_histogram": ("Histogram", "直方图", "ヒストグラム"),
+    "loupe_saw": (
+        "the model saw # of these pixels",
+        "模型看到其中 # 的像素",
+        "モデルが見たのはこの画素の #",
+    ),
+    "loupe_all": ("the model saw every pixel", "模型看到了全部像素", "モデルは全画素を見ました"),
+    "loupe_gone": (
+        "This photo cannot be looked at any more. Please bring it again.",
+        "此照片已无法查看，请重新添加。",
+        "この写真はもう表示できません。もう一度追加してください。",
+    ),
     "copy": ("Copy as text", "复制为文本", "テキストをコピー"),
     "save": ("Save as JSON", "保存为 JSON", "JSON で保存"),
     "copied": ("Copied.", "已复制。", "コピーしました。"),
@@ -103,10 +118,11 @@ LABELS = {
     "keys_on": ("Use these keys", "启用这些按键", "これらのキーを使う"),
     "keys_list": (
         "`A` assess, compare or rank · `Esc` stop · `X` swap A and B · `N` next example · `P` previous example · "
-        "`?` show or hide this",
-        "`A` 评估、对比或排序 · `Esc` 停止 · `X` 交换 A 和 B · `N` 下一个示例 · `P` 上一个示例 · `?` 显示或隐藏此说明",
+        "`Z` 100 % · `H` blown highlights · `S` blocked shadows · `G` histogram · `?` show or hide this",
+        "`A` 评估、对比或排序 · `Esc` 停止 · `X` 交换 A 和 B · `N` 下一个示例 · `P` 上一个示例 · "
+        "`Z` 100 % · `H` 高光溢出 · `S` 暗部死黑 · `G` 直方图 · `?` 显示或隐藏此说明",
         "`A` 評価・比較・ランク付け · `Esc` 停止 · `X` A と B を入れ替え · `N` 次のサンプル · `P` 前のサンプル · "
-        "`?` この説明を表示・非表示",
+        "`Z` 100 % · `H` 白とび · `S` 黒つぶれ · `G` ヒストグラム · `?` この説明を表示・非表示",
     ),
 }
 

@@ -32,7 +32,6 @@ TECHNICAL = {
 SAME_EVERYWHERE = {
     "comma",
     "degraded",
-    "raw",
     "slider",
     "csv",
     "jsonl",
