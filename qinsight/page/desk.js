@@ -299,7 +299,7 @@
   }
 
   Object.assign(window.qi, {
-    keep, speak, language, copy, save, word,
+    keep, speak, language, copy, save, word, keys: () => settings.keys !== false,
     choose: chosen => { keep({ language: chosen }); speak(chosen); return chosen; },
     remembered: () => [
       last.kind ?? "all", last.least ?? 1, last.keys ?? true,

@@ -12,8 +12,11 @@ import gradio as gr
 from qinsight.page.rank_tab import KINDS
 from qinsight.page.words import NAMES, Language, label
 
-SCRIPT = "".join(
-    (Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("table.js", "loupe.js", "desk.js")
+SCRIPT = "\n".join(
+    line
+    for name in ("table.js", "loupe.js", "desk.js")
+    for line in map(str.strip, (Path(__file__).parent / name).read_text(encoding="utf-8").splitlines())
+    if line and not line.startswith("//")  # nobody's browser needs our remarks
 )
 GIVEN = json.dumps({"languages": [*Language], "kinds": KINDS})
 HEAD = f"<script>const GIVEN = {GIVEN};\n{SCRIPT}</script>"

@@ -68,7 +68,12 @@
   }
 
   // --- what is seen: `glass` is shared by photos in step: how many times the fit, and where the middle is ---
-  const fit = view => Math.min(view.canvas.width / view.facts.width, view.canvas.height / view.facts.height);
+  function fit(view) {
+    const { width, height } = view.facts, lead = view.glass.lead?.facts ? view.glass.lead : view;
+    const { canvas } = lead.facts.width === width && lead.facts.height === height ? lead : view; // to the same pixel
+    return Math.min(canvas.width / width, canvas.height / height);
+  }
+
   const scale = view => {
     const found = fit(view) * view.glass.times;
     return Math.abs(found - 1) < 1e-6 ? 1 : found;
@@ -105,6 +110,7 @@
     if (!due) requestAnimationFrame(() => {
       due = false;
       for (const view of views) draw(view);
+      if (two.host?.isConnected) arrange();
     });
     due = true;
   }
@@ -147,7 +153,7 @@
     const share = times < 1.95 ? `${Math.round(100 / times)} %` : `1/${Math.round(times)}`;
     const saw = times > 1.02 ? word("loupe_saw").replace("#", share) : word("loupe_all");
     write(line, [role, name, `${width} × ${height}`, `${Math.round(by * 100)} %`, saw].filter(Boolean).join(" · "));
-    view.under.alt = name;
+    if (view.under) view.under.alt = name;
     root.setAttribute("aria-label", [word("loupe"), role, name].filter(Boolean).join(" "));
     view.curve.hidden = !marks.histogram;
     if (marks.histogram) curve(view);
@@ -194,7 +200,7 @@
 
   // A key of the loupe, for the view the pointer is on, or the first that can be seen. False where there is none.
   function act(key, view = null) {
-    const seen = [...views].filter(one => one.facts && visible(one));
+    const seen = [...views].filter(one => one.facts && !one.still && visible(one));
     view ??= seen.find(one => one.root.contains(document.activeElement)) ?? (seen.includes(looked) ? looked : seen[0]);
     const name = Object.keys(TOOLS).find(one => TOOLS[one] === key);
     if (!view || !name) return false;
@@ -206,6 +212,7 @@
 
   function listen(view) {
     const { canvas, root } = view, touching = new Map();
+    root.tabIndex = 0;
     const spot = event => {
       const { left, top } = canvas.getBoundingClientRect();
       return [event.clientX - left, event.clientY - top];
@@ -249,18 +256,17 @@
   const glass = () => ({ times: 1, x: 0.5, y: 0.5 });
 
   // A loupe in this element, for the photo that it names; the same one again where it is there already.
-  function mount(root, { shared = glass(), bar = true } = {}) {
+  function mount(root, { shared = glass(), bar = true, under = false, still = false } = {}) {
     const number = root.dataset.photo, old = root.qiView;
     if (old && old.number === number && old.canvas.parentNode === root) return old;
     old?.end();
     root.replaceChildren();
     root.classList.add("qi-loupe");
-    root.tabIndex = 0;
-    root.setAttribute("role", "group");
+    root.setAttribute("role", still ? "img" : "group");
     const view = {
-      root, number, glass: shared, facts: null,
-      under: make("img", "", root), canvas: make("canvas", "", root), line: make("p", "qi-line", root),
-      curve: make("canvas", "qi-curve", root), bar: bar === true ? tools(root) : bar || null,
+      root, number, still, glass: shared, facts: null,
+      under: under && make("img", "", root), canvas: make("canvas", "", root), line: make("p", "qi-line", root),
+      curve: make("canvas", "qi-curve", root), bar: still ? null : bar === true ? tools(root) : bar,
       end() { views.delete(view); sizes.disconnect(); },
     };
     const sizes = new ResizeObserver(later);
@@ -268,11 +274,11 @@
     for (const drawn of [view.canvas, view.curve]) drawn.setAttribute("aria-hidden", "true");
     root.qiView = view;
     views.add(view);
-    listen(view);
+    if (!still) listen(view);
     sizes.observe(view.canvas);
     facts(number).then(told => {
       view.facts = told;
-      view.under.src = `${base}${number}/${told.levels}/0/0.png`;
+      if (view.under) view.under.src = `${base}${number}/${told.levels}/0/0.png`;
       root.classList.add("qi-there");
       later();
     }, () => {
@@ -282,6 +288,79 @@
     return view;
   }
 
+  // --- two photos in step: beside each other, under a slider, or one in the place of the other ---
+  const MODES = ["side", "slider", "single"];
+  const two = { glass: glass(), mode: "side", part: 50, flipped: false, panes: [], host: null };
+
+  // `shown`: both photos with their names, the winner's letter and its badge.
+  function pair(host, { photos, winner, badge }) {
+    const name = photos.map(one => one.photo).join();
+    if (two.host !== host || !host.firstChild || host.dataset.shows !== name) {
+      two.panes.forEach(pane => pane.qiView.end());
+      const kept = two.panes.some(pane => photos.some(one => one.photo === pane.dataset.photo));
+      Object.assign(two.glass, { lead: null }, kept ? {} : glass());
+      two.host = host;
+      host.dataset.shows = name;
+      host.replaceChildren();
+      const stage = make("div", "qi-stage", host), bar = tools(host);
+      two.panes = photos.map((photo, at) => {
+        const pane = make("div", "qi-pane", stage);
+        Object.assign(pane.dataset, { photo: photo.photo, name: photo.name, role: "AB"[at] });
+        const view = mount(pane, { shared: two.glass, bar: !at && bar, under: true });
+        two.glass.lead ??= view;
+        make("b", "qi-badge", pane);
+        return pane;
+      });
+      const edge = make("input", "qi-edge", stage);
+      Object.assign(edge, { type: "range", min: 0, max: 100, step: 0.1, value: two.part });
+      edge.oninput = () => { two.part = edge.value; arrange(); };
+      for (const mode of MODES) {
+        const button = make("button", "", bar);
+        Object.assign(button, { type: "button", onclick: () => { two.mode = mode; arrange(); } });
+        button.dataset.mode = mode;
+      }
+      make("span", "qi-hint", bar);
+    }
+    two.panes.forEach((pane, at) => write(pane.querySelector(".qi-badge"), winner === "AB"[at] ? badge : ""));
+    arrange();
+  }
+
+  function arrange() {
+    const { host, panes, mode, part, flipped } = two;
+    if (!host.firstChild) return;
+    const shapes = panes.map(({ qiView: { facts } }) => facts ? facts.width / facts.height : 0);
+    const alike = Math.abs(shapes[0] / shapes[1] - 1) < 0.01, chosen = mode === "slider" && !alike ? "side" : mode;
+    if (host.dataset.mode !== chosen) later();
+    host.dataset.mode = chosen;
+    host.toggleAttribute("data-flipped", flipped);
+    host.style.setProperty("--part", `${part}%`);
+    const edge = host.querySelector(".qi-edge");
+    edge.hidden = chosen !== "slider";
+    edge.setAttribute("aria-label", word("pair_slider"));
+    for (const button of host.querySelectorAll("[data-mode]")) {
+      write(button, word(`pair_${button.dataset.mode}`));
+      button.setAttribute("aria-pressed", String(button.dataset.mode === chosen));
+      const unfit = button.dataset.mode === "slider" && !alike;
+      if (button.disabled !== unfit) button.disabled = unfit; // else whoever watches is told, and draws anew
+    }
+    write(host.querySelector(".qi-hint"), word("pair_flip"));
+  }
+
+  const PRESSED = "button, input, textarea, select, a, summary, dialog, [role=button], [role=tab], [role=option], [contenteditable]";
+  function flip(wanted) {
+    if (two.flipped === wanted || !two.host?.isConnected) return;
+    two.flipped = wanted;
+    arrange();
+    later();
+  }
+  addEventListener("keydown", event => {
+    if (event.key !== " " || !qi.keys() || !two.host?.offsetParent || event.target.closest?.(PRESSED)) return;
+    event.preventDefault();
+    flip(true);
+  });
+  addEventListener("keyup", event => { if (event.key === " ") flip(false); });
+  window.onblur = () => flip(false);
+
   // --- an upload lives while its photo lies on a page that is open ---
   setInterval(() => {
     const numbers = new Set([...document.querySelectorAll("[data-photo]")].map(one => one.dataset.photo).filter(Boolean));
@@ -289,5 +368,5 @@
   }, ALIVE);
   new MutationObserver(later).observe(document.documentElement, { attributeFilter: ["lang"] });
 
-  window.qiLoupe = { mount, glass, tools, act, later, views };
+  window.qiLoupe = { mount, pair, glass, act, later, views };
 })();

@@ -172,16 +172,17 @@ class Loupes:
         return original
 
 
-def look(loupes: Loupes, path: str | None, seen: Seen) -> dict[str, Any] | None:
-    """What table.js puts over a photo's box: its loupe, or why it is no photo; None where nothing lies there."""
+def look(loupes: Loupes, path: str | None, seen: Seen, called: str = "photo") -> dict[str, Any] | None:
+    """What table.js puts over a photo's box: its loupe, or why it is no photo; None where nothing lies there.
+
+    `called` is the key of the photo's name, by which an error names it.
+    """
     if path is None:
         return None
     name = Path(path).name
-    return (
-        {"refused": seen.problem, "name": name}
-        if seen.refused
-        else {"photo": loupes.number(path), "name": name}
-    )
+    if seen.refused == called:
+        return {"refused": seen.problem, "name": name}
+    return {"photo": loupes.number(path), "name": name}
 
 
 @dataclass(frozen=True)

@@ -153,13 +153,17 @@ class Tab:
         except QInsightError as error:
             state = replace(state, status=nothing_said)  # type: ignore[type-var]
             told = self.told(self.spoken.words(request), error)
-            yield from seen(problem=told, refused=isinstance(error, PhotoError))
+            yield from seen(problem=told, refused=self.refused(error))
         else:
             yield from seen()
 
     def told(self, words: Words, error: QInsightError) -> str:
         """An error in the visitor's language."""
         return words.sentence(error)
+
+    def refused(self, error: QInsightError) -> str:
+        """The key of the name of the photo that the error is about, if it is about one."""
+        return "photo" if isinstance(error, PhotoError) else ""
 
     def stopped_at(self, state: Any) -> Said:
         """The status of a question that somebody stopped."""

@@ -11,9 +11,8 @@
     tables[tab] = {
       number: 0, running: false, stopping: false, // of the present question
       record: null, parts: {}, // of its answer: to take home, and by element what it shows
-      photos: 0, looked: 0, shown: "", // since which question they lie there, the slider's, the last pictures of ours
+      photos: 0, shown: "", // since which question they lie there, the last pictures of ours
       unsettled: -Infinity, // when a picture came that belongs to no question yet
-      hasty: false, // asked while it was so
     };
   // Of the photo of Assess. `picture`: what its box should show; undefined where only the server knows.
   const choice = { last: 0, turned: 0, pending: [], given: null, picture: null, since: 0, restoring: 0 };
@@ -38,7 +37,7 @@
     const told = { number: here.number + 1, of: here.photos, running: here.running };
     here.number = told.number;
     if (photos) here.photos = here.number;
-    Object.assign(here, { running: starts, stopping: false, hasty: false, record: null, unsettled: -Infinity });
+    Object.assign(here, { running: starts, stopping: false, record: null, unsettled: -Infinity });
     refresh();
     return told;
   }
@@ -126,22 +125,15 @@
     choosing(event.target.closest?.(chosen)?.closest("#photo, #examples"));
   }, true);
 
-  // Swap: asked anew only where it was being asked.
-  const swap = tab => turn(tab, tables[tab].running);
+  // Swap: what was answered only changes places.
+  const swap = (tab, photos) => turn(tab, whole(photos) && !tables[tab].record);
 
   // The photos that were on the table stay there, also where the server never heard of them.
-  function again(tab) {
-    const hasty = unsettled(tab);
-    const told = turn(tab, true, false);
-    tables[tab].hasty = hasty;
-    return told;
-  }
+  const again = tab => turn(tab, true, false);
 
-  // Photos came or went: nothing is asked, unless it was asked about them before Gradio told of them.
-  function put(tab) {
-    const running = tables[tab].running && tables[tab].hasty;
-    return { ...turn(tab, running), running };
-  }
+  // Photos came or went: they are asked about as soon as there are two.
+  const whole = ([a, b]) => Boolean(a && b);
+  const put = (tab, photos) => turn(tab, whole(photos));
 
   function stop(tab) {
     tables[tab].stopping = true;
@@ -192,13 +184,6 @@
     return value.pictures.length === 1 ? value.pictures[0] : value.pictures;
   }
 
-  // The slider has come: of these photos?
-  function looked(tab, value) {
-    tables[tab].looked = number(value?.question);
-    later();
-    return "";
-  }
-
   // --- what is seen ---
   let due = false;
   function later() {
@@ -219,7 +204,7 @@
       for (const [id, found] of Object.entries(here.parts)) old(id, found.number !== here.number || unsettled(tab));
     }
     cover(element("photo"), looking("assess", "photo-loupe"));
-    old("slider", tables.compare.looked < tables.compare.photos);
+    beside(looking("compare", "pair"));
   }
 
   // What the loupe shows: nothing of an older question, nor while another picture lies in the box.
@@ -228,8 +213,17 @@
     return parts[id]?.number === number && !unsettled(tab) && !(tab === "assess" && astray()) ? parts[id].shown : null;
   }
 
+  // Two photos in step, and over each box what lies in it, which a browser may not be able to show.
+  function beside(shown) {
+    const photos = shown?.photos ?? [], host = element("slider")?.querySelector(".qi-pair");
+    ["photo-a", "photo-b", "photo-reference"].forEach((box, at) => cover(element(box), photos[at] ?? null, true));
+    old("slider", !(photos[0]?.photo && photos[1]?.photo));
+    if (host && photos[0]?.photo && photos[1]?.photo) qiLoupe.pair(host, { ...shown, photos: photos.slice(0, 2) });
+    else if (host && !photos.length && !unsettled("compare")) host.replaceChildren();
+  }
+
   // Over a photo's box: its loupe, or why it is no photo. Without either the box is as Gradio draws it.
-  function cover(box, shown) {
+  function cover(box, shown, still = false) {
     if (!box) return;
     let over = box.querySelector(":scope > .qi-over");
     const name = JSON.stringify(shown);
@@ -245,7 +239,7 @@
     box.append(over);
     if (shown.photo) {
       over.dataset.photo = shown.photo;
-      qiLoupe.mount(over);
+      qiLoupe.mount(over, { still });
     } else
       for (const [kind, words] of [["b", shown.name], ["p", shown.refused]])
         over.appendChild(document.createElement(kind)).textContent = words;
@@ -281,7 +275,27 @@
   const headline = value => `<p class="qi-line" data-say="calmly">${safe(value)}</p>`;
 
   const words = (tab, id, label, value) =>
-    `<div class="qi-words" tabindex="0" role="region" aria-label="${safe(label)}">${safe(part(tab, id, value))}</div>`;
+    `<div class="qi-words" tabindex="0" role="region" aria-label="${safe(label)}">${said(part(tab, id, value))}</div>`;
+
+  // A reply. Where the model was shown B first, whom its names mean is said beside them, as ours; one click hides that.
+  const NAMES = /\b(?:(?:image|photo|picture)s?\s+["“]?([AB])\b|(first|second)\s+(?:image|photo|picture)\b)/gi;
+  function said(shown) {
+    if (!shown?.yours) return safe(shown);
+    let done = 0, drawn = "";
+    for (const found of shown.text.matchAll(NAMES)) {
+      const end = found.index + found[0].length;
+      const yours = /^(a|first)$/i.test(found[1] ?? found[2]) ? shown.yours[0] : shown.yours[1];
+      drawn += `${safe(shown.text.slice(done, end))}<i class="qi-app">${safe(yours)}</i>`;
+      done = end;
+    }
+    const pressed = document.body.classList.contains("qi-as-it-is");
+    return `<span class="qi-note-app">${safe(shown.note)} <button type="button" data-as-it-is aria-pressed="${pressed}">`
+      + `${safe(shown.as_it_is)}</button></span>\n${drawn}${safe(shown.text.slice(done))}`;
+  }
+  addEventListener("click", event => {
+    const button = event.target.closest?.("[data-as-it-is]");
+    button?.setAttribute("aria-pressed", String(document.body.classList.toggle("qi-as-it-is")));
+  });
 
   function gauge(tab, id, label, value) {
     const shown = part(tab, id, value) ?? {};
@@ -313,6 +327,6 @@
 
   window.qi = {
     BUTTONS, turn, lay, put, restored, chosen, giving, overtaken, again, swap, stop, failed, // choosing and asking
-    pictures, looked, record, refresh, line, headline, words, gauge, band, take, loupe, // showing
+    pictures, record, refresh, line, headline, words, gauge, band, take, loupe, // showing
   };
 })();

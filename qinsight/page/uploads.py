@@ -17,7 +17,6 @@ from typing import Any
 import gradio as gr
 from gradio.data_classes import ImageData
 from gradio.utils import get_upload_folder
-from PIL import ImageOps
 
 from qinsight.ahead import held
 from qinsight.errors import PhotoError
@@ -224,13 +223,3 @@ def preview(photo: Photo) -> str:
     path = scratch_folder() / "preview.png"
     photo.image.save(path, compress_level=1)
     return str(path)
-
-
-def side_by_side(a: Photo, b: Photo) -> tuple[str, str]:
-    """Both photos as PNG files on canvases of one size, for the slider only: the model is shown others."""
-    size = max(a.image.width, b.image.width), max(a.image.height, b.image.height)
-    folder = scratch_folder()
-    paths = [str(folder / "a.png"), str(folder / "b.png")]
-    for photo, path in zip((a, b), paths, strict=True):
-        ImageOps.pad(photo.image, size, color="#808080").save(path, compress_level=1)
-    return paths[0], paths[1]

@@ -80,7 +80,10 @@ LABELS = {
     ),
     "compare": ("Compare", "对比", "比較する"),
     "swap": ("Swap A and B", "交换 A 和 B", "A と B を入れ替え"),
-    "slider": ("A | B", "A | B", "A | B"),
+    "pair_side": ("Side by side", "并排", "並べて"),
+    "pair_slider": ("Slider", "滑块", "スライダー"),
+    "pair_single": ("One place", "同一位置", "同じ場所"),
+    "pair_flip": ("hold Space to flip", "按住空格键切换", "スペースキーを押す間入れ替え"),
     "first_reasoning": ("Reasoning: A shown first", "推理过程：先看 A", "推論：A を先に提示"),
     "first_words": (
         "Reasoning with photo A first",
@@ -118,11 +121,11 @@ LABELS = {
     "keys_on": ("Use these keys", "启用这些按键", "これらのキーを使う"),
     "keys_list": (
         "`A` assess, compare or rank · `Esc` stop · `X` swap A and B · `N` next example · `P` previous example · "
-        "`Z` 100 % · `H` blown highlights · `S` blocked shadows · `G` histogram · `?` show or hide this",
+        "`Z` 100 % · `Space` (held) flip A and B · `H` blown highlights · `S` blocked shadows · `G` histogram · `?` show or hide this",
         "`A` 评估、对比或排序 · `Esc` 停止 · `X` 交换 A 和 B · `N` 下一个示例 · `P` 上一个示例 · "
-        "`Z` 100 % · `H` 高光溢出 · `S` 暗部死黑 · `G` 直方图 · `?` 显示或隐藏此说明",
+        "`Z` 100 % · `Space`（按住）切换 A 和 B · `H` 高光溢出 · `S` 暗部死黑 · `G` 直方图 · `?` 显示或隐藏此说明",
         "`A` 評価・比較・ランク付け · `Esc` 停止 · `X` A と B を入れ替え · `N` 次のサンプル · `P` 前のサンプル · "
-        "`Z` 100 % · `H` 白とび · `S` 黒つぶれ · `G` ヒストグラム · `?` この説明を表示・非表示",
+        "`Z` 100 % · `Space`（押す間）A と B を切り替え · `H` 白とび · `S` 黒つぶれ · `G` ヒストグラム · `?` この説明を表示・非表示",
     ),
 }
 
@@ -234,6 +237,23 @@ PHRASES = {
         "没有结论：有一个回答无法解读。",
         "判定なし：読み取れない回答がありました。",
     ),
+    "better": ("Better", "更好", "良い"),
+    "clearly_better": ("Better, clearly", "明显更好", "明らかに良い"),
+    "a_better": ("A is better", "A 更好", "A の方が良い"),
+    "b_better": ("B is better", "B 更好", "B の方が良い"),
+    "alike": ("both alike", "两张相当", "同程度"),
+    "each_order": (
+        "Shown A first, the model answered: {first}. Shown B first: {second}.",
+        "先看 A 时模型的回答：{first}。先看 B 时：{second}。",
+        "A を先に見たときの回答：{first}。B を先に見たときの回答：{second}。",
+    ),
+    "your_photo": ("your {letter}", "您的 {letter}", "あなたの {letter}"),
+    "exchanged": (
+        "Here the model was shown B first: what it calls Image A is your photo B.",
+        "此次先给模型看 B：它所说的 Image A 是您的照片 B。",
+        "ここではモデルに B を先に見せました。回答の Image A はあなたの写真 B です。",
+    ),
+    "as_it_is": ("Reply as it is", "原样显示回答", "回答をそのまま表示"),
     "named": ("{name}: {problem}", "{name}：{problem}", "{name}：{problem}"),
     "the_reference": ("The reference", "参考照片", "参照写真"),
     "head_preview": ("preview", "预览", "表示"),

@@ -32,7 +32,7 @@ TECHNICAL = {
 SAME_EVERYWHERE = {
     "comma",
     "degraded",
-    "slider",
+    "loupe_full",
     "csv",
     "jsonl",
     "note",
