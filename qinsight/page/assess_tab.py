@@ -1,5 +1,6 @@
 """The Assess tab: one photo in, its score and its diagnosis thought out side by side."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -72,11 +73,13 @@ class AssessTab(Tab):
             with gr.Column(min_width=320):
                 self.photo = photo_input(label("photo"), "photo", 380)
                 self.restore = gr.Button("", visible="hidden", elem_id="restore")
+                self.recall = gr.Button("", visible="hidden", elem_id="recall")
                 with gr.Row():
                     self.button = gr.Button(
                         label("assess"), variant="primary", elem_id="assess", min_width=100
                     )
                     self.stop = gr.Button(label("stop"), elem_id="stop", min_width=100)
+                    gr.Button(label("choose"), elem_id="choose", min_width=100)  # strip.js opens the field
                 self.loupe = loupe("assess", "photo-loupe")
             with gr.Column(min_width=320):
                 self.status = line("assess", "status")
@@ -131,6 +134,9 @@ class AssessTab(Tab):
         self.then_ask(turns, self.run, concurrency_id="model", concurrency_limit=None)
         self.stop.click(self.stop_it, [table], None, js="() => [qi.stop('assess')]", **AT_ONCE)
         self.restore.click(None, None, [self.photo], js="() => qi.restored()", queue=False)
+        held = f"() => qi.recalled({json.dumps([one.elem_id for one in self.outputs])})"
+        shown = self.recall.click(None, None, [*self.outputs, self.photo], js=held, queue=False)
+        shown.then(self.shown_again, [table, self.photo], None, js="() => qi.told()", **AT_ONCE)
         table.change(None, [table], [self.photo], js="table => qi.pictures('assess', table)", queue=False)
 
     def worded(self, words: Words) -> list[tuple[Any, Any]]:
@@ -155,6 +161,11 @@ class AssessTab(Tab):
         path = old.photos if old and known else shown
         problem = "" if path else self.spoken.words(request)("photo_first")
         return self._turned(request, turn, path, turn.of, problem, seen_before=known)
+
+    def shown_again(self, told: Any, path: str | None, request: gr.Request) -> None:
+        """A photo is on the table whose answer the browser has kept: nothing is asked."""
+        number = turn_of(told).number
+        self.tables.turn_to(request.session_hash, number, None, path, number)
 
     def _turned(
         self,

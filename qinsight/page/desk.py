@@ -9,16 +9,18 @@ from typing import Any
 
 import gradio as gr
 
+from qinsight.page.assess_tab import NOT_SHOWN
 from qinsight.page.rank_tab import KINDS
 from qinsight.page.words import NAMES, Language, label
 
 SCRIPT = "\n".join(
     line
-    for name in ("table.js", "loupe.js", "desk.js")
+    for name in ("table.js", "loupe.js", "desk.js", "strip.js")
     for line in map(str.strip, (Path(__file__).parent / name).read_text(encoding="utf-8").splitlines())
     if line and not line.startswith("//")  # nobody's browser needs our remarks
 )
-GIVEN = json.dumps({"languages": [*Language], "kinds": KINDS})
+FILES = ",".join(["image/*", *sorted(NOT_SHOWN)])  # a browser knows no RAW for an image
+GIVEN = json.dumps({"languages": [*Language], "kinds": KINDS, "files": FILES})
 HEAD = f"<script>const GIVEN = {GIVEN};\n{SCRIPT}</script>"
 IN_THE_BROWSER: dict[str, Any] = {"fn": None, "queue": False, "api_visibility": "private"}
 

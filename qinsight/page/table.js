@@ -15,7 +15,7 @@
       unsettled: -Infinity, // when a picture came that belongs to no question yet
     };
   // Of the photo of Assess. `picture`: what its box should show; undefined where only the server knows.
-  const choice = { last: 0, turned: 0, pending: [], given: null, picture: null, since: 0, restoring: 0 };
+  const choice = { last: 0, turned: 0, pending: [], given: null, picture: null, laid: null, since: 0, restoring: 0 };
 
   const BOXES = { photo: "assess", "photo-a": "compare", "photo-b": "compare", "photo-reference": "compare" };
   const UNANSWERED = 5000; // milliseconds after which a click that changed nothing is forgotten
@@ -51,7 +51,7 @@
     const chosen = chosenAt(box, photo?.orig_name ?? "", placed(photo));
     later();
     if (chosen < choice.turned) return [{ number: 0 }, photo]; // no question: the newest one's may be on its way
-    choice.turned = chosen;
+    Object.assign(choice, { turned: chosen, laid: photo });
     show(box === "photo" ? photo : undefined); // of an example only the server knows
     return [turn("assess", Boolean(photo)), photo];
   }
@@ -115,11 +115,16 @@
     const file = files?.[0], at = choice.given ?? ++choice.last;
     choice.pending.push({ box: box.id, name: file?.name ?? "", file, at, when: performance.now() });
   }
+  const boxed = place => place.closest?.("#photo, #photo-a, #photo-b, #photo-reference");
   addEventListener("change", event => {
     const field = event.target; 
-    if (field.type === "file") choosing(field.closest("#photo"), field.files);
+    if (field.type !== "file" || (choice.given === null && qi.taken(event, boxed(field), field.files))) return;
+    choosing(field.closest("#photo"), field.files);
   }, true);
-  addEventListener("drop", event => choosing(event.target.closest?.("#photo"), event.dataTransfer?.files), true);
+  addEventListener("drop", event => {
+    const files = event.dataTransfer?.files;
+    if (!qi.taken(event, boxed(event.target), files)) choosing(event.target.closest?.("#photo"), files);
+  }, true);
   addEventListener("click", event => {
     const chosen = "#photo .icon-button-wrapper button:last-of-type, #examples .thumbnail-item"; // removes, or takes
     choosing(event.target.closest?.(chosen)?.closest("#photo, #examples"));
@@ -130,6 +135,32 @@
 
   // The photos that were on the table stay there, also where the server never heard of them.
   const again = tab => turn(tab, true, false);
+
+  // The answer of the photo that was chosen then is shown again: its question's number becomes a new one. Returns
+  // what the elements of these ids hold from now on, and what the photo's box shows.
+  function recall(ids, { parts, record, laid, picture }, at) {
+    Object.assign(choice, { turned: at, laid, pending: [] });
+    show(picture);
+    if (picture) ours.add(address(picture));
+    const { number } = turn("assess", false), here = tables.assess;
+    for (const [id, shown] of Object.entries(parts)) here.parts[id] = { number, shown };
+    here.record = record;
+    const held = id => id === "assess-record" ? { question: number, running: false, record, pictures: null }
+      : id in parts ? { question: number, shown: parts[id] } : { __type__: "update" };
+    return [...ids.map(held), picture];
+  }
+
+  // What the server is told of it: nothing is asked.
+  const told = () => [{ number: tables.assess.number }, choice.laid];
+
+  // The answer about the photo on Assess's table, once there is one or will be none; null before, and after Stop.
+  function ended() {
+    const { running, number, parts } = tables.assess, found = record("assess");
+    const mine = Object.entries(parts).filter(([, one]) => one.number === number).map(([id, one]) => [id, one.shown]);
+    const shown = Object.fromEntries(mine);
+    if (running || unsettled("assess") || !(found || shown.problem)) return null;
+    return { parts: shown, record: found, laid: choice.laid, picture: choice.picture };
+  }
 
   // Photos came or went: they are asked about as soon as there are two.
   const whole = ([a, b]) => Boolean(a && b);
@@ -205,6 +236,7 @@
     }
     cover(element("photo"), looking("assess", "photo-loupe"));
     beside(looking("compare", "pair"));
+    qi.look();
   }
 
   // What the loupe shows: nothing of an older question, nor while another picture lies in the box.
@@ -326,7 +358,7 @@
   const take = (tab, value) => `<p class="qi-unseen" data-say="now">${safe(laid(tab, value))}</p>`;
 
   window.qi = {
-    BUTTONS, turn, lay, put, restored, chosen, giving, overtaken, again, swap, stop, failed, // choosing and asking
+    BUTTONS, turn, lay, recall, told, ended, laidAt: () => choice.turned, put, restored, chosen, giving, overtaken, again, swap, stop, failed, // choosing and asking
     pictures, record, refresh, line, headline, words, gauge, band, take, loupe, // showing
   };
 })();

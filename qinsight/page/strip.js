@@ -1,0 +1,141 @@
+// What a person brings: any file, anywhere on the page; several become a filmstrip, which lives in this tab only.
+// Loaded once, after desk.js. In Assess its photos are asked about in turn and keep their answers; in Compare it pages B.
+(() => {
+  "use strict";
+
+  const strips = { photo: { frames: [], shown: null }, "photo-b": { frames: [], shown: null } };
+  const PLACES = { photo: "#photo", "photo-b": "#compare-photos" };
+  const element = id => document.getElementById(id);
+  const shows = type => /^image\/(jpeg|png|webp|gif|avif|bmp)$/.test(type);
+
+  // Gradio takes images only, and tells them by a type that browsers do not know of a RAW: the server looks at the bytes.
+  const photo = file => file.type.startsWith("image/") ? file
+    : new File([file], file.name, { type: "image/x-any", lastModified: file.lastModified });
+
+  // Several files, or one that Gradio would turn away. Returns whether they are taken care of here.
+  function taken(event, box, files) {
+    if (!box || !files?.length || (files.length === 1 && files[0].type.startsWith("image/"))) return false;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    dispatchEvent(new Event("qi-dropped"));
+    put(box.id, [...files]);
+    return true;
+  }
+
+  function put(box, files) {
+    let photos = files.map(photo);
+    if (box === "photo-a" && photos.length > 1) {
+      hand("photo-a", photos[0]);
+      [box, photos] = ["photo-b", photos.slice(1)];
+    }
+    if (!strips[box] || photos.length === 1) return hand(box, photos[0]);
+    const frames = photos.map(file => ({ file, url: shows(file.type) ? URL.createObjectURL(file) : "" }));
+    strips[box].frames.push(...frames);
+    open(box, frames[0]);
+  }
+
+  const hand = (box, file, at = qi.chosen()) => qi.give(element(box), [file], at, 600);
+
+  function open(box, frame) {
+    strips[box].shown = frame;
+    frame.at = qi.chosen();
+    if (frame.kept) {
+      recalled = frame;
+      element("recall").click();
+    } else hand(box, frame.file, frame.at);
+    draw(box);
+  }
+
+  // What was answered is shown again, and nobody is asked.
+  let recalled = null;
+  const recall = ids => qi.recall(ids, recalled.kept, recalled.at);
+
+  // The shown photo's answer has come: it is kept, and the next one that waits has its turn.
+  function look() {
+    for (const box of Object.keys(strips)) if (strips[box].frames.length && !element(`strip-${box}`)) draw(box);
+    const strip = strips.photo, frame = strip.frames.find(one => one === strip.shown && one.at === qi.laidAt());
+    if (strip.shown && !frame && qi.laidAt() > strip.shown.at) {
+      strip.shown = null; // another photo lies there
+      draw("photo");
+    }
+    if (!frame || frame.kept || frame.refused) return;
+    const ended = qi.ended();
+    if (!ended) return;
+    if (ended.record) frame.kept = ended;
+    else frame.refused = true;
+    const waiting = strip.frames.find(one => !one.kept && !one.refused);
+    if (waiting) open("photo", waiting);
+    else draw("photo");
+  }
+
+  function clear(box) {
+    for (const { url } of strips[box].frames) URL.revokeObjectURL(url);
+    Object.assign(strips[box], { frames: [], shown: null });
+    draw(box);
+  }
+
+  function draw(box) {
+    const place = document.querySelector(PLACES[box]), { frames, shown } = strips[box];
+    let list = element(`strip-${box}`);
+    if (!list) {
+      if (!place || !frames.length) return;
+      list = document.createElement("div");
+      Object.assign(list, { id: `strip-${box}`, className: "qi-strip" });
+      list.setAttribute("role", "group");
+      list.onkeydown = event => walk(event, [...list.children]);
+      place.after(list);
+    }
+    const focused = [...list.children].indexOf(document.activeElement);
+    list.setAttribute("aria-label", qi.word("strip"));
+    list.replaceChildren(...frames.map(frame => {
+      const one = document.createElement("button");
+      const said = frame.kept ? rated(frame.kept) : frame.refused ? "!" : "";
+      Object.assign(one, { type: "button", title: frame.file.name, onclick: () => open(box, frame) });
+      one.setAttribute("aria-label", `${frame.file.name} ${said}`);
+      if (frame === shown) one.setAttribute("aria-current", "true");
+      if (frame.url) one.append(Object.assign(new Image(), { src: frame.url, alt: "" }));
+      else one.append(frame.file.name);
+      if (said) one.append(Object.assign(document.createElement("b"), { textContent: said }));
+      return one;
+    }));
+    if (!frames.length) return list.remove();
+    const end = document.createElement("button");
+    Object.assign(end, { type: "button", textContent: qi.word("strip_clear"), onclick: () => clear(box) });
+    list.append(end);
+    list.children[focused]?.focus();
+  }
+
+  function rated({ record }) {
+    const rating = JSON.parse(record.json)[0]?.rating;
+    return Number.isFinite(rating) ? rating.toFixed(1) : "–";
+  }
+
+  function walk(event, all) {
+    const next = all[all.indexOf(event.target) + ({ ArrowRight: 1, ArrowLeft: -1 }[event.key] ?? NaN)];
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
+  }
+
+  // --- the whole page takes what is dropped; a field for files takes every kind that is read here ---
+  function fields() {
+    for (const input of document.querySelectorAll("#photo input[type=file], #compare-photos input[type=file], #photo-reference input[type=file]")) {
+      input.accept = GIVEN.files;
+      input.multiple = !input.closest("#photo-reference");
+    }
+  }
+
+  let over = 0;
+  const dragging = by => {
+    over = by ? Math.max(0, over + by) : 0;
+    document.body.toggleAttribute("data-drag", over > 0);
+  };
+  addEventListener("dragenter", event => { if (event.dataTransfer?.types.includes("Files")) dragging(1); }, true);
+  addEventListener("dragleave", () => { if (over) dragging(-1); }, true);
+  for (const end of ["drop", "qi-dropped", "dragend"]) addEventListener(end, () => dragging(0), true);
+  addEventListener("click", event => {
+    if (event.target.closest?.("#choose")) element("photo")?.querySelector("input[type=file]")?.click();
+  });
+
+  Object.assign(window.qi, { taken, put, recalled: recall, look: () => { fields(); look(); } });
+})();
