@@ -189,7 +189,7 @@
     if (!files?.length || event.defaultPrevented) return;
     event.preventDefault(); // or the browser leaves for the file
     const place = box(event.target);
-    if (place?.id.startsWith("photo")) qi.put(place.id, [...files]);
+    if (place?.id.startsWith("photo")) qi.bring(place.id, [...files]);
     else if (place) give(place, [...files], qi.chosen(), 600);
   }
 

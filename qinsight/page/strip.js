@@ -18,11 +18,11 @@
     event.preventDefault();
     event.stopImmediatePropagation();
     dispatchEvent(new Event("qi-dropped"));
-    put(box.id, [...files]);
+    bring(box.id, [...files]);
     return true;
   }
 
-  function put(box, files) {
+  function bring(box, files) {
     let photos = files.map(photo);
     if (box === "photo-a" && photos.length > 1) {
       hand("photo-a", photos[0]);
@@ -93,8 +93,14 @@
       Object.assign(one, { type: "button", title: frame.file.name, onclick: () => open(box, frame) });
       one.setAttribute("aria-label", `${frame.file.name} ${said}`);
       if (frame === shown) one.setAttribute("aria-current", "true");
+      const number = frame.kept?.parts["photo-loupe"]?.photo;
+      if (number) one.dataset.photo = number; // a sign of life
       if (frame.url) one.append(Object.assign(new Image(), { src: frame.url, alt: "" }));
-      else one.append(frame.file.name);
+      else if (number) {
+        const drawn = one.appendChild(document.createElement("span"));
+        drawn.dataset.photo = number;
+        qiLoupe.mount(drawn, { still: true });
+      } else one.append(frame.file.name);
       if (said) one.append(Object.assign(document.createElement("b"), { textContent: said }));
       return one;
     }));
@@ -137,5 +143,5 @@
     if (event.target.closest?.("#choose")) element("photo")?.querySelector("input[type=file]")?.click();
   });
 
-  Object.assign(window.qi, { taken, put, recalled: recall, look: () => { fields(); look(); } });
+  Object.assign(window.qi, { taken, bring, recalled: recall, look: () => { fields(); look(); } });
 })();

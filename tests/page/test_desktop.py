@@ -469,9 +469,7 @@ def test_a_ranking_that_ran_and_its_table_have_no_fault_of_ours(
         shows(page, "rank-table", "250.png")
 
 
-@pytest.mark.parametrize(
-    ("place", "stop", "status"), [(1, "compare-stop", "compare-status")]
-)
+@pytest.mark.parametrize(("place", "stop", "status"), [(1, "compare-stop", "compare-status")])
 def test_stop_works_in_the_compare_tab_on_a_phone_in_the_dark(
     visit: Callable[..., Any], place: int, stop: str, status: str
 ) -> None:
