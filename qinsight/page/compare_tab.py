@@ -76,18 +76,18 @@ class CompareTab(Tab):
                 self.a = photo_input(label("photo_a"), "photo-a", 280)
             with gr.Column(min_width=280):
                 self.b = photo_input(label("photo_b"), "photo-b", 280)
-        with gr.Accordion(label("reference_optional"), open=False):
-            self.reference = photo_input(label("reference"), "photo-reference", 280)
         with gr.Row():
             self.button = gr.Button(label("compare"), variant="primary", elem_id="compare", min_width=100)
             self.stop = gr.Button(label("stop"), elem_id="compare-stop", min_width=100)
             self.swap = gr.Button(label("swap"), elem_id="swap", min_width=100)
-        self.status = line("compare", "compare-status")
         self.problem = line("compare", "compare-problem", "now")
         self.verdict = line("compare", "verdict", "never", "qi-verdict")
         self.orders = line("compare", "orders", "never")
         self.loupe = loupe("compare", "pair")
         pair()
+        self.status = line("compare", "compare-status")
+        with gr.Accordion(label("reference_optional"), open=False):
+            self.reference = photo_input(label("reference"), "photo-reference", 280)
         with gr.Row(equal_height=False):
             with gr.Column(min_width=280), gr.Accordion(label("first_reasoning"), open=True):
                 self.first_words = running_text("compare", "first-words", "first_words")

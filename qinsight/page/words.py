@@ -364,7 +364,8 @@ PHRASES = {
         "2025).\nThe prompts and the published weights ({published}) are theirs, under Apache-2.0; so is this "
         "application.\n\n"
         "## Your photos\n"
-        "A photo is read on the machine that runs this page, rated there, and deleted an hour after its upload.\n"
+        "A photo is read on the machine that runs this page, rated there, and deleted an hour after\nthe tab that "
+        "shows it was closed, at the latest.\n"
         "Nothing is sent anywhere else. A photo taken on an iPhone reaches a browser as a JPEG copy: what is "
         "rated\nis that copy. Your browser remembers the language, the filters and the tab, never a photo or a "
         "reply.\n",
@@ -372,7 +373,7 @@ PHRASES = {
         "Q-Insight: Understanding Image Quality via Visual Reinforcement Learning（arXiv 2503.22679，NeurIPS "
         "2025）。提示词与已发表的权重（{published}）出自原作者，采用 Apache-2.0 许可证；本应用亦然。\n\n"
         "## 您的照片\n"
-        "照片只在运行本页面的机器上读取和评估，上传一小时后删除，不会发送到别处。"
+        "照片只在运行本页面的机器上读取和评估，最迟在显示它的标签页关闭一小时后删除，不会发送到别处。"
         "iPhone 拍摄的照片会以 JPEG 副本传给浏览器：评估的是这个副本。"
         "浏览器只记住语言、筛选条件和标签页，从不保存照片或回答。\n",
         "## 手法\n"
@@ -380,7 +381,7 @@ PHRASES = {
         "2025）。プロンプトと公開された重み（{published}）は原著者のもので、Apache-2.0 です。"
         "このアプリケーションも同じです。\n\n"
         "## 写真の取り扱い\n"
-        "写真はこのページを動かしているコンピューターで読み込まれて評価され、アップロードの 1 時間後に削除されます。"
+        "写真はこのページを動かしているコンピューターで読み込まれて評価され、遅くとも表示しているタブを閉じた 1 時間後に削除されます。"
         "ほかへは送信されません。"
         "iPhone で撮った写真は JPEG のコピーとしてブラウザーに渡されるため、評価されるのはそのコピーです。"
         "ブラウザーが覚えるのは言語・絞り込み・タブだけで、写真や回答は保存されません。\n",
