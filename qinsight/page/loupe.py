@@ -47,7 +47,7 @@ class _Original:
     """A decoded photo, halved as often as somebody looked from further away."""
 
     image: Image.Image
-    halved: list[Image.Image] = field(default_factory=list)
+    halved: dict[int, Image.Image] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -73,11 +73,13 @@ class _Original:
         }
 
     def at(self, level: int) -> Image.Image:
-        """The photo halved that often, each pixel the mean of four."""
+        """The photo halved that often, each pixel the mean of those it stands for."""
+        if not level:
+            return self.image
         with self.lock:
-            while len(self.halved) < level:
-                self.halved.append((self.halved[-1] if self.halved else self.image).reduce(2))
-            return self.halved[level - 1] if level else self.image
+            if level not in self.halved:
+                self.halved[level] = self.image.reduce(1 << level)
+            return self.halved[level]
 
 
 def levels(width: int, height: int) -> int:

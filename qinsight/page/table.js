@@ -158,7 +158,8 @@
     const { running, number, parts } = tables.assess, found = record("assess");
     const mine = Object.entries(parts).filter(([, one]) => one.number === number).map(([id, one]) => [id, one.shown]);
     const shown = Object.fromEntries(mine);
-    if (running || unsettled("assess") || !(found || shown.problem)) return null;
+    const acts = choice.pending.some(one => one.at > choice.turned && alive(one)); // somebody chose another one
+    if (running || acts || unsettled("assess") || !(found || shown.problem)) return null;
     return { parts: shown, record: found, laid: choice.laid, picture: choice.picture };
   }
 
@@ -251,7 +252,7 @@
     ["photo-a", "photo-b", "photo-reference"].forEach((box, at) => cover(element(box), photos[at] ?? null, true));
     old("slider", !(photos[0]?.photo && photos[1]?.photo));
     if (host && photos[0]?.photo && photos[1]?.photo) qiLoupe.pair(host, { ...shown, photos: photos.slice(0, 2) });
-    else if (host && !photos.length && !unsettled("compare")) host.replaceChildren();
+    else if (host && !["photo-a", "photo-b"].every(box => element(box)?.querySelector("img"))) host.replaceChildren();
   }
 
   // Over a photo's box: its loupe, or why it is no photo. Without either the box is as Gradio draws it.
