@@ -73,13 +73,13 @@ class AssessTab(Tab):
             with gr.Column(min_width=320):
                 self.photo = photo_input(label("photo"), "photo", 380)
                 self.restore = gr.Button("", visible="hidden", elem_id="restore")
-                self.recall = gr.Button("", visible="hidden", elem_id="recall")
+                self.recall = gr.Button("", visible="hidden", elem_id="film-recall")
                 with gr.Row():
                     self.button = gr.Button(
                         label("assess"), variant="primary", elem_id="assess", min_width=100
                     )
                     self.stop = gr.Button(label("stop"), elem_id="stop", min_width=100)
-                    gr.Button(label("choose"), elem_id="choose", min_width=100)  # strip.js opens the field
+                    gr.Button(label("choose"), elem_id="choose", min_width=100)  # film.js opens the field
                 self.loupe = loupe("assess", "photo-loupe")
             with gr.Column(min_width=320):
                 self.status = line("assess", "status")
@@ -134,7 +134,7 @@ class AssessTab(Tab):
         self.then_ask(turns, self.run, concurrency_id="model", concurrency_limit=None)
         self.stop.click(self.stop_it, [table], None, js="() => [qi.stop('assess')]", **AT_ONCE)
         self.restore.click(None, None, [self.photo], js="() => qi.restored()", queue=False)
-        held = f"() => qi.recalled({json.dumps([one.elem_id for one in self.outputs])})"
+        held = f"() => qi.filmed({json.dumps([one.elem_id for one in self.outputs])})"
         shown = self.recall.click(None, None, [*self.outputs, self.photo], js=held, queue=False)
         shown.then(self.shown_again, [table, self.photo], None, js="() => qi.told()", **AT_ONCE)
         table.change(None, [table], [self.photo], js="table => qi.pictures('assess', table)", queue=False)

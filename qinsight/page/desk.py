@@ -15,7 +15,7 @@ from qinsight.page.words import NAMES, Language, label
 
 SCRIPT = "\n".join(
     line
-    for name in ("table.js", "loupe.js", "desk.js", "strip.js")
+    for name in ("table.js", "loupe.js", "desk.js", "film.js")
     for line in map(str.strip, (Path(__file__).parent / name).read_text(encoding="utf-8").splitlines())
     if line and not line.startswith("//")  # nobody's browser needs our remarks
 )

@@ -319,7 +319,10 @@
         Object.assign(button, { type: "button", onclick: () => { two.mode = mode; arrange(); } });
         button.dataset.mode = mode;
       }
-      make("span", "qi-hint", bar);
+      Object.assign(make("button", "qi-hint", bar), {
+        type: "button", onpointerdown: () => flip(true), onpointerup: () => flip(false), onpointerleave: () => flip(false),
+        onkeydown: event => { if ([" ", "Enter"].includes(event.key)) flip(true); }, onkeyup: () => flip(false),
+      });
     }
     two.panes.forEach((pane, at) => write(pane.querySelector(".qi-badge"), winner === "AB"[at] ? badge : ""));
     arrange();

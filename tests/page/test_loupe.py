@@ -239,10 +239,20 @@ def test_in_assess_the_photos_own_pixels_are_looked_at_with_a_key_the_wheel_and_
         page.keyboard.press("z")
         page.keyboard.press("z")
         page.wait_for_function("[...qiLoupe.views][0].glass.times === 1")
+        page.evaluate(PINCH)
+        page.wait_for_function("Math.abs([...qiLoupe.views][0].glass.times - 3) < 0.2")
         page.locator("#examples button").first.click()
         page.wait_for_function("document.querySelector('.qi-over')?.dataset.name === 'astronaut.jpg'")
 
 
+PINCH = """() => {
+  const { canvas } = [...qiLoupe.views][0], { left, top } = canvas.getBoundingClientRect();
+  const tell = (kind, pointerId, x) => canvas.dispatchEvent(
+    new PointerEvent(kind, { pointerId, pointerType: "touch", clientX: left + x, clientY: top + 200 }));
+  tell("pointerdown", 1, 200), tell("pointerdown", 2, 250);
+  tell("pointermove", 2, 350);
+  tell("pointerup", 1, 200), tell("pointerup", 2, 350);
+}"""
 SPOT = """([x, y]) => {
   const { canvas, glass, facts } = [...qiLoupe.views][0], box = canvas.getBoundingClientRect();
   const by = Math.min(canvas.width / facts.width, canvas.height / facts.height) * glass.times;
@@ -313,7 +323,7 @@ def test_undecided_says_what_each_order_answered_and_unlike_shapes_open_side_by_
         page.wait_for_function("document.querySelector('.qi-pair').dataset.mode === 'side'")
         assert page.locator("[data-mode=slider]").is_disabled()
         pinned = page.locator("#photo-a img").get_attribute("src")
-        page.locator("#strip-photo-b button").nth(1).click()
+        page.locator("#film-photo-b button").nth(1).click()
         page.wait_for_function("document.querySelectorAll('.qi-pane')[1]?.dataset.name === 'c.png'")
         page.locator("[data-mode=slider]:enabled").wait_for()
         assert page.locator("#photo-a img").get_attribute("src") == pinned
@@ -333,11 +343,11 @@ def test_several_files_of_any_kind_are_assessed_in_turn_and_their_answers_are_ke
         page = visit(url)
         files = [tmp_path / name for name in ("one.jpg", "two.odd", "paper.pdf", "three.png")]
         upload(page, files)
-        page.wait_for_function("document.querySelectorAll('#strip-photo b').length === 4")
-        assert page.locator("#strip-photo b").all_inner_texts() == ["4.1", "2.9", "!", "1.6"]
+        page.wait_for_function("document.querySelectorAll('#film-photo b').length === 4")
+        assert page.locator("#film-photo b").all_inner_texts() == ["4.1", "2.9", "!", "1.6"]
         shows(page, "gauge", "1.63")
         asked = len(engine.asked)
-        page.locator("#strip-photo button").nth(1).click()
+        page.locator("#film-photo button").nth(1).click()
         shows(page, "gauge", "2.88")
         shows(page, "status", "TIFF, 112 × 84")
         score, _ = json.loads(page.evaluate("qi.record('assess').json"))
@@ -347,12 +357,12 @@ def test_several_files_of_any_kind_are_assessed_in_turn_and_their_answers_are_ke
         eventually(lambda: len(engine.asked) == asked + 1)
         photos = engine.asked[-1][0][0].photos
         assert photos[0].getpixel((0, 0)) == (120, 120, 120)
-        page.locator("#strip-photo button").nth(2).click()
+        page.locator("#film-photo button").nth(2).click()
         shows(page, "photo", "Expected a photo, got a PDF")
         assert page.locator(".toast-body").count() == 0
         assert not page.locator("#photo img").is_visible() or page.locator(".qi-over").is_visible()
-        page.locator("#strip-photo button").last.click()
-        page.wait_for_function("!document.querySelector('#strip-photo')")
+        page.locator("#film-photo button").last.click()
+        page.wait_for_function("!document.querySelector('#film-photo')")
 
 
 FRAMED = """<!doctype html><title>A Space</title>

@@ -3,7 +3,7 @@
 (() => {
   "use strict";
 
-  const strips = { photo: { frames: [], shown: null }, "photo-b": { frames: [], shown: null } };
+  const films = { photo: { frames: [], shown: null }, "photo-b": { frames: [], shown: null } };
   const PLACES = { photo: "#photo", "photo-b": "#compare-photos" };
   const element = id => document.getElementById(id);
   const shows = type => /^image\/(jpeg|png|webp|gif|avif|bmp)$/.test(type);
@@ -28,34 +28,34 @@
       hand("photo-a", photos[0]);
       [box, photos] = ["photo-b", photos.slice(1)];
     }
-    if (!strips[box] || photos.length === 1) return hand(box, photos[0]);
+    if (!films[box] || photos.length === 1) return hand(box, photos[0]);
     const frames = photos.map(file => ({ file, url: shows(file.type) ? URL.createObjectURL(file) : "" }));
-    strips[box].frames.push(...frames);
+    films[box].frames.push(...frames);
     open(box, frames[0]);
   }
 
   const hand = (box, file, at = qi.chosen()) => qi.give(element(box), [file], at, 600);
 
   function open(box, frame) {
-    strips[box].shown = frame;
+    films[box].shown = frame;
     frame.at = qi.chosen();
     if (frame.kept) {
       recalled = frame;
-      element("recall").click();
+      element("film-recall").click();
     } else hand(box, frame.file, frame.at);
     draw(box);
   }
 
   // What was answered is shown again, and nobody is asked.
   let recalled = null;
-  const recall = ids => qi.recall(ids, recalled.kept, recalled.at);
+  const filmed = ids => qi.recall(ids, recalled.kept, recalled.at);
 
   // The shown photo's answer has come: it is kept, and the next one that waits has its turn.
   function look() {
-    for (const box of Object.keys(strips)) if (strips[box].frames.length && !element(`strip-${box}`)) draw(box);
-    const strip = strips.photo, frame = strip.frames.find(one => one === strip.shown && one.at === qi.laidAt());
-    if (strip.shown && !frame && qi.laidAt() > strip.shown.at) {
-      strip.shown = null; // another photo lies there
+    for (const box of Object.keys(films)) if (films[box].frames.length && !element(`film-${box}`)) draw(box);
+    const film = films.photo, frame = film.frames.find(one => one === film.shown && one.at === qi.laidAt());
+    if (film.shown && !frame && qi.laidAt() > film.shown.at) {
+      film.shown = null; // another photo lies there
       draw("photo");
     }
     if (!frame || frame.kept || frame.refused) return;
@@ -63,30 +63,30 @@
     if (!ended) return;
     if (ended.record) frame.kept = ended;
     else frame.refused = true;
-    const waiting = strip.frames.find(one => !one.kept && !one.refused);
+    const waiting = film.frames.find(one => !one.kept && !one.refused);
     if (waiting) open("photo", waiting);
     else draw("photo");
   }
 
   function clear(box) {
-    for (const { url } of strips[box].frames) URL.revokeObjectURL(url);
-    Object.assign(strips[box], { frames: [], shown: null });
+    for (const { url } of films[box].frames) URL.revokeObjectURL(url);
+    Object.assign(films[box], { frames: [], shown: null });
     draw(box);
   }
 
   function draw(box) {
-    const place = document.querySelector(PLACES[box]), { frames, shown } = strips[box];
-    let list = element(`strip-${box}`);
+    const place = document.querySelector(PLACES[box]), { frames, shown } = films[box];
+    let list = element(`film-${box}`);
     if (!list) {
       if (!place || !frames.length) return;
       list = document.createElement("div");
-      Object.assign(list, { id: `strip-${box}`, className: "qi-strip" });
+      Object.assign(list, { id: `film-${box}`, className: "qi-film" });
       list.setAttribute("role", "group");
       list.onkeydown = event => walk(event, [...list.children]);
       place.after(list);
     }
     const focused = [...list.children].indexOf(document.activeElement);
-    list.setAttribute("aria-label", qi.word("strip"));
+    list.setAttribute("aria-label", qi.word("film"));
     list.replaceChildren(...frames.map(frame => {
       const one = document.createElement("button");
       const said = frame.kept ? rated(frame.kept) : frame.refused ? "!" : "";
@@ -106,7 +106,7 @@
     }));
     if (!frames.length) return list.remove();
     const end = document.createElement("button");
-    Object.assign(end, { type: "button", textContent: qi.word("strip_clear"), onclick: () => clear(box) });
+    Object.assign(end, { type: "button", textContent: qi.word("film_clear"), onclick: () => clear(box) });
     list.append(end);
     list.children[focused]?.focus();
   }
@@ -143,5 +143,5 @@
     if (event.target.closest?.("#choose")) element("photo")?.querySelector("input[type=file]")?.click();
   });
 
-  Object.assign(window.qi, { taken, bring, recalled: recall, look: () => { fields(); look(); } });
+  Object.assign(window.qi, { taken, bring, filmed, look: () => { fields(); look(); } });
 })();
