@@ -128,6 +128,8 @@
     for (const input of document.querySelectorAll("#photo input[type=file], #compare-photos input[type=file], #photo-reference input[type=file]")) {
       input.accept = GIVEN.files;
       input.multiple = !input.closest("#photo-reference");
+      const box = input.closest("[id^=photo]").id; // Gradio may take the field away while somebody is still choosing
+      input.onchange = () => { if (!input.isConnected && input.files.length) bring(box, [...input.files]); };
     }
   }
 

@@ -275,6 +275,6 @@ def test_a_visitors_choice_goes_before_the_browsers_language_and_is_forgotten_wi
 
 def test_the_labels_reach_the_browser_with_names_that_gradio_does_not_use() -> None:
     assert (
-        str(label("slider"))
-        == f"__i18n__{json.dumps({'__type__': 'translation_metadata', 'key': PREFIX + 'slider'})}"
+        str(label("film"))
+        == f"__i18n__{json.dumps({'__type__': 'translation_metadata', 'key': PREFIX + 'film'})}"
     )
