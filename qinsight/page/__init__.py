@@ -17,6 +17,8 @@ from qinsight.page.desk import HEAD, key_help, language_choice, remember
 from qinsight.page.gate import Gate
 from qinsight.page.host import Host
 from qinsight.page.line import LONGEST
+from qinsight.page.loupe import CSS as LOUPE_CSS
+from qinsight.page.loupe import Loupes
 from qinsight.page.pictures import CSS, headline
 from qinsight.page.rank_tab import RankTab
 from qinsight.page.tab import AT_ONCE, Tab
@@ -29,13 +31,19 @@ UPLOADS_LIVE = 3600  # seconds
 ICON = Path(__file__).parent / "icon.png"
 
 
+class Page(gr.Blocks):
+    """Gradio's page, with the photos that may be looked at through its loupes."""
+
+    loupes: Loupes
+
+
 def build_page(
     host: Host,
     sampling: Sampling | None = None,
     darkroom: Darkroom | None = None,
     *,
     local: bool = False,
-) -> gr.Blocks:
+) -> Page:
     """The page around a model; nothing is loaded or launched here.
 
     `local`: who opens it with the token of `Visitors` may have folders of this computer ranked where they are.
@@ -43,7 +51,8 @@ def build_page(
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")  # or pandas sums up thousands after each event
     sampling, darkroom, spoken = sampling or Sampling(), darkroom or Darkroom(), Spoken()
-    with gr.Blocks(
+    loupes = Loupes(darkroom)
+    with Page(
         title="Q-Insight", analytics_enabled=False, delete_cache=(600, UPLOADS_LIVE), fill_width=True
     ) as page:
         with gr.Row(elem_classes="qi-top"):
@@ -53,9 +62,9 @@ def build_page(
         gr.Markdown(label("purpose"), elem_id="purpose")
         with gr.Tabs(elem_id="tabs") as all_tabs:
             with gr.Tab(label("tab_assess"), id="assess"):
-                tabs: list[Tab] = [assess := AssessTab(host, darkroom, sampling, spoken)]
+                tabs: list[Tab] = [assess := AssessTab(host, darkroom, sampling, spoken, loupes)]
             with gr.Tab(label("tab_compare"), id="compare"):
-                tabs.append(CompareTab(host, darkroom, sampling, spoken))
+                tabs.append(CompareTab(host, darkroom, sampling, spoken, loupes))
             with gr.Tab(label("tab_rank"), id="rank") as rank_tab:
                 tabs.append(rank := RankTab(host, sampling, spoken, local=local))
             with gr.Tab(label("tab_about"), id="about"):
@@ -99,6 +108,7 @@ def build_page(
         for opened in (page.load, rank_tab.select):
             opened(rank.opened, None, [rank.path, rank.elsewhere], **AT_ONCE)
         Api(host, darkroom, sampling).publish()
+    page.loupes = loupes
     page.queue(max_size=4 * LONGEST, default_concurrency_limit=4, api_open=False)
     # Gradio looks a thousand times a second whether there is something to do, on Windows twenty times.
     page._queue.sleep_when_free, page._queue.progress_update_sleep_when_free = 0.01, 0.1
@@ -121,7 +131,7 @@ def theme() -> gr.themes.Base:
 
 
 def launch(
-    page: gr.Blocks, host: Host, hosts: Iterable[str] = (), visitors: Visitors | None = None, **where: Any
+    page: Page, host: Host, hosts: Iterable[str] = (), visitors: Visitors | None = None, **where: Any
 ) -> tuple[Any, str, str]:
     """Serve the page around a host; `where` are `gr.Blocks.launch`'s host, port and the like. Returns what it returns.
 
@@ -130,11 +140,12 @@ def launch(
     os.environ["FORWARDED_ALLOW_IPS"] = ""  # or uvicorn believes every X-Forwarded-For of this computer
     only_here = loopback(where.get("server_name") or "127.0.0.1") and not where.get("share")
     allowed = {*hosts} if hosts or only_here else None
-    gate = Middleware(Gate, page=page, host=host, hosts=allowed, visitors=visitors or Visitors())
-    Janitor(page, UPLOADS_LIVE).start()
+    told = visitors or Visitors()
+    gate = Middleware(Gate, page=page, host=host, hosts=allowed, visitors=told, loupes=page.loupes)
+    Janitor(page, UPLOADS_LIVE, page.loupes.sweep).start()
     launched: tuple[Any, str, str] = page.launch(
         theme=theme(),
-        css=CSS,
+        css=CSS + LOUPE_CSS,
         head=HEAD,
         i18n=I18N,
         favicon_path=ICON,

@@ -1,5 +1,6 @@
 """The Assess tab: one photo in, its score and its diagnosis thought out side by side."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -16,7 +17,8 @@ from qinsight.page.card import card, file_name
 from qinsight.page.card import told as read_told
 from qinsight.page.host import Host
 from qinsight.page.line import Job
-from qinsight.page.pictures import facts, line, running_text, strip
+from qinsight.page.loupe import Loupes, look
+from qinsight.page.pictures import facts, line, loupe, running_text, strip
 from qinsight.page.record import Record, assessed, finished, on_the_table
 from qinsight.page.recordings import answers
 from qinsight.page.result import Frame, answer_part, answer_values
@@ -41,13 +43,17 @@ SAMPLE = Path(__file__).parents[2] / "examples" / "photos" / "cat_blurred.jpg"
 
 @dataclass(frozen=True)
 class _State:
-    """What the page knows so far; `picture` is what it shows of a photo that no browser can."""
+    """What the page knows so far; `picture` is what it shows of a photo that no browser can.
+
+    `read`: the photo has been read for the model, so that a loupe may have it read for itself.
+    """
 
     status: Said
     asked: tuple[Asked, ...] = ()
     picture: str | None = None
     frame: Frame | None = None
     made: MadeBy | None = None
+    read: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,10 @@ class AssessTab(Tab):
 
     name = "assess"
 
-    def __init__(self, host: Host, darkroom: Darkroom, sampling: Sampling, spoken: Spoken) -> None:
-        self.darkroom = darkroom
+    def __init__(
+        self, host: Host, darkroom: Darkroom, sampling: Sampling, spoken: Spoken, loupes: Loupes
+    ) -> None:
+        self.darkroom, self.loupes = darkroom, loupes
         super().__init__(host, sampling, spoken)
 
     def _lay_out(self) -> None:
@@ -76,16 +84,14 @@ class AssessTab(Tab):
             with gr.Column(min_width=320, scale=3):
                 self.photo = photo_input(label("photo"), "photo", 380)
                 self.restore = gr.Button("", visible="hidden", elem_id="restore")
+                self.refilm = gr.Button("", visible="hidden", elem_id="film-recall")
                 with gr.Row():
                     self.button = gr.Button(
                         label("assess"), variant="primary", elem_id="assess", min_width=100
                     )
                     self.stop = gr.Button(label("stop"), elem_id="stop", min_width=100)
-                    self.raw = gr.UploadButton(
-                        label("raw"),
-                        elem_id="raw",
-                        min_width=100,
-                    )
+                    gr.Button(label("choose"), elem_id="choose", min_width=100)  # film.js opens the field
+                self.loupe = loupe("assess", "photo-loupe")
             with gr.Column(min_width=320, scale=2, elem_id="answer"):
                 self.say = answer_part("say")
                 self.status = line("assess", "status")
@@ -129,18 +135,15 @@ class AssessTab(Tab):
             self.cues,
             self.advice,
             self.raw_words,
+            self.loupe,
         ]
 
     def _wire(self) -> None:
         table = self.record.table
         turns = []
-        for event, box in (
-            (self.photo.upload, self.photo),
-            (self.photo.clear, self.photo),
-            (self.raw.upload, self.raw),
-        ):
-            chosen = f"(_, photo) => qi.lay('{box.elem_id}', photo)"
-            turns.append(event(self.turn_to, [table, box], self.outputs, js=chosen, **AT_ONCE))
+        chosen = "(_, photo) => qi.lay('photo', photo)"
+        for event in (self.photo.upload, self.photo.clear):
+            turns.append(event(self.turn_to, [table, self.photo], self.outputs, js=chosen, **AT_ONCE))
         example = "() => [qi.lay('examples', true)[0]]"
         turns.append(self.examples.select(self.turn_to_example, [table], self.outputs, js=example, **AT_ONCE))
         again = "(_, photo) => [qi.again('assess'), photo]"
@@ -150,6 +153,9 @@ class AssessTab(Tab):
         self.then_ask(turns, self.run, concurrency_id="model", concurrency_limit=None)
         self.stop.click(self.stop_it, [table], None, js="() => [qi.stop('assess')]", **AT_ONCE)
         self.restore.click(None, None, [self.photo], js="() => qi.restored()", queue=False)
+        held = f"() => qi.filmed({json.dumps([one.elem_id for one in self.outputs])})"
+        shown = self.refilm.click(None, None, [*self.outputs, self.photo], js=held, queue=False)
+        shown.then(self.shown_again, [table, self.photo], None, js="() => qi.told()", **AT_ONCE)
         table.change(None, [table], [self.photo], js="table => qi.pictures('assess', table)", queue=False)
         asked_for = "(_, photo) => [{ record: qi.record('assess'), number: qi.number('assess') }, photo]"
         self.record.card.click(
@@ -225,7 +231,12 @@ class AssessTab(Tab):
         known = old is not None and old.laid == turn.of
         path = old.photos if old and known else shown
         problem = "" if path else self.spoken.words(request)("photo_first")
-        return self._turned(request, turn, path, turn.of, problem)
+        return self._turned(request, turn, path, turn.of, problem, seen_before=known)
+
+    def shown_again(self, told: Any, path: str | None, request: gr.Request) -> None:
+        """A photo is on the table whose answer the browser has kept: nothing is asked."""
+        number = turn_of(told).number
+        self.tables.turn_to(request.session_hash, number, None, path, number)
 
     def _turned(
         self,
@@ -235,23 +246,24 @@ class AssessTab(Tab):
         laid: int | None = None,
         problem: str = "",
         pictures: list[Any] | None = None,
+        seen_before: bool = False,
     ) -> list[Any]:
         if not self.tables.turn_to(request.session_hash, turn.number, path, path, laid):
             return [gr.skip()] * len(self.outputs)
         seen = Seen(turn.number, self.spoken.words(request), running=bool(path), problem=problem)
-        state = _State(phrase("waiting") if path else nothing_said)
-        return self._values(state, seen, opened=not path, pictures=pictures)
+        state = _State(phrase("waiting") if path else nothing_said, read=seen_before)
+        return self._values(state, seen, path, opened=not path, pictures=pictures)
 
     def run(self, request: gr.Request) -> Iterator[Any]:
         """Assess the photo on the table; yields the values of `outputs`."""
         yield from self.follow(request, _State(phrase("reading")), self._work, self._show)
 
     def _work(self, path: str, job: Job) -> Iterator[_State]:
-        engine = yield from self.host.wait(job, lambda status: _State(remark(status)))
+        engine = yield from self.host.wait(job, lambda status: _State(remark(status), read=True))
         photo = self.darkroom.decode(path, engine.about.max_pixels, job.stopped)
         about, frame = facts(photo, engine.about.max_pixels), Frame.of(photo, engine.about.max_pixels)
         picture = preview(photo) if photo.format not in BROWSER_FORMATS else None
-        yield _State(_Doing(about, "looking"), picture=picture, frame=frame)
+        yield _State(_Doing(about, "looking"), picture=picture, frame=frame, read=True)
         questions = assessment(photo.image)
         recorded, states = answers(
             self.host.recordings, engine, questions, self.sampling, [path], job.stopped
@@ -259,11 +271,11 @@ class AssessTab(Tab):
         thinking = _Doing(about, "replaying" if recorded else "thinking_status")
         asked: tuple[Asked, ...] = ()
         for asked in states:
-            yield _State(thinking, asked, picture, frame)
+            yield _State(thinking, asked, picture, frame, read=True)
         seconds, model = max((one.seconds for one in asked), default=0.0), engine.about.name
         ending = "recorded" if recorded else "done"
         made = made_by_all(engine.about, questions, self.sampling)
-        yield _State(partial(_ended, about, ending, seconds, model), asked, picture, frame, made)
+        yield _State(partial(_ended, about, ending, seconds, model), asked, picture, frame, made, read=True)
 
     def _show(
         self, question: Question, state: _State, seen: Seen, pictures: list[Any] | None = None
@@ -274,18 +286,19 @@ class AssessTab(Tab):
             record = assessed(seen.words, name, state.asked, about.name, state.frame, state.made)
         if state.picture:
             pictures = [self.photo.shown(state.picture)]
-        return self._values(state, seen, record, pictures=pictures)
+        return self._values(state, seen, question.subject, record, pictures=pictures)
 
     def _values(
         self,
         state: _State,
         seen: Seen,
+        path: str | None,
         record: Any = None,
         *,
         opened: bool = False,
         pictures: list[Any] | None = None,
     ) -> list[Any]:
-        """Values of `outputs`; `opened` as when the page is, with nothing on the table."""
+        """Values of `outputs` for the photo at `path`; `opened` as when the page is, with nothing on the table."""
         words, status = seen.words, state.status(seen.words)
         goes_on = seen.running or opened or bool(seen.problem and not state.asked)
         doing = state.status if isinstance(state.status, _Doing) else None
@@ -299,6 +312,7 @@ class AssessTab(Tab):
                 seen.part(value)
                 for value in answer_values(state.asked, state.frame, words, stage, share, goes_on)
             ),
+            seen.part(look(self.loupes, path, seen) if state.read or not seen.running else None),
         ]
 
 

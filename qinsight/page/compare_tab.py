@@ -2,25 +2,27 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from qinsight.assess import Asked, comparison, verdict
+from qinsight.answers import Comparison, Winner
+from qinsight.assess import Asked, Verdict, comparison, verdict
 from qinsight.engines.made_by import MadeBy, made_by_all
 from qinsight.errors import PhotoError, QInsightError
 from qinsight.page.assess_tab import EXAMPLES
 from qinsight.page.host import Host
 from qinsight.page.line import Job
-from qinsight.page.pictures import facts, line, looked, running_text, words_of
+from qinsight.page.loupe import Loupes, look
+from qinsight.page.pictures import facts, line, loupe, pair, running_text, words_of
 from qinsight.page.record import Record, compared, finished, on_the_table
 from qinsight.page.recordings import answers
-from qinsight.page.tab import AT_ONCE, PRIVATE, Said, Tab, Turn, nothing_said, phrase, remark, turn_of
+from qinsight.page.tab import AT_ONCE, Said, Tab, Turn, nothing_said, phrase, remark, turn_of
 from qinsight.page.table import Question, Seen
-from qinsight.page.uploads import Darkroom, names_of, photo_input, side_by_side
+from qinsight.page.uploads import Darkroom, names_of, photo_input
 from qinsight.page.words import ENGLISH, Spoken, Words, label
 from qinsight.photos import Photo
 from qinsight.requests import Sampling
@@ -38,12 +40,16 @@ PAIRS = [
 
 Photos = tuple[str | None, str | None, str | None]
 """The paths of A, B and the reference."""
+NAMES = ("photo_a", "photo_b", "the_reference")
 
 
 @dataclass(frozen=True)
 class _State:
+    """What the page knows so far; `read`: the photos have been read for the model."""
+
     status: Said
     asked: tuple[Asked, ...] = ()
+    read: bool = False
     made: MadeBy | None = None
 
 
@@ -60,39 +66,35 @@ class CompareTab(Tab):
 
     name = "compare"
 
-    def __init__(self, host: Host, darkroom: Darkroom, sampling: Sampling, spoken: Spoken) -> None:
-        self.darkroom = darkroom
+    def __init__(
+        self, host: Host, darkroom: Darkroom, sampling: Sampling, spoken: Spoken, loupes: Loupes
+    ) -> None:
+        self.darkroom, self.loupes = darkroom, loupes
         super().__init__(host, sampling, spoken)
 
     def _lay_out(self) -> None:
-        with gr.Row(equal_height=False):
+        with gr.Row(equal_height=False, elem_id="compare-photos"):
             with gr.Column(min_width=280):
                 self.a = photo_input(label("photo_a"), "photo-a", 280)
             with gr.Column(min_width=280):
                 self.b = photo_input(label("photo_b"), "photo-b", 280)
-        with gr.Accordion(label("reference_optional"), open=False):
-            self.reference = photo_input(label("reference"), "photo-reference", 280)
         with gr.Row():
             self.button = gr.Button(label("compare"), variant="primary", elem_id="compare", min_width=100)
             self.stop = gr.Button(label("stop"), elem_id="compare-stop", min_width=100)
             self.swap = gr.Button(label("swap"), elem_id="swap", min_width=100)
-        self.status = line("compare", "compare-status")
         self.problem = line("compare", "compare-problem", "now")
         self.verdict = line("compare", "verdict", "never", "qi-verdict")
-        self.slider = gr.ImageSlider(
-            label=label("slider"),
-            interactive=False,
-            format="png",
-            elem_id="slider",
-            height=420,
-            visible=False,
-        )
-        self.looked = looked()
+        self.orders = line("compare", "orders", "never")
+        self.loupe = loupe("compare", "pair")
+        pair()
+        self.status = line("compare", "compare-status")
+        with gr.Accordion(label("reference_optional"), open=False):
+            self.reference = photo_input(label("reference"), "photo-reference", 280)
         with gr.Row(equal_height=False):
             with gr.Column(min_width=280), gr.Accordion(label("first_reasoning"), open=True):
                 self.first_words = running_text("compare", "first-words", "first_words")
             with (
-                gr.Column(min_width=280) as self.second_column,
+                gr.Column(min_width=280, elem_id="second-panel"),
                 gr.Accordion(label("second_reasoning"), open=True),
             ):
                 self.second_words = running_text("compare", "second-words", "second_words")
@@ -113,6 +115,8 @@ class CompareTab(Tab):
             self.verdict,
             self.first_words,
             self.second_words,
+            self.orders,
+            self.loupe,
         ]
 
     def _wire(self) -> None:
@@ -122,22 +126,20 @@ class CompareTab(Tab):
         turn = self.button.click(self.turn_to, [table, *photos], self.outputs, js=ask, **AT_ONCE)
         self.then_ask([turn], self.run, **run)
         self.stop.click(self.stop_it, [table], None, js="() => [qi.stop('compare')]", **AT_ONCE)
-        # a new photo, a removed one, A and B exchanged: the old verdict must not stay beside it
-        lay = "(_, ...photos) => [qi.put('compare'), ...photos]"
+        # a new photo, a removed one: the old verdict must not stay beside it
+        lay = "(_, ...photos) => [qi.put('compare', photos), ...photos]"
         laid = [
             event(self.lay, [table, *photos], self.outputs, js=lay, **AT_ONCE)
             for photo in photos
             for event in (photo.upload, photo.clear)
         ]
-        pair = "(_, place) => [qi.turn('compare', false), place]"
+        pair = "(_, place) => [qi.turn('compare', true), place]"
         paired = self.examples.click(self.lay_pair, [table, self.examples], self.outputs, js=pair, **AT_ONCE)
         exchange = {"fn": None, "js": "(a, b) => [b, a]", "queue": False}
         self.swap.click(inputs=[self.a, self.b], outputs=[self.a, self.b], **exchange)
-        swap = "(_, ...photos) => [qi.swap('compare'), ...photos]"
-        swapped = self.swap.click(self.lay, [table, *photos], self.outputs, js=swap, **AT_ONCE)
-        self.then_ask([*laid, swapped], self.run, **run)
-        for event in (*laid, paired, swapped):
-            event.success(self.look, None, [self.slider, self.looked, self.problem], **PRIVATE)
+        swap = "(_, ...photos) => [qi.swap('compare', photos), ...photos]"
+        swapped = self.swap.click(self.exchange, [table, *photos], self.outputs, js=swap, **AT_ONCE)
+        self.then_ask([*laid, paired, swapped], self.run, **run)
         shown = {"js": "table => qi.pictures('compare', table)", "queue": False}
         table.change(None, [table], [self.a, self.b, self.reference], **shown)
 
@@ -159,9 +161,18 @@ class CompareTab(Tab):
     def lay(
         self, told: Any, a: str | None, b: str | None, reference: str | None, request: gr.Request
     ) -> list[Any]:
-        """Other photos, or in another order: the old verdict goes. What was asked of them in the browser is asked anew."""
-        turn = turn_of(told)
-        return self._turned(request, turn, (a, b, reference), turn.running and bool(a and b))
+        """Other photos: the old verdict goes, and two of them are compared at once."""
+        return self._turned(request, turn_of(told), (a, b, reference), bool(a and b))
+
+    def exchange(
+        self, told: Any, a: str | None, b: str | None, reference: str | None, request: gr.Request
+    ) -> list[Any]:
+        """A and B have changed places. So have both replies; nobody is asked what was answered already."""
+        turn, old = turn_of(told), self.tables.newest(request.session_hash)
+        if not old or old.laid != turn.of or not old.said or len(old.said.asked) != 2:
+            return self.lay(told, a, b, reference, request)
+        state, photos = replace(old.said, asked=old.said.asked[::-1]), old.photos
+        return self._turned(request, turn, (photos[1], photos[0], photos[2]), state=state)
 
     def lay_pair(self, told: Any, place: int, request: gr.Request) -> list[Any]:
         """Two of our own photos are on the table, without a reference."""
@@ -169,7 +180,7 @@ class CompareTab(Tab):
             return [gr.skip()] * len(self.outputs)
         a, b = (str(path) for path in self.pairs[place])
         pictures = [self.a.shown(a), self.b.shown(b), None]
-        return self._turned(request, turn_of(told), (a, b, None), pictures=pictures)
+        return self._turned(request, turn_of(told), (a, b, None), True, pictures=pictures)
 
     def _turned(
         self,
@@ -180,13 +191,17 @@ class CompareTab(Tab):
         problem: str = "",
         laid: int | None = None,
         pictures: list[Any] | None = None,
+        state: _State | None = None,
     ) -> list[Any]:
         subject = photos if asked else None
         if not self.tables.turn_to(request.session_hash, turn.number, subject, photos, laid):
             return [gr.skip()] * len(self.outputs)
-        state = _State(phrase("waiting") if asked else nothing_said)
+        question = self.tables.newest(request.session_hash)
+        if state and question and question.number == turn.number:
+            question.said = state
+        state = state or _State(phrase("waiting") if asked else nothing_said)
         seen = Seen(turn.number, self.spoken.words(request), running=asked, problem=problem)
-        return self._values(state, seen, pictures=pictures)
+        return self._values(state, seen, photos, self._record(photos, state, seen), pictures)
 
     def run(self, request: gr.Request) -> Iterator[Any]:
         """Compare the photos; yields the values of `outputs`."""
@@ -194,23 +209,23 @@ class CompareTab(Tab):
 
     def _work(self, photos: Photos, job: Job) -> Iterator[_State]:
         paths = [path for path in photos if path]
-        engine = yield from self.host.wait(job, lambda status: _State(remark(status)))
+        engine = yield from self.host.wait(job, lambda status: _State(remark(status), read=True))
         decoded = self._decoded(paths, engine.about.max_pixels, job.stopped)
-        yield _State(phrase("looking"))
+        yield _State(phrase("looking"), read=True)
         asked: tuple[Asked, ...] = ()
         requests = comparison(*(photo.image for photo in decoded))
         recorded, states = answers(self.host.recordings, engine, requests, self.sampling, paths, job.stopped)
         for asked in states:
-            yield _State(phrase("replaying" if recorded else "thinking_status"), asked)
+            yield _State(phrase("replaying" if recorded else "thinking_status"), asked, True)
         seconds, model = max((one.seconds for one in asked), default=0.0), engine.about.name
         sizes = [facts(photo, engine.about.max_pixels) for photo in decoded]
         ending = "recorded" if recorded else "done"
         made = made_by_all(engine.about, requests, self.sampling)
-        yield _State(partial(_ended, sizes, ending, seconds, model), asked, made)
+        yield _State(partial(_ended, sizes, ending, seconds, model), asked, True, made)
 
     def _decoded(self, paths: list[str], max_pixels: int, stop: threading.Event | None) -> list[Photo]:
         photos = []
-        for name, path in zip(("photo_a", "photo_b", "the_reference"), paths, strict=False):
+        for name, path in zip(NAMES, paths, strict=False):
             try:
                 photos.append(self.darkroom.decode(path, max_pixels, stop))
             except PhotoError as error:
@@ -218,14 +233,25 @@ class CompareTab(Tab):
         return photos
 
     def _show(self, question: Question, state: _State, seen: Seen) -> list[Any]:
-        record, about = None, self.host.about
-        if not seen.running and about and finished(state.asked):
-            names = names_of((Path(path).name, path) for path in question.subject if path)
-            record = compared(seen.words, names, state.asked, about.name, state.made)
-        return self._values(state, seen, record)
+        if not seen.running and finished(state.asked):
+            question.said = state
+        return self._values(state, seen, question.subject, self._record(question.subject, state, seen))
+
+    def _record(self, photos: Photos, state: _State, seen: Seen) -> Any:
+        """What there is to take home; None before the end."""
+        about = self.host.about
+        if seen.running or about is None or not finished(state.asked):
+            return None
+        names = names_of((Path(path).name, path) for path in photos if path)
+        return compared(seen.words, names, state.asked, about.name, state.made)
 
     def _values(
-        self, state: _State, seen: Seen, record: Any = None, pictures: list[Any] | None = None
+        self,
+        state: _State,
+        seen: Seen,
+        photos: Photos,
+        record: Any = None,
+        pictures: list[Any] | None = None,
     ) -> list[Any]:
         """Values of `outputs`."""
         words = seen.words
@@ -235,41 +261,60 @@ class CompareTab(Tab):
         if seen.stopped and not found:
             said = words("unfinished").capitalize()
         first, second = (*state.asked, None, None)[:2]
+        undecided = (
+            len(state.asked) == 2 and not seen.running and (unread or (found and found.winner is None))
+        )
         return [
             on_the_table(seen, record, pictures),
             seen.part(state.status(words)),
             seen.part(seen.problem),
             seen.part(said),
             seen.part(words_of(first, words, seen.running)),
-            seen.part(words_of(second, words, seen.running)),
+            seen.part(_exchanged(words_of(second, words, seen.running), words)),
+            seen.part(_each_order(state.asked, words) if undecided else ""),
+            seen.part(self._looks(photos, seen, found) if state.read or not seen.running else None),
         ]
+
+    def _looks(self, photos: Photos, seen: Seen, found: Verdict | None) -> dict[str, Any]:
+        """What table.js shows of the photos: a loupe for each, and which is better."""
+        looks = [look(self.loupes, path, seen, name) for name, path in zip(NAMES, photos, strict=True)]
+        place = {Winner.A: 0, Winner.B: 1}.get(found.winner) if found and found.winner else None
+        if place is None:
+            return {"photos": looks}
+        better = seen.words("better" if photos[2] else "clearly_better")
+        name = Path(photos[place] or "").name
+        return {
+            "photos": looks,
+            "winner": "AB"[place],
+            "badge": seen.words("named", name=better, problem=name),
+        }
 
     def told(self, words: Words, error: QInsightError) -> str:
         if isinstance(error, _OfPhoto):
             return words("named", name=words(error.name), problem=words.remark(error.sentence))
         return super().told(words, error)
 
-    def look(self, request: gr.Request) -> list[Any]:
-        """Show both photos in the slider as soon as there are two."""
-        question = self.tables.newest(request.session_hash)
-        if question is None or question.photos is None:
-            return [gr.skip()] * 3
-        a, b, _ = question.photos
-        words, number = self.spoken.words(request), question.laid
-        nothing = [gr.ImageSlider(None, visible=False), {"question": number}, gr.skip()]
-        if not a or not b:
-            return nothing
-        try:
-            photos = self._decoded([a, b], self.host.max_pixels, None)
-        except QInsightError as error:
-            return [*nothing[:2], Seen(question.number, words).part(self.told(words, error))]
-        if self.tables.newest(request.session_hash) is not question:
-            return [gr.skip()] * 3
-        return [
-            gr.ImageSlider(side_by_side(photos[0], photos[1]), visible=True),
-            {"question": number},
-            gr.skip(),
-        ]
+    def refused(self, error: QInsightError) -> str:
+        return error.name if isinstance(error, _OfPhoto) else ""
+
+
+def _exchanged(said: str, words: Words) -> Any:
+    """The reply to the question that showed B first, with whom its names mean, for table.js to say beside them."""
+    if not said:
+        return said
+    yours = [words("your_photo", letter=letter) for letter in "BA"]
+    return {"text": said, "yours": yours, "note": words("exchanged"), "as_it_is": words("as_it_is")}
+
+
+def _each_order(asked: Sequence[Asked], words: Words) -> str:
+    """What each order answered, in one line, by the person's names."""
+    winners = [one.answer.winner if isinstance(one.answer, Comparison) else None for one in asked]
+    winners[1] = winners[1].swapped if winners[1] else None
+    first, second = (
+        words({Winner.A: "a_better", Winner.B: "b_better", Winner.SIMILAR: "alike", None: "no_answer"}[one])
+        for one in winners
+    )
+    return words("each_order", first=first, second=second)
 
 
 def _ended(sizes: Sequence[Said], ending: str, seconds: float, model: str, words: Words) -> str:

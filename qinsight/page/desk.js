@@ -120,6 +120,7 @@
     x: () => press(["swap"]),
     n: () => example(+1),
     p: () => example(-1),
+    ...Object.fromEntries(["z", "h", "s", "g"].map(key => [key, () => qiLoupe.act(key)])),
     "?": () => { element("keys")?.querySelector("button")?.click(); return true; },
   };
   const FIELDS = "input:not([type=checkbox]):not([type=radio]):not([type=file]), textarea, select, "
@@ -179,15 +180,17 @@
   const BOXES = ["photo", "photo-a", "photo-b", "photo-reference", "rank-files", "rank-directory"];
 
   function box(target) {
-    const open = BOXES.map(element).filter(visible);
-    return open.find(one => one.contains(target)) ?? open.find(one => !one.querySelector("img")) ?? open[0];
+    const open = BOXES.map(element).filter(visible), free = open.filter(one => one.id !== "photo-reference");
+    return open.find(one => one.contains(target)) ?? free.find(one => !one.querySelector("img"))
+      ?? free.find(one => one.id === "photo-b") ?? free[0]; // A stays, while B is paged
   }
 
   function bring(event, files) {
     if (!files?.length || event.defaultPrevented) return;
     event.preventDefault(); // or the browser leaves for the file
     const place = box(event.target);
-    if (place) give(place, [...files], qi.chosen(), 600);
+    if (place?.id.startsWith("photo")) qi.bring(place.id, [...files]);
+    else if (place) give(place, [...files], qi.chosen(), 600);
   }
 
   // While one upload is under way, Gradio 6.31 has no field for the next; one that it is about to draw anew
@@ -200,7 +203,7 @@
       return;
     }
     const brought = new DataTransfer();
-    for (const file of input.multiple ? files : files.slice(0, 1)) brought.items.add(file);
+    for (const file of place.id.startsWith("rank") ? files : files.slice(0, 1)) brought.items.add(file);
     input.files = brought.files;
     qi.giving(chosen, () => input.dispatchEvent(new Event("change", { bubbles: true })));
   }
@@ -314,7 +317,7 @@
   }
 
   Object.assign(window.qi, {
-    keep, speak, language, copy, save, download, word, note: done,
+    keep, speak, language, copy, save, download, word, note: done, give, keys: () => settings.keys !== false,
     choose: chosen => { keep({ language: chosen }); speak(chosen); return chosen; },
     remembered: () => [
       last.kind ?? "all", last.least ?? 1, last.keys ?? true,

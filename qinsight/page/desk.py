@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from qinsight.page.assess_tab import NOT_SHOWN
 from qinsight.page.rank_tab import KINDS
 from qinsight.page.words import NAMES, Language, label
 
@@ -20,8 +21,9 @@ def _lean(name: str) -> str:
     return "".join(f"{line}\n" for line in told if line and not line.startswith("// "))
 
 
-SCRIPT = "".join(map(_lean, ("table.js", "result.js", "desk.js", "strip.js")))
-GIVEN = json.dumps({"languages": [*Language], "kinds": KINDS})
+SCRIPT = "".join(map(_lean, ("table.js", "loupe.js", "result.js", "desk.js", "strip.js", "film.js")))
+FILES = ",".join(["image/*", *sorted(NOT_SHOWN)])  # a browser knows no RAW for an image
+GIVEN = json.dumps({"languages": [*Language], "kinds": KINDS, "files": FILES})
 HEAD = f"<script>const GIVEN = {GIVEN};\n{SCRIPT}</script>"
 IN_THE_BROWSER: dict[str, Any] = {"fn": None, "queue": False, "api_visibility": "private"}
 

@@ -4,21 +4,25 @@ An ASGI middleware. Gradio trusts what it is sent: private functions answer whoe
 without its type marker is opened wherever it lies, a URL is fetched, a Host header from anywhere is welcome.
 """
 
+import asyncio
 import contextlib
 import inspect
 import json
 import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
+from qinsight.errors import PhotoError
 from qinsight.hosts import loopback
 from qinsight.page.api import AGENTS, NAMES, BadCall, checked, names_of_parameters
 from qinsight.page.form import Refused, UploadForm
 from qinsight.page.host import Host
 from qinsight.page.line import CLOSING, Job, LineFull
+from qinsight.page.loupe import SIGN_OF_LIFE, Loupes
 from qinsight.page.passwords import Tries
 from qinsight.page.uploads import inside_uploads
 from qinsight.page.visitors import ADDRESS, Visitors, host_name
@@ -30,6 +34,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PREFIX = "/gradio_api"
+LOUPE = PREFIX + "/loupe/"
 LARGEST_LOGIN = 1 << 14
 LARGEST_JSON = 2 << 20  # a folder of some thousand uploads, named one by one
 LARGEST_CALL = 64 << 20  # photos as data URIs
@@ -63,13 +68,20 @@ FILE_HEADERS = [
 class Gate:
     """Passes on to `app` what is allowed for the `page`; tells the `line` who left.
 
-    `hosts` are the names under which the page may be asked for, None for any.
+    `hosts` are the names under which the page may be asked for, None for any. What the loupes ask, it answers.
     """
 
     def __init__(
-        self, app: App, page: gr.Blocks, host: Host, hosts: Iterable[str] | None, visitors: Visitors
+        self,
+        app: App,
+        page: gr.Blocks,
+        host: Host,
+        hosts: Iterable[str] | None,
+        visitors: Visitors,
+        loupes: Loupes,
     ) -> None:
         self.app, self.page, self.host, self.line, self.visitors = app, page, host, host.line, visitors
+        self.loupes = loupes
         self.hosts = None if hosts is None else {name.lower() for name in hosts}
         self._tries = Tries()
 
@@ -87,6 +99,9 @@ class Gate:
             return
         try:
             self._check_host(headers)
+            if path.startswith(LOUPE) and scope["method"] == "GET":
+                await self._tell_loupe(path.removeprefix(PREFIX + "/"), dict(scope["headers"])[ADDRESS], send)
+                return
             receive, form = await self._admitted(scope, headers, path, receive)
             await self._served(scope, path, receive, send, form)
         except Refused as refusal:
@@ -255,6 +270,19 @@ class Gate:
         if host.about is not None and not self.line.closed:
             standing = "ready"
         await _answer(send, 200 if standing == "ready" else 503, standing, key="status")
+
+    async def _tell_loupe(self, api: str, visitor: bytes, send: Send) -> None:
+        """What a loupe asks: a photo's facts, a tile of it, or only that it is still looked at."""
+        if alive := SIGN_OF_LIFE.fullmatch(api):
+            self.loupes.sign_of_life(alive[1].split(","))
+            await _send(send, 204, b"text/plain", b"")
+            return
+        asked = partial(self.loupes.answer, api, visitor.decode(), self.host.max_pixels)
+        try:
+            kind, body = await asyncio.get_running_loop().run_in_executor(self.loupes.workers, asked)
+        except PhotoError as error:
+            raise Refused(404, str(error)) from error
+        await _send(send, 200, kind, body, FILE_HEADERS)
 
     # --- what comes back -------------------------------------------------------------------------------------
 
@@ -446,8 +474,14 @@ def _told(refusal: Refused, path: str) -> Any:
 
 
 async def _answer(send: Send, status: int, detail: Any, key: str = "detail") -> None:
-    body = json.dumps({key: detail}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *HEADERS]
+    await _send(send, status, b"application/json", json.dumps({key: detail}).encode())
+
+
+async def _send(
+    send: Send, status: int, kind: bytes, body: bytes, extra: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    length = [(b"content-length", str(len(body)).encode())] if status != 204 else []
+    headers = [(b"content-type", kind), *length, *HEADERS, *extra]
     with contextlib.suppress(OSError):
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})

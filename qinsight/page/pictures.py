@@ -50,9 +50,16 @@ def headline() -> gr.HTML:
     return gr.HTML({}, html_template=drawn("headline(value)"), elem_id="headline")
 
 
-def looked() -> gr.HTML:
-    """Which photos the slider shows, for table.js, unseen."""
-    return gr.HTML(None, html_template=drawn("looked('compare', value)"), elem_id="looked")
+def loupe(tab: str, elem_id: str) -> gr.HTML:
+    """Which photos the tab's loupes show, for table.js, unseen; what they show is made by `loupe.look`."""
+    return gr.HTML(
+        FIRST.part(None), html_template=drawn(f"loupe('{tab}', '{elem_id}', value)"), elem_id=elem_id
+    )
+
+
+def pair() -> gr.HTML:
+    """Where table.js has two photos drawn in step; they are those of the tab's `loupe`."""
+    return gr.HTML("", html_template='<div class="qi-pair"></div>', elem_id="slider")
 
 
 def laid(elem_id: str, tab: str) -> gr.HTML:
@@ -172,7 +179,7 @@ CSS = """
 :is(#problem, #compare-problem, #rank-problem, #rank-left-out):has(.qi-line:empty) { display: none; }
 .qi-unseen { position: absolute; width: 1px; height: 1px; margin: -1px; overflow: hidden; clip-path: inset(50%);
   white-space: nowrap; }
-#assess-record, #compare-record, #rank-record, #looked { position: absolute; }
+#assess-record, #compare-record, #rank-record, #photo-loupe, #pair { position: absolute; }
 [data-old] > * { visibility: hidden; }
 [data-old] * { transition: none !important; }
 .qi-note { position: fixed; bottom: 1em; left: 50%; transform: translateX(-50%); z-index: 100; padding: .5em 1em;

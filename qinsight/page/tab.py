@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 import gradio as gr
 
-from qinsight.errors import QInsightError, Stopped
+from qinsight.errors import PhotoError, QInsightError, Stopped
 from qinsight.page.background import PARTING, in_background
 from qinsight.page.host import Host
 from qinsight.page.line import Job
@@ -152,13 +152,18 @@ class Tab:
             yield from seen(stopped=True)
         except QInsightError as error:
             state = replace(state, status=nothing_said)  # type: ignore[type-var]
-            yield from seen(problem=self.told(self.spoken.words(request), error))
+            told = self.told(self.spoken.words(request), error)
+            yield from seen(problem=told, refused=self.refused(error))
         else:
             yield from seen()
 
     def told(self, words: Words, error: QInsightError) -> str:
         """An error in the visitor's language."""
         return words.sentence(error)
+
+    def refused(self, error: QInsightError) -> str:
+        """The key of the name of the photo that the error is about, if it is about one."""
+        return "photo" if isinstance(error, PhotoError) else ""
 
     def stopped_at(self, state: Any) -> Said:
         """The status of a question that somebody stopped."""

@@ -11,12 +11,11 @@
     tables[tab] = {
       number: 0, running: false, stopping: false, // of the present question
       record: null, parts: {}, // of its answer: to take home, and by element what it shows
-      photos: 0, looked: 0, shown: "", // since which question they lie there, the slider's, the last pictures of ours
+      photos: 0, shown: "", // since which question they lie there, the last pictures of ours
       unsettled: -Infinity, // when a picture came that belongs to no question yet
-      hasty: false, // asked while it was so
     };
   // Of the photo of Assess. `picture`: what its box should show; undefined where only the server knows.
-  const choice = { last: 0, turned: 0, pending: [], given: null, picture: null, since: 0, restoring: 0 };
+  const choice = { last: 0, turned: 0, pending: [], given: null, picture: null, laid: null, since: 0, restoring: 0 };
 
   const BOXES = { photo: "assess", "photo-a": "compare", "photo-b": "compare", "photo-reference": "compare" };
   const UNANSWERED = 5000; // milliseconds after which a click that changed nothing is forgotten
@@ -38,7 +37,7 @@
     const told = { number: here.number + 1, of: here.photos, running: here.running };
     here.number = told.number;
     if (photos) here.photos = here.number;
-    Object.assign(here, { running: starts, stopping: false, hasty: false, record: null, unsettled: -Infinity });
+    Object.assign(here, { running: starts, stopping: false, record: null, unsettled: -Infinity });
     refresh();
     return told;
   }
@@ -46,14 +45,14 @@
   // In Assess a photo counts from when it was chosen, not from when its upload was over: what was chosen later
   // stays. `picture` is what the box shows of it by now. Returns what the server is told, and the photo.
   function lay(box, picture) {
-    const person = box === "photo" ? covered(picture) : undefined;
+    const person = covered(picture);
     if (person?.file) dispatchEvent(new CustomEvent("qi-lost", { detail: person }));
     const photo = person && !person.file ? null : picture;
     const chosen = chosenAt(box, photo?.orig_name ?? "", placed(photo));
     later();
     if (chosen < choice.turned) return [{ number: 0 }, photo]; // no question: the newest one's may be on its way
-    choice.turned = chosen;
-    show(box === "photo" ? photo : undefined);
+    Object.assign(choice, { turned: chosen, laid: photo });
+    show(box === "photo" ? photo : undefined); // of an example only the server knows
     return [turn("assess", Boolean(photo)), photo];
   }
 
@@ -112,36 +111,61 @@
   }
 
   function choosing(box, files) {
-    if (!["photo", "raw", "examples"].includes(box?.id)) return;
+    if (!["photo", "examples"].includes(box?.id)) return;
     const file = files?.[0], at = choice.given ?? ++choice.last;
     choice.pending.push({ box: box.id, name: file?.name ?? "", file, at, when: performance.now() });
   }
+  const boxed = place => place.closest?.("#photo, #photo-a, #photo-b, #photo-reference");
   addEventListener("change", event => {
-    const field = event.target; // a file input stands in its box, or before its button
-    if (field.type === "file") choosing(field.closest("#photo") ?? field.nextElementSibling, field.files);
+    const field = event.target; 
+    if (field.type !== "file" || (choice.given === null && qi.taken(event, boxed(field), field.files))) return;
+    choosing(field.closest("#photo"), field.files);
   }, true);
-  addEventListener("drop", event => choosing(event.target.closest?.("#photo"), event.dataTransfer?.files), true);
+  addEventListener("drop", event => {
+    const files = event.dataTransfer?.files;
+    if (!qi.taken(event, boxed(event.target), files)) choosing(event.target.closest?.("#photo"), files);
+  }, true);
   addEventListener("click", event => {
     const chosen = "#photo .icon-button-wrapper button:last-of-type, #examples .thumbnail-item"; // removes, or takes
     choosing(event.target.closest?.(chosen)?.closest("#photo, #examples"));
   }, true);
 
-  // Swap: asked anew only where it was being asked.
-  const swap = tab => turn(tab, tables[tab].running);
+  // Swap: what was answered only changes places.
+  const swap = (tab, photos) => turn(tab, whole(photos) && !tables[tab].record);
 
   // The photos that were on the table stay there, also where the server never heard of them.
-  function again(tab) {
-    const hasty = unsettled(tab);
-    const told = turn(tab, true, false);
-    tables[tab].hasty = hasty;
-    return told;
+  const again = tab => turn(tab, true, false);
+
+  // The answer of the photo that was chosen then is shown again: its question's number becomes a new one. Returns
+  // what the elements of these ids hold from now on, and what the photo's box shows.
+  function recall(ids, { parts, record, laid, picture }, at) {
+    Object.assign(choice, { turned: at, laid, pending: [] });
+    show(picture);
+    if (picture) ours.add(address(picture));
+    const { number } = turn("assess", false), here = tables.assess;
+    for (const [id, shown] of Object.entries(parts)) here.parts[id] = { number, shown };
+    here.record = record;
+    const held = id => id === "assess-record" ? { question: number, running: false, record, pictures: null }
+      : id in parts ? { question: number, shown: parts[id] } : { __type__: "update" };
+    return [...ids.map(held), picture];
   }
 
-  // Photos came or went: nothing is asked, unless it was asked about them before Gradio told of them.
-  function put(tab) {
-    const running = tables[tab].running && tables[tab].hasty;
-    return { ...turn(tab, running), running };
+  // What the server is told of it: nothing is asked.
+  const told = () => [{ number: tables.assess.number }, choice.laid];
+
+  // The answer about the photo on Assess's table, once there is one or will be none; null before, and after Stop.
+  function ended() {
+    const { running, number, parts } = tables.assess, found = record("assess");
+    const mine = Object.entries(parts).filter(([, one]) => one.number === number).map(([id, one]) => [id, one.shown]);
+    const shown = Object.fromEntries(mine);
+    const acts = choice.pending.some(one => one.at > choice.turned && alive(one)); // somebody chose another one
+    if (running || acts || unsettled("assess") || !(found || shown.problem)) return null;
+    return { parts: shown, record: found, laid: choice.laid, picture: choice.picture };
   }
+
+  // Photos came or went: they are asked about as soon as there are two.
+  const whole = ([a, b]) => Boolean(a && b);
+  const put = (tab, photos) => turn(tab, whole(photos));
 
   function stop(tab) {
     tables[tab].stopping = true;
@@ -192,13 +216,6 @@
     return value.pictures.length === 1 ? value.pictures[0] : value.pictures;
   }
 
-  // The slider has come: of these photos?
-  function looked(tab, value) {
-    tables[tab].looked = number(value?.question);
-    later();
-    return "";
-  }
-
   // --- what is seen ---
   let due = false;
   function later() {
@@ -218,7 +235,47 @@
       for (const what of ["copy", "save", "card"]) disable(`${tab}-${what}`, !record(tab));
       for (const [id, found] of Object.entries(here.parts)) old(id, found.number !== here.number || unsettled(tab));
     }
-    old("slider", tables.compare.looked < tables.compare.photos);
+    cover(element("photo"), looking("assess", "photo-loupe"));
+    beside(looking("compare", "pair"));
+    qi.look();
+  }
+
+  // What the loupe shows: nothing of an older question, nor while another picture lies in the box.
+  function looking(tab, id) {
+    const { parts, number } = tables[tab];
+    return parts[id]?.number === number && !unsettled(tab) && !(tab === "assess" && astray()) ? parts[id].shown : null;
+  }
+
+  // Two photos in step, and over each box what lies in it, which a browser may not be able to show.
+  function beside(shown) {
+    const photos = shown?.photos ?? [], host = element("slider")?.querySelector(".qi-pair");
+    ["photo-a", "photo-b", "photo-reference"].forEach((box, at) => cover(element(box), photos[at] ?? null, true));
+    old("slider", !(photos[0]?.photo && photos[1]?.photo));
+    if (host && photos[0]?.photo && photos[1]?.photo) qiLoupe.pair(host, { ...shown, photos: photos.slice(0, 2) });
+    else if (host && !["photo-a", "photo-b"].every(box => element(box)?.querySelector("img"))) host.replaceChildren();
+  }
+
+  // Over a photo's box: its loupe, or why it is no photo. Without either the box is as Gradio draws it.
+  function cover(box, shown, still = false) {
+    if (!box) return;
+    let over = box.querySelector(":scope > .qi-over");
+    const name = JSON.stringify(shown);
+    box.toggleAttribute("data-refused", Boolean(shown?.refused));
+    if (over && over.dataset.shows !== name) {
+      over.remove();
+      over = null;
+    }
+    if (over || !shown) return;
+    over = document.createElement("div");
+    over.className = "qi-over";
+    Object.assign(over.dataset, { shows: name, name: shown.name ?? "" });
+    box.append(over);
+    if (shown.photo) {
+      over.dataset.photo = shown.photo;
+      qiLoupe.mount(over, { still });
+    } else
+      for (const [kind, words] of [["b", shown.name], ["p", shown.refused]])
+        over.appendChild(document.createElement(kind)).textContent = words;
   }
 
   // Gradio shows an upload some moments before it tells anybody.
@@ -249,14 +306,35 @@
     `<p class="${style}" data-say="${say}">${safe(part(tab, id, value))}</p>`;
 
   const words = (tab, id, label, value) =>
-    `<div class="qi-words" tabindex="0" role="region" aria-label="${safe(label)}">${safe(part(tab, id, value))}</div>`;
+    `<div class="qi-words" tabindex="0" role="region" aria-label="${safe(label)}">${said(part(tab, id, value))}</div>`;
 
+  // A reply. Where the model was shown B first, whom its names mean is said beside them, as ours; one click hides that.
+  const NAMES = /\b(?:(?:image|photo|picture)s?\s+["“]?([AB])\b|(first|second)\s+(?:image|photo|picture)\b)/gi;
+  function said(shown) {
+    if (!shown?.yours) return safe(shown);
+    let done = 0, drawn = "";
+    for (const found of shown.text.matchAll(NAMES)) {
+      const end = found.index + found[0].length;
+      const yours = /^(a|first)$/i.test(found[1] ?? found[2]) ? shown.yours[0] : shown.yours[1];
+      drawn += `${safe(shown.text.slice(done, end))}<i class="qi-app">${safe(yours)}</i>`;
+      done = end;
+    }
+    const pressed = document.body.classList.contains("qi-as-it-is");
+    return `<span class="qi-note-app">${safe(shown.note)} <button type="button" data-as-it-is aria-pressed="${pressed}">`
+      + `${safe(shown.as_it_is)}</button></span>\n${drawn}${safe(shown.text.slice(done))}`;
+  }
+  addEventListener("click", event => {
+    const button = event.target.closest?.("[data-as-it-is]");
+    button?.setAttribute("aria-pressed", String(document.body.classList.toggle("qi-as-it-is")));
+  });
+
+  const loupe = (tab, id, value) => part(tab, id, value) && "";
   const record = tab => unsettled(tab) ? null : tables[tab].record;
   const take = (tab, value) => `<p class="qi-unseen" data-say="now">${safe(laid(tab, value))}</p>`;
 
   window.qi = {
-    BUTTONS, turn, lay, put, restored, chosen, giving, overtaken, again, swap, stop, failed, // choosing and asking
-    pictures, looked, record, refresh, line, words, take, // showing
+    BUTTONS, turn, lay, recall, told, ended, laidAt: () => choice.turned, put, restored, chosen, giving, overtaken, again, swap, stop, failed, // choosing and asking
+    pictures, record, refresh, line, words, take, loupe, // showing
     picture: () => choice.picture ?? null, // on the table of Assess
     part, safe, count: number, number: tab => tables[tab].number, // for those who draw parts of their own
   };

@@ -14,7 +14,8 @@ class Question:
     """One question of one visitor: `number` is the browser's and only grows, `subject` None asks nothing.
 
     `photos` is what lies on the table, `laid` the number of the question that came with it. `ended` is set once
-    nothing more is said about this question, `before` the one that was asked before it, if any.
+    nothing more is said about this question, `before` the one that was asked before it, if any. `said` is for the
+    tab: what it answered.
     """
 
     number: int
@@ -23,6 +24,7 @@ class Question:
     laid: int = 0
     job: Job | None = None
     stopped: bool = False
+    said: Any = None
     before: "Question | None" = None
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -34,13 +36,17 @@ class Question:
 
 @dataclass(frozen=True)
 class Seen:
-    """How a question stands when its state is shown: its number, the language, an error in words."""
+    """How a question stands when its state is shown: its number, the language, an error in words.
+
+    `refused`: the key of the name of the photo that the error is about, if it is about one.
+    """
 
     number: int
     words: Words
     running: bool = False
     stopped: bool = False
     problem: str = ""
+    refused: str = ""
 
     def part(self, shown: Any) -> dict[str, Any]:
         """The value of an element that belongs to this question, as table.js reads it."""

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, count
 from pathlib import Path, PurePath
 from typing import Any
@@ -17,7 +17,6 @@ from typing import Any
 import gradio as gr
 from gradio.data_classes import ImageData
 from gradio.utils import get_upload_folder
-from PIL import ImageOps
 
 from qinsight.ahead import held
 from qinsight.errors import PhotoError
@@ -141,6 +140,15 @@ class Darkroom:
                 self._photos.popitem(last=False)
         return photo
 
+    def whole(self, path: str) -> Photo:
+        """The photo with all its pixels; a small one is remembered whole, a larger one is decoded for it."""
+        with self._lock:
+            for (known, _), photo in self._photos.items():
+                if known == path and photo.image.size == photo.size:
+                    return photo
+        with held(self._places, None):
+            return decode_in_child(path)
+
 
 KEPT = 3600  # seconds
 
@@ -166,13 +174,14 @@ class Janitor:
     """Deletes what was uploaded or made for a visitor when its time is over, used or not.
 
     Gradio's own cleaning knows only what went through a component: cancelled uploads, parts of forms and empty
-    folders stay for ever. Works in a folder of the page's own only, which `GRADIO_TEMP_DIR` names.
+    folders stay for ever. Works in a folder of the page's own only, which `GRADIO_TEMP_DIR` names. `then` is done after
+    each round.
     """
 
     PAUSE = 60  # seconds
 
-    def __init__(self, page: gr.Blocks, seconds: float) -> None:
-        self.page, self.seconds = page, seconds
+    def __init__(self, page: gr.Blocks, seconds: float, then: Callable[[], None] = lambda: None) -> None:
+        self.page, self.seconds, self.then = page, seconds, then
 
     def start(self) -> None:
         """Clean now and then, from now on."""
@@ -181,6 +190,7 @@ class Janitor:
     def _work(self) -> None:
         while True:
             self.clean()
+            self.then()
             time.sleep(self.PAUSE)
 
     def clean(self) -> None:
@@ -213,13 +223,3 @@ def preview(photo: Photo) -> str:
     path = scratch_folder() / "preview.png"
     photo.image.save(path, compress_level=1)
     return str(path)
-
-
-def side_by_side(a: Photo, b: Photo) -> tuple[str, str]:
-    """Both photos as PNG files on canvases of one size, for the slider only: the model is shown others."""
-    size = max(a.image.width, b.image.width), max(a.image.height, b.image.height)
-    folder = scratch_folder()
-    paths = [str(folder / "a.png"), str(folder / "b.png")]
-    for photo, path in zip((a, b), paths, strict=True):
-        ImageOps.pad(photo.image, size, color="#808080").save(path, compress_level=1)
-    return paths[0], paths[1]

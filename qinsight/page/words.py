@@ -39,7 +39,25 @@ LABELS = {
     "photo": ("Photo", "照片", "写真"),
     "assess": ("Assess", "评估", "評価する"),
     "stop": ("Stop", "停止", "停止"),
-    "raw": ("RAW, HEIC …", "RAW、HEIC …", "RAW・HEIC …"),
+    "choose": ("Choose photos", "选择照片", "写真を選ぶ"),
+    "film": ("Filmstrip", "胶片条", "フィルムストリップ"),
+    "film_clear": ("Clear", "清空", "クリア"),
+    "loupe": ("Loupe", "放大镜", "ルーペ"),
+    "loupe_full": ("100 %", "100 %", "100 %"),
+    "loupe_blown": ("Highlights", "高光溢出", "白とび"),
+    "loupe_blocked": ("Shadows", "暗部死黑", "黒つぶれ"),
+    "loupe_histogram": ("Histogram", "直方图", "ヒストグラム"),
+    "loupe_saw": (
+        "the model saw # of these pixels",
+        "模型看到其中 # 的像素",
+        "モデルが見たのはこの画素の #",
+    ),
+    "loupe_all": ("the model saw every pixel", "模型看到了全部像素", "モデルは全画素を見ました"),
+    "loupe_gone": (
+        "This photo cannot be looked at any more. Please bring it again.",
+        "此照片已无法查看，请重新添加。",
+        "この写真はもう表示できません。もう一度追加してください。",
+    ),
     "copy": ("Copy as text", "复制为文本", "テキストをコピー"),
     "save": ("Save as JSON", "保存为 JSON", "JSON で保存"),
     "copied": ("Copied.", "已复制。", "コピーしました。"),
@@ -91,7 +109,10 @@ LABELS = {
     ),
     "compare": ("Compare", "对比", "比較する"),
     "swap": ("Swap A and B", "交换 A 和 B", "A と B を入れ替え"),
-    "slider": ("A | B", "A | B", "A | B"),
+    "pair_side": ("Side by side", "并排", "並べて"),
+    "pair_slider": ("Slider", "滑块", "スライダー"),
+    "pair_single": ("One place", "同一位置", "同じ場所"),
+    "pair_flip": ("Flip: hold, or Space", "按住切换，或空格键", "押す間入れ替え（スペース）"),
     "first_reasoning": ("Reasoning: A shown first", "推理过程：先看 A", "推論：A を先に提示"),
     "first_words": (
         "Reasoning with photo A first",
@@ -129,10 +150,11 @@ LABELS = {
     "keys_on": ("Use these keys", "启用这些按键", "これらのキーを使う"),
     "keys_list": (
         "`A` assess, compare or rank · `Esc` stop · `X` swap A and B · `N` next example · `P` previous example · "
-        "`?` show or hide this",
-        "`A` 评估、对比或排序 · `Esc` 停止 · `X` 交换 A 和 B · `N` 下一个示例 · `P` 上一个示例 · `?` 显示或隐藏此说明",
+        "`Z` 100 % · `Space` (held) flip A and B · `H` blown highlights · `S` blocked shadows · `G` histogram · `?` show or hide this",
+        "`A` 评估、对比或排序 · `Esc` 停止 · `X` 交换 A 和 B · `N` 下一个示例 · `P` 上一个示例 · "
+        "`Z` 100 % · `Space`（按住）切换 A 和 B · `H` 高光溢出 · `S` 暗部死黑 · `G` 直方图 · `?` 显示或隐藏此说明",
         "`A` 評価・比較・ランク付け · `Esc` 停止 · `X` A と B を入れ替え · `N` 次のサンプル · `P` 前のサンプル · "
-        "`?` この説明を表示・非表示",
+        "`Z` 100 % · `Space`（押す間）A と B を切り替え · `H` 白とび · `S` 黒つぶれ · `G` ヒストグラム · `?` この説明を表示・非表示",
     ),
 }
 
@@ -248,6 +270,23 @@ PHRASES = {
         "没有结论：有一个回答无法解读。",
         "判定なし：読み取れない回答がありました。",
     ),
+    "better": ("Better", "更好", "良い"),
+    "clearly_better": ("Better, clearly", "明显更好", "明らかに良い"),
+    "a_better": ("A is better", "A 更好", "A の方が良い"),
+    "b_better": ("B is better", "B 更好", "B の方が良い"),
+    "alike": ("both alike", "两张相当", "同程度"),
+    "each_order": (
+        "Shown A first, the model answered: {first}. Shown B first: {second}.",
+        "先看 A 时模型的回答：{first}。先看 B 时：{second}。",
+        "A を先に見たときの回答：{first}。B を先に見たときの回答：{second}。",
+    ),
+    "your_photo": ("your {letter}", "您的 {letter}", "あなたの {letter}"),
+    "exchanged": (
+        "Here the model was shown B first: what it calls Image A is your photo B.",
+        "此次先给模型看 B：它所说的 Image A 是您的照片 B。",
+        "ここではモデルに B を先に見せました。回答の Image A はあなたの写真 B です。",
+    ),
+    "as_it_is": ("Reply as it is", "原样显示回答", "回答をそのまま表示"),
     "named": ("{name}: {problem}", "{name}：{problem}", "{name}：{problem}"),
     "the_reference": ("The reference", "参考照片", "参照写真"),
     "head_preview": ("preview", "预览", "表示"),
@@ -358,7 +397,8 @@ PHRASES = {
         "2025).\nThe prompts and the published weights ({published}) are theirs, under Apache-2.0; so is this "
         "application.\n\n"
         "## Your photos\n"
-        "A photo is read on the machine that runs this page, rated there, and deleted an hour after its upload.\n"
+        "A photo is read on the machine that runs this page, rated there, and deleted an hour after\nthe tab that "
+        "shows it was closed, at the latest.\n"
         "Nothing is sent anywhere else. A photo taken on an iPhone reaches a browser as a JPEG copy: what is "
         "rated\nis that copy. Your browser remembers the language, the filters and the tab, and what was "
         "answered until its tab closes.\n",
@@ -366,7 +406,7 @@ PHRASES = {
         "Q-Insight: Understanding Image Quality via Visual Reinforcement Learning（arXiv 2503.22679，NeurIPS "
         "2025）。提示词与已发表的权重（{published}）出自原作者，采用 Apache-2.0 许可证；本应用亦然。\n\n"
         "## 您的照片\n"
-        "照片只在运行本页面的机器上读取和评估，上传一小时后删除，不会发送到别处。"
+        "照片只在运行本页面的机器上读取和评估，最迟在显示它的标签页关闭一小时后删除，不会发送到别处。"
         "iPhone 拍摄的照片会以 JPEG 副本传给浏览器：评估的是这个副本。"
         "浏览器会记住语言、筛选条件和标签页；已回答的内容只保留到关闭该浏览器标签页为止。\n",
         "## 手法\n"
@@ -374,7 +414,7 @@ PHRASES = {
         "2025）。プロンプトと公開された重み（{published}）は原著者のもので、Apache-2.0 です。"
         "このアプリケーションも同じです。\n\n"
         "## 写真の取り扱い\n"
-        "写真はこのページを動かしているコンピューターで読み込まれて評価され、アップロードの 1 時間後に削除されます。"
+        "写真はこのページを動かしているコンピューターで読み込まれて評価され、遅くとも表示しているタブを閉じた 1 時間後に削除されます。"
         "ほかへは送信されません。"
         "iPhone で撮った写真は JPEG のコピーとしてブラウザーに渡されるため、評価されるのはそのコピーです。"
         "ブラウザーは言語・絞り込み・タブを覚え、回答済みのものはそのタブを閉じるまでだけ残します。\n",

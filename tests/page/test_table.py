@@ -124,9 +124,8 @@ class Table:
         upload(self.page, self._new(".jpg", quality=95))
 
     def by_raw(self) -> None:
-        with self.page.expect_file_chooser() as chooser:
-            self.page.locator("#raw").click()
-        chooser.value.set_files(self._new(".tif"))
+        """A photo that no browser shows."""
+        upload(self.page, self._new(".tif"))
 
     def by_drop(self) -> None:
         content = base64.b64encode(Path(self._new(".png")).read_bytes()).decode()
@@ -201,7 +200,7 @@ class Table:
         picture = Image.open(io.BytesIO(self.page.request.get(source).body()))
         assert sum_of(picture.convert("RGB")) == sum_of(self.photo)
         assert self.page.locator("#stop").is_disabled()
-        names = ("assess", "stop", "assess-copy", "assess-save", "raw")
+        names = ("assess", "stop", "assess-copy", "assess-save")
         assert all(self.words(name) for name in names)
 
     def words(self, name: str) -> str:
@@ -406,7 +405,9 @@ def test_in_compare_no_way_to_change_the_photos_leaves_the_verdict_of_others(
             assert engine.begun.wait(20)
             change(way)
             if way != "swap":
-                assert table.words("verdict") == table.words("first-words") == ""
+                marks = " ".join(f"photo{sum_of(photos[where])}" for where in ("photo-a", "photo-b"))
+                assert table.words("verdict") == ""
+                assert table.words("first-words")[: len(marks)] in ("", marks)  # asked about by itself
                 assert "Stopped" not in table.words("compare-status")
                 page.locator("#compare").click()
             page.wait_for_function("!document.querySelector('#compare-copy').disabled")

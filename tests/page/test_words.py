@@ -32,8 +32,7 @@ TECHNICAL = {
 SAME_EVERYWHERE = {
     "comma",
     "degraded",
-    "raw",
-    "slider",
+    "loupe_full",
     "csv",
     "jsonl",
     "note",
@@ -83,7 +82,7 @@ def test_every_word_is_used_and_every_used_word_is_there() -> None:
         used |= set(re.findall(r'"(\w+)"', path.read_text(encoding="utf-8")))
     made = re.compile(
         r"rating_\d|task_\w+|head_\w+|[a-z]+_?|(astronaut|cat|coffee|rocket)_\w+"
-        r"|\w+_dark|(cue|what|now|next)_\w+"
+        r"|\w+_dark|(cue|what|now|next|loupe|pair)_\w+"
     )  # by an f-string, an enum or a file's name
     unused = [key for key in [*LABELS, *PHRASES] if key not in used and not made.fullmatch(key)]
     assert unused == []
@@ -279,6 +278,6 @@ def test_a_visitors_choice_goes_before_the_browsers_language_and_is_forgotten_wi
 
 def test_the_labels_reach_the_browser_with_names_that_gradio_does_not_use() -> None:
     assert (
-        str(label("slider"))
-        == f"__i18n__{json.dumps({'__type__': 'translation_metadata', 'key': PREFIX + 'slider'})}"
+        str(label("film"))
+        == f"__i18n__{json.dumps({'__type__': 'translation_metadata', 'key': PREFIX + 'film'})}"
     )
