@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapp
 from typing import Any
 
 import gradio as gr
+from starlette.requests import Request
 
 from qinsight.hosts import loopback
 from qinsight.page.api import AGENTS, NAMES, BadCall, checked, names_of_parameters
@@ -40,6 +41,7 @@ PAGE = re.compile(
     r"/(config/?|theme\.css|favicon\.ico|manifest\.json|robots\.txt|login_check/?|pwa_icon(/\d+)?"
     r"|(static|assets|svelte)/.*)?"
 )
+PICTURE = re.compile(PREFIX + r"/photo/(\d{6,60})/(small|large|file)")
 READ = re.compile(
     r"(info/?|openapi\.json|startup-events|theme\.css|app_id/?|user/?|token/?|login_check/?|upload_progress"
     r"|heartbeat/[^/]+|queue/data|call/(v2/)?[^/]+/[^/]+|file=.*|mcp(/.*)?)"
@@ -84,6 +86,9 @@ class Gate:
             return
         try:
             self._check_host(headers)
+            if scope["method"] == "GET" and (asked := PICTURE.fullmatch(path)):
+                await self._show(scope, asked[1], asked[2], send)
+                return
             receive, form = await self._admitted(scope, headers, path, receive)
             await self._served(scope, path, receive, send, form)
         except Refused as refusal:
@@ -251,6 +256,25 @@ class Gate:
             standing = "ready"
         await _answer(send, 200 if standing == "ready" else 503, standing, key="status")
 
+    async def _show(self, scope: Scope, number: str, kind: str, send: Send) -> None:
+        """A picture of a shoot, or a file that was made of it, to whoever was told its number."""
+        if self.page.auth is not None and not self._signed_in(scope):
+            raise Refused(401, "Expected a visitor who has logged in.")
+        handed = await self.page.lightboxes.handed(number, kind)
+        if handed is None:
+            raise Refused(404, "There is no such picture; it may be over.")
+        cached = [(b"cache-control", b"private, max-age=3600" if kind != "file" else b"private, no-store")]
+        length = (b"content-length", str(len(handed.content)).encode())
+        headers = [*handed.headers, length, *HEADERS, *FILE_HEADERS[:1], *cached]
+        with contextlib.suppress(OSError):
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": handed.content})
+
+    def _signed_in(self, scope: Scope) -> bool:
+        app = self.page.app
+        names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
+        return any(Request(scope).cookies.get(name) in app.tokens for name in names)
+
     # --- what comes back -------------------------------------------------------------------------------------
 
     async def _served(
@@ -374,7 +398,7 @@ def _check_depth(value: Any) -> None:
 def _selected(fn: Callable[..., Any], event: Any) -> bool:
     """Whether the event's data are those that the function reads."""
     if gr.SelectData not in (one.annotation for one in inspect.signature(fn).parameters.values()):
-        return event is None or isinstance(event, dict)
+        return event is None or isinstance(event, dict | list)  # of files that were chosen, a list
     index = event.get("index") if isinstance(event, dict) else None
     return isinstance(index, int) and not isinstance(index, bool) and "value" in event
 

@@ -282,6 +282,6 @@
 
   window.qi = {
     BUTTONS, turn, lay, put, restored, chosen, giving, overtaken, again, swap, stop, failed, // choosing and asking
-    pictures, looked, record, refresh, line, headline, words, gauge, band, take, // showing
+    pictures, looked, record, refresh, part, line, headline, words, gauge, band, take, // showing
   };
 })();

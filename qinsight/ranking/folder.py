@@ -30,6 +30,7 @@ from qinsight.ledger import Ledger
 from qinsight.photos import Photo, read_photo
 from qinsight.photos.jpeg import fingerprints
 from qinsight.photos.listing import Found, Frame, look
+from qinsight.photos.shot import Shot, shot_of
 from qinsight.photos.view import view
 from qinsight.prompts import Task
 from qinsight.ranking.rows import BESIDE, Row
@@ -43,6 +44,12 @@ LEAST_STRUCTURE = (
     100  # of low frequencies; noise and smooth gradients have up to 51, photos in fog 200, others 1400
 )
 NEIGHBOURS = 12  # how many frames back a burst is looked for, in order of name
+APART = 60.0  # seconds between two frames after which they are no burst, where both tell their time
+STEP = (
+    0.5  # stops by which each frame of a bracket differs from the one before; changing light does so by less
+)
+NEAR_IN_BRACKET = 20  # bits: what is clipped at one exposure is not at another
+AT_ONCE = 5.0  # seconds in which the next frame of a bracket comes
 
 
 Decoder = Callable[[Path, bytes], Photo]
@@ -184,8 +191,7 @@ def _grouped(rows: Sequence[Row]) -> list[Row]:
         ((place, before) for before in range(max(0, place - NEIGHBOURS), place)) for place in range(len(rows))
     ):
         one, other = hashes[here], hashes[there]
-        same_folder = Path(rows[here].photo).parent == Path(rows[there].photo).parent
-        if one is not None and other is not None and same_folder and one - other <= NEAR:
+        if one is not None and other is not None and _alike(rows[here], rows[there], one - other):
             group[here] = group[there]
     members: dict[int, list[int]] = {}
     for place, number in enumerate(group):
@@ -194,9 +200,34 @@ def _grouped(rows: Sequence[Row]) -> list[Row]:
     bursts = [places for places in members.values() if len(places) > 1]
     for number, places in enumerate(bursts, start=1):
         best = min(places, key=lambda place: _standing(rows[place]))
+        whole = _is_bracket([rows[place] for place in places])
         for place in places:
-            found[place] = replace(rows[place], group=number, best=place == best)
+            found[place] = replace(rows[place], group=number, best=place == best, bracket=whole)
     return found
+
+
+def _alike(one: Row, other: Row, bits: int) -> bool:
+    """Whether two frames of one folder are of one burst or bracket, their hashes that many bits apart."""
+    if Path(one.photo).parent != Path(other.photo).parent:
+        return False
+    times = [Shot(row.taken).time for row in (one, other)]
+    seconds = abs((times[0] - times[1]).total_seconds()) if times[0] and times[1] else None
+    if seconds is not None and seconds <= AT_ONCE and _steps([one, other]):
+        return bits <= NEAR_IN_BRACKET
+    return bits <= NEAR and (seconds is None or seconds <= APART)
+
+
+def _is_bracket(rows: Sequence[Row]) -> bool:
+    return _steps(sorted(rows, key=lambda row: (row.taken or "", row.photo)))
+
+
+def _steps(rows: Sequence[Row]) -> bool:
+    """Whether each frame was exposed differently from the one before."""
+    values = [row.exposure_value for row in rows]
+    return all(
+        one is not None and other is not None and abs(one - other) >= STEP
+        for one, other in itertools.pairwise(values)
+    )
 
 
 def _memory(out: Path, model: str) -> Ledger:
@@ -221,6 +252,7 @@ class _Photo:
     phash: str | None
     size: tuple[int, int]
     remarks: tuple[Sentence, ...]
+    shot: Shot
 
 
 @dataclass(frozen=True)
@@ -264,7 +296,7 @@ class _Decoding:
         except OSError as error:
             problem = Sentence("the file cannot be read: {cause}", cause=error.strerror or error)
             return _Outcome(Row(name, sha256, "", error=problem))
-        return _Photo(name, sha256, shown, _phash(shown), photo.size, photo.notes)
+        return _Photo(name, sha256, shown, _phash(shown), photo.size, photo.notes, shot_of(content))
 
 
 def _phash(image: Image.Image) -> str | None:
@@ -399,5 +431,7 @@ def _rated_row(photo: _Photo, model: str, score: Asked, diagnosis: Asked) -> Row
         seconds=round(max(score.seconds, diagnosis.seconds), 3),
         phash=photo.phash,
         remarks=Sentence.joined(photo.remarks),
+        taken=photo.shot.taken,
+        exposure_value=photo.shot.exposure_value,
         error=score.error or diagnosis.error,
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from qinsight.sentence import Sentence
 
@@ -19,7 +19,8 @@ class Row:
     "null" as `distortion_class` and `severity` here, and nothing in JSON and CSV. `error` says in a sentence why
     answers are None. `group` numbers near-identical frames (None: alone), `best` marks the highest expected rating of a
     group. `also` names the other files of the same shutter, such as the RAW beside a JPEG. `remarks` says what was done
-    to read the photo.
+    to read the photo. `taken` and `exposure_value` are the camera's; in a `bracket` they tell frames of one group apart,
+    and none of those is rejected by a threshold. `pick` and `stars` are a person's, kept apart from the model's.
     """
 
     photo: str
@@ -40,6 +41,16 @@ class Row:
     best: bool = False
     also: str | None = None
     remarks: str | None = None
+    taken: str | None = None
+    exposure_value: float | None = None
+    bracket: bool = False
+    pick: Literal["picked", "rejected"] | None = None
+    stars: int | None = None
+
+    @property
+    def by_person(self) -> int | None:
+        """The stars that a person gave, -1 where a person rejected it; None where neither."""
+        return -1 if self.pick == "rejected" else self.stars
 
     def as_json(self) -> dict[str, Any]:
         """As other programs read it: a clean photo has no class and no severity."""

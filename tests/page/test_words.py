@@ -77,9 +77,10 @@ def test_every_word_is_used_and_every_used_word_is_there() -> None:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         if path.name not in ("words.py", "sentences.py"):
             used |= {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}  # type: ignore[misc]
-    used |= set(re.findall(r'"(\w+)"', (PACKAGE / "page" / "desk.js").read_text(encoding="utf-8")))
+    for path in (PACKAGE / "page").glob("*.js"):
+        used |= set(re.findall(r'"(\w+)"', path.read_text(encoding="utf-8")))
     made = re.compile(
-        r"rating_\d|task_\w+|head_\w+|[a-z]+_?|(astronaut|cat|coffee|rocket)_\w+"
+        r"rating_\d|task_\w+|(view|sort|state|do|names|xmp)_\w+|[a-z]+_?|(astronaut|cat|coffee|rocket)_\w+"
     )  # by an f-string, an enum or a file's name
     unused = [key for key in [*LABELS, *PHRASES] if key not in used and not made.fullmatch(key)]
     assert unused == []
