@@ -4,6 +4,7 @@ The browser's part is desk.js, which is handed our lists as GIVEN; nothing that 
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,14 @@ import gradio as gr
 from qinsight.page.shoot import KINDS
 from qinsight.page.words import NAMES, Language, label
 
-SCRIPT = "".join(
-    (Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("table.js", "desk.js", "shoot.js")
-)
+
+def _sent(name: str) -> str:
+    """A script as it is sent: without its comments on lines of their own, and without indentation."""
+    text = (Path(__file__).parent / name).read_text(encoding="utf-8")
+    return re.sub(r"(?m)^[ ]+|^[ ]*//.*\n", "", text)
+
+
+SCRIPT = "".join(map(_sent, ("table.js", "desk.js", "shoot.js")))
 GIVEN = json.dumps({"languages": [*Language], "kinds": KINDS})
 HEAD = f"<script>const GIVEN = {GIVEN};\n{SCRIPT}</script>"
 IN_THE_BROWSER: dict[str, Any] = {"fn": None, "queue": False, "api_visibility": "private"}

@@ -362,10 +362,10 @@ class RankTab(Tab):
         kind: Any,
         said: Any,
         names: str,
-        stars: str,
+        stars: str | None,  # of an empty field
         caption: bool,
         keep: bool,
-        place: str,
+        place: str | None,
         request: gr.Request,
     ) -> list[Any]:
         """Export what is rated so far, with a person's word about it; to the browser, or where the photos are."""
@@ -373,7 +373,9 @@ class RankTab(Tab):
         question = self.tables.newest(request.session_hash)
         seen = Seen(question.number if question else 0, words)
         try:
-            handed, told = self._taken(kind, said, (names, stars, caption, keep), place, desk.shoot, request)
+            handed, told = self._taken(
+                kind, said, (names, stars or "", caption, keep), place or "", desk.shoot, request
+            )
         except QInsightError as error:
             return [gr.skip(), seen.part(self.told(words, error))]
         return [handed, seen.part(told(words))]

@@ -106,7 +106,7 @@
   const SORTED = {
     rating: (a, b) => rated(b) - rated(a) || SORTED.name(a, b),
     name: (a, b) => frames[a][NAME].localeCompare(frames[b][NAME], "en", { numeric: true }),
-    time: (a, b) => frames[a][TAKEN].localeCompare(frames[b][TAKEN]) || SORTED.name(a, b),
+    time: (a, b) => (frames[a][TAKEN] || "9999").localeCompare(frames[b][TAKEN] || "9999") || SORTED.name(a, b),
   };
   const fits = place => (fault === "all" || rows[place]?.fault === fault) && (state === "all" || verdict(place) === state);
   const group = place => rows[place]?.group ?? `-${place}`;
@@ -225,7 +225,7 @@
     const star = count => button("★", () => say([at], ([flag]) => [flag, count]),
       { "aria-label": `${count} ★`, "aria-pressed": (mark(at)[1] ?? 0) >= count });
     const word = row?.error || (row ? `${row.rating?.toFixed(1) ?? "–"} · ${row.word}` : t("unrated"));
-    look.replaceChildren(large, h("h3", {}, word), h("p", { class: "qi-facts" }, [frame[NAME], frame[TAKEN].replace("T", " ").slice(0, 19), frame[SETTINGS]].filter(Boolean).join(" · ")),
+    look.replaceChildren(large, h("h2", {}, word), h("p", { class: "qi-facts" }, [frame[NAME], frame[TAKEN].replace("T", " ").slice(0, 19), frame[SETTINGS]].filter(Boolean).join(" · ")),
       h("meter", { min: 1, max: 5, low: 2.6, high: 3.4, optimum: 5, value: row?.rating ?? 1, "aria-label": t("quality_rating"), ...row?.rating ? {} : { hidden: "" } }),
       h("p", { class: "qi-acts" }, ...["picked", "rejected", "clear"].map(one => button(t(`do_${one}`), () => flag(one),
         { "aria-pressed": mark(at)[0] === one })), ...[1, 2, 3, 4, 5].map(star),

@@ -90,7 +90,7 @@ def test_every_word_is_used_and_every_used_word_is_there() -> None:
 
 def test_no_label_of_the_page_is_written_in_one_language_only() -> None:
     page = build_page(Host(lambda progress: ScriptedEngine()), local=True)
-    plain = {"", "# Q-Insight", "all", "en"}
+    plain = {"", "# Q-Insight", "all", "en", "full"}
     strangers = []
     for component in page.get_config_file()["components"]:
         for prop in ("label", "value", "placeholder", "info"):
