@@ -21,6 +21,7 @@ from qinsight.page.loupe import CSS as LOUPE_CSS
 from qinsight.page.loupe import Loupes
 from qinsight.page.pictures import CSS, headline
 from qinsight.page.rank_tab import RankTab
+from qinsight.page.shoot import CSS as SHOOT_CSS
 from qinsight.page.tab import AT_ONCE, Tab
 from qinsight.page.uploads import Darkroom, Janitor
 from qinsight.page.visitors import Visitors
@@ -64,7 +65,7 @@ def build_page(
             with gr.Tab(label("tab_assess"), id="assess"):
                 tabs: list[Tab] = [assess := AssessTab(host, darkroom, sampling, spoken, loupes)]
             with gr.Tab(label("tab_compare"), id="compare"):
-                tabs.append(CompareTab(host, darkroom, sampling, spoken, loupes))
+                tabs.append(compare := CompareTab(host, darkroom, sampling, spoken, loupes))
             with gr.Tab(label("tab_rank"), id="rank") as rank_tab:
                 tabs.append(rank := RankTab(host, sampling, spoken, local=local))
             with gr.Tab(label("tab_about"), id="about"):
@@ -98,17 +99,20 @@ def build_page(
         ]
         chosen = language.input(speak, [language], worded, js="chosen => qi.choose(chosen)", **AT_ONCE)
         for event in (*spoken_now, chosen):
-            event.then(rank.headed, None, [rank.table], **AT_ONCE)
+            event.then(rank.headed, None, [rank.news], **AT_ONCE)
             event.then(**sample)
-        remember(page, all_tabs, rank.kind, rank.least, keys)
+        remember(page, all_tabs, keys)
+        rank.resume_with(page.load)
+        compare.take_from(rank.to_compare, rank.pair)
         for tab in tabs:
             page.unload(tab.left)
         page.unload(spoken.forget)
         # also when the tab is opened: what was not drawn yet may have missed the news (Gradio 6.31)
         for opened in (page.load, rank_tab.select):
-            opened(rank.opened, None, [rank.path, rank.elsewhere], **AT_ONCE)
+            opened(rank.opened, None, [rank.path, rank.elsewhere, rank.own], **AT_ONCE)
         Api(host, darkroom, sampling).publish()
     page.loupes = loupes
+    page.lightboxes = rank.lightboxes  # for the gate, which hands pictures out
     page.queue(max_size=4 * LONGEST, default_concurrency_limit=4, api_open=False)
     # Gradio looks a thousand times a second whether there is something to do, on Windows twenty times.
     page._queue.sleep_when_free, page._queue.progress_update_sleep_when_free = 0.01, 0.1
@@ -145,7 +149,7 @@ def launch(
     Janitor(page, UPLOADS_LIVE, page.loupes.sweep).start()
     launched: tuple[Any, str, str] = page.launch(
         theme=theme(),
-        css=CSS + LOUPE_CSS,
+        css=CSS + LOUPE_CSS + SHOOT_CSS,
         head=HEAD,
         i18n=I18N,
         favicon_path=ICON,

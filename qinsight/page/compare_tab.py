@@ -1,7 +1,7 @@
 """The Compare tab: two photos side by side, which is better, and whether the model means it."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -181,6 +181,23 @@ class CompareTab(Tab):
         a, b = (str(path) for path in self.pairs[place])
         pictures = [self.a.shown(a), self.b.shown(b), None]
         return self._turned(request, turn_of(told), (a, b, None), True, pictures=pictures)
+
+    def take_from(self, button: Any, pair: Callable[[Any], list[str]]) -> None:
+        """Photos come from the light table, too: the frames that the browser names, as `pair` finds them."""
+
+        def lay(told: Any, numbers: Any, request: gr.Request) -> list[Any]:
+            try:
+                a, b = pair(numbers)
+            except QInsightError as error:
+                problem = self.told(self.spoken.words(request), error)
+                return self._turned(request, turn_of(told), (None, None, None), problem=problem)
+            pictures = [self.a.shown(a), self.b.shown(b), None]
+            return self._turned(request, turn_of(told), (a, b, None), True, pictures=pictures)
+
+        inputs = [self.record.table, self.record.table]
+        js = "() => [qi.turn('compare', true), qi.shoot.compared()]"
+        laid = button.click(lay, inputs, self.outputs, js=js, **AT_ONCE)
+        self.then_ask([laid], self.run, concurrency_id="model", concurrency_limit=None)
 
     def _turned(
         self,

@@ -10,7 +10,10 @@
     language: value => GIVEN.languages.includes(value),
     tab: value => ["assess", "compare", "rank", "about"].includes(value),
     kind: value => GIVEN.kinds.includes(value),
-    least: value => typeof value === "number" && value >= 1 && value <= 5,
+    low: value => typeof value === "number" && value >= 1 && value <= 5,
+    high: value => typeof value === "number" && value >= 1 && value <= 5.05,
+    view: value => ["grid", "film", "list"].includes(value),
+    sort: value => ["rating", "name", "time"].includes(value),
     keys: value => typeof value === "boolean",
   };
   let settings = {};
@@ -318,9 +321,10 @@
 
   Object.assign(window.qi, {
     keep, speak, language, copy, save, download, word, note: done, give, keys: () => settings.keys !== false,
+    settings, say, done, FIELDS,
     choose: chosen => { keep({ language: chosen }); speak(chosen); return chosen; },
     remembered: () => [
-      last.kind ?? "all", last.least ?? 1, last.keys ?? true,
+      last.keys ?? true,
       { __type__: "update", selected: last.tab ?? "assess" },
     ],
   });

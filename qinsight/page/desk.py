@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from qinsight.page.assess_tab import NOT_SHOWN
-from qinsight.page.rank_tab import KINDS
+from qinsight.page.shoot import KINDS
 from qinsight.page.words import NAMES, Language, label
 
 
@@ -21,7 +21,9 @@ def _lean(name: str) -> str:
     return "".join(f"{line}\n" for line in told if line and not line.startswith("// "))
 
 
-SCRIPT = "".join(map(_lean, ("table.js", "loupe.js", "result.js", "desk.js", "strip.js", "film.js")))
+SCRIPT = "".join(
+    map(_lean, ("table.js", "loupe.js", "result.js", "desk.js", "strip.js", "film.js", "shoot.js"))
+)
 FILES = ",".join(["image/*", *sorted(NOT_SHOWN)])  # a browser knows no RAW for an image
 GIVEN = json.dumps({"languages": [*Language], "kinds": KINDS, "files": FILES})
 HEAD = f"<script>const GIVEN = {GIVEN};\n{SCRIPT}</script>"
@@ -49,13 +51,10 @@ def key_help() -> gr.Checkbox:
         return gr.Checkbox(True, label=label("keys_on"), elem_id="keys-on", container=False)
 
 
-def remember(page: gr.Blocks, tabs: gr.Tabs, kind: gr.Dropdown, least: gr.Slider, keys: gr.Checkbox) -> None:
+def remember(page: gr.Blocks, tabs: gr.Tabs, keys: gr.Checkbox) -> None:
     """Bring the last settings back when the page opens, and keep them when they change."""
-    page.load(inputs=None, outputs=[kind, least, keys, tabs], js="() => qi.remembered()", **IN_THE_BROWSER)
-    for name, control in (("kind", kind), ("least", least), ("keys", keys)):
-        control.change(
-            inputs=[control], outputs=None, js=f"value => qi.keep({{ {name}: value }})", **IN_THE_BROWSER
-        )
+    page.load(inputs=None, outputs=[keys, tabs], js="() => qi.remembered()", **IN_THE_BROWSER)
+    keys.change(inputs=[keys], outputs=None, js="value => qi.keep({ keys: value })", **IN_THE_BROWSER)
     for tab in tabs.children:
         js = f"() => qi.keep({{ tab: '{tab.id}' }})"
         tab.select(inputs=None, outputs=None, js=js, **IN_THE_BROWSER)

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 import gradio as gr
+from starlette.requests import Request
 
 from qinsight.errors import PhotoError
 from qinsight.hosts import loopback
@@ -47,6 +48,7 @@ PAGE = re.compile(
     r"/(config/?|theme\.css|favicon\.ico|manifest\.json|robots\.txt|login_check/?|pwa_icon(/\d+)?"
     r"|(static|assets|svelte)/.*)?"
 )
+PICTURE = re.compile(PREFIX + r"/photo/(\d{6,60})/(small|large|file)")
 READ = re.compile(
     r"(info/?|openapi\.json|startup-events|theme\.css|app_id/?|user/?|token/?|login_check/?|upload_progress"
     r"|heartbeat/[^/]+|queue/data|call/(v2/)?[^/]+/[^/]+|file=.*|mcp(/.*)?)"
@@ -100,7 +102,11 @@ class Gate:
         try:
             self._check_host(headers)
             if path.startswith(LOUPE) and scope["method"] == "GET":
-                await self._tell_loupe(path.removeprefix(PREFIX + "/"), dict(scope["headers"])[ADDRESS], send)
+                self._check_signed_in(scope)
+                await self._tell_loupe(path.removeprefix(PREFIX + "/"), headers[ADDRESS], send)
+                return
+            if scope["method"] == "GET" and (asked := PICTURE.fullmatch(path)):
+                await self._show(scope, asked[1], asked[2], send)
                 return
             receive, form = await self._admitted(scope, headers, path, receive)
             await self._served(scope, path, receive, send, form)
@@ -284,6 +290,28 @@ class Gate:
             raise Refused(404, str(error)) from error
         await _send(send, 200, kind, body, FILE_HEADERS)
 
+    async def _show(self, scope: Scope, number: str, kind: str, send: Send) -> None:
+        """A picture of a shoot, or a file that was made of it, to whoever was told its number."""
+        self._check_signed_in(scope)
+        handed = await self.page.lightboxes.handed(number, kind)
+        if handed is None:
+            raise Refused(404, "There is no such picture; it may be over.")
+        cached = [(b"cache-control", b"private, max-age=3600" if kind != "file" else b"private, no-store")]
+        length = (b"content-length", str(len(handed.content)).encode())
+        headers = [*handed.headers, length, *HEADERS, *FILE_HEADERS[:1], *cached]
+        with contextlib.suppress(OSError):
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": handed.content})
+
+    def _check_signed_in(self, scope: Scope) -> None:
+        """Pictures of ours are asked for without Gradio, which would look at this."""
+        if self.page.auth is None:
+            return
+        app = self.page.app
+        names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
+        if not any(Request(scope).cookies.get(name) in app.tokens for name in names):
+            raise Refused(401, "Expected a visitor who has logged in.")
+
     # --- what comes back -------------------------------------------------------------------------------------
 
     async def _served(
@@ -407,7 +435,7 @@ def _check_depth(value: Any) -> None:
 def _selected(fn: Callable[..., Any], event: Any) -> bool:
     """Whether the event's data are those that the function reads."""
     if gr.SelectData not in (one.annotation for one in inspect.signature(fn).parameters.values()):
-        return event is None or isinstance(event, dict)
+        return event is None or isinstance(event, dict | list)  # of files that were chosen, a list
     index = event.get("index") if isinstance(event, dict) else None
     return isinstance(index, int) and not isinstance(index, bool) and "value" in event
 

@@ -1,82 +1,64 @@
-"""The Rank tab: many photos in, a table that grows, and every export to take home."""
+"""The Shoot tab: many photos in, a light table that fills while they are rated, a person's picks, every export."""
 
-import html
-import shutil
+import secrets
+import tempfile
 import threading
-import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from qinsight.ahead import held
-from qinsight.answers import Distortion
 from qinsight.errors import QInsightError
 from qinsight.page.host import Host
+from qinsight.page.lightbox import Lightbox, Lightboxes
 from qinsight.page.line import Job
 from qinsight.page.pictures import laid, line
 from qinsight.page.record import on_the_table
+from qinsight.page.shoot import PLACES, Shoot, choices, copied, judged, shown, written, written_in_place
 from qinsight.page.tab import AT_ONCE, Said, Tab, nothing_said, phrase, remark, turn_of
 from qinsight.page.table import Question, Seen
-from qinsight.page.uploads import gathered, scratch_folder
+from qinsight.page.uploads import apart, gathered, scratch_folder, shared_folder
 from qinsight.page.visitors import is_local
 from qinsight.page.words import ENGLISH, Spoken, Words, label
 from qinsight.photos import Photo, decode_in_child, read_photo
-from qinsight.photos.listing import READ, Found, NoPhotos, look
-from qinsight.ranking.exports import write_exports
+from qinsight.photos.listing import READ, NoPhotos, look
 from qinsight.ranking.folder import Progress, rank_folder, ranking
-from qinsight.ranking.rows import Row, of_each_file
-from qinsight.ranking.sidecars import write_sidecars
+from qinsight.ranking.rows import Row
 from qinsight.requests import Sampling
 
-HEADERS = ("preview", "photo", "expected", "written", "degradation", "severity", "burst", "remark")
 MOST_DESKS = 1000
-KINDS = ("all", "clean", *map(str, Distortion))
+Chosen = tuple[tuple[str, ...], str]
+"""What is to be rated: uploads, or a folder of this computer by its path."""
 
 
 @dataclass(frozen=True)
 class _State:
-    """What the page knows so far: `rows` of `total` photos; `exports` are the files of a run that has ended.
-
-    `left_out` says in English what was chosen and is not ranked.
-    """
+    """What the page knows so far: `rows` of `total` photos. `left_out` says in English what was chosen and is not ranked."""
 
     status: Said
     rows: tuple[Row, ...] = ()
     total: int = 0
-    exports: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
 
 @dataclass
-class _Shoot:
-    """The photos of one run: where they are, whether a stranger sent them, where results go, thumbnails."""
-
-    folder: Path
-    out: Path
-    uploaded: bool
-    thumbnails: dict[str, str] = field(default_factory=dict)
-
-
-Line = tuple[Row, list[Any]]
-"""A row with its cells as the table shows them."""
-
-
-@dataclass
 class _Desk:
-    """What a visitor has of the tab: the table as it is shown, its filter, the folder that gathers uploads.
+    """What a visitor has of the tab: the shoot on the light table, and the folder that gathers uploads.
 
-    One run works at a time; what a stopped one has done, the next finds in the same folder.
+    One run works at a time; what a stopped one has done, the next finds in the same folder. Who reloads the page in
+    mid-run finds it `going` on, by the `key`.
     """
 
-    lines: list[Line] = field(default_factory=list)
-    kind: str = "all"
-    least: float = 1.0
+    key: str = field(default_factory=lambda: secrets.token_urlsafe(18))
+    chosen: Chosen | None = None
+    shoot: Shoot | None = None
+    going: bool = False
     root: Path | None = None
     working: threading.Lock = field(default_factory=threading.Lock)
 
@@ -85,22 +67,23 @@ class RankTab(Tab):
     """Builds the tab and wires it. `local` offers a folder of this computer by its path, to who is at it."""
 
     name = "rank"
-    parting = 120.0  # the exports of what is done
+    parting = 120.0  # the ranking of what is done
 
     def __init__(self, host: Host, sampling: Sampling, spoken: Spoken, *, local: bool) -> None:
-        self.local = local
+        self.local, self.lightboxes = local, Lightboxes()
         self._desks: OrderedDict[str, _Desk] = OrderedDict()
+        self._parted: OrderedDict[str, _Desk] = OrderedDict()
         super().__init__(host, sampling, spoken)
 
     def _lay_out(self) -> None:
         self.laid = laid("rank-record", "rank")
-        with gr.Row(equal_height=False):
+        with gr.Row(equal_height=False, elem_id="rank-input"):
             with gr.Column(min_width=320):
                 self.files = gr.File(
                     label=label("photos"),
                     file_count="multiple",
                     type="filepath",
-                    height=180,
+                    height=150,
                     elem_id="rank-files",
                 )
             with gr.Column(min_width=320):
@@ -108,7 +91,7 @@ class RankTab(Tab):
                     label=label("folder"),
                     file_count="directory",
                     type="filepath",
-                    height=180,
+                    height=150,
                     elem_id="rank-directory",
                 )
         self.path = gr.Textbox(
@@ -124,71 +107,81 @@ class RankTab(Tab):
         self.status = line("rank", "rank-status")
         self.left_out = line("rank", "rank-left-out")
         self.problem = line("rank", "rank-problem", "now")
-        with gr.Row():
-            self.kind = gr.Dropdown(
-                _kinds(ENGLISH), value="all", label=label("degradation"), elem_id="rank-kind", min_width=160
-            )
-            self.least = gr.Slider(
-                1, 5, value=1, step=0.05, label=label("least"), elem_id="rank-least", min_width=160
-            )
-        self.table = gr.Dataframe(
-            label=label("ranking"),
-            headers=_headers(ENGLISH),
-            datatype=["html", "str", "number", "number", "str", "str", "str", "str"],
-            column_widths=["92px", "240px", "90px", "90px", "120px", "110px", "80px", "260px"],
-            interactive=False,
-            wrap=False,
-            max_height=620,
-            show_search="search",
-            elem_id="rank-table",
-        )
-        with gr.Row():
-            self.downloads = [
-                gr.DownloadButton(label(name), interactive=False, elem_id=f"download-{kind}", min_width=120)
-                for name, kind in (
-                    ("csv", "csv"),
-                    ("jsonl", "jsonl"),
-                    ("sheet", "html"),
-                    ("xmp", "xmp"),
-                )
-            ]
+        self.news = gr.HTML(None, html_template="${qi.shoot.news(value)}", elem_id="rank-news")
+        self.table = gr.HTML(None, html_template="<div></div>", elem_id="rank-table")
+        self._lay_out_exports()
         self.lines = [self.laid, self.status, self.left_out, self.problem]
-        self.outputs = [*self.lines, self.table, *self.downloads]
+        self.outputs = [*self.lines, self.news]
+
+    def _lay_out_exports(self) -> None:
+        kinds = (("csv", "csv"), ("jsonl", "jsonl"), ("sheet", "html"), ("xmp", "xmp"))
+        with gr.Column(elem_id="rank-exports"):
+            with gr.Row():
+                self.downloads = {
+                    kind: gr.Button(label(name), elem_id=f"download-{kind}", min_width=120)
+                    for name, kind in kinds
+                }
+            self.taken = line("rank", "rank-taken")
+            self.handed = gr.HTML(None, html_template="${qi.shoot.take(value)}", elem_id="rank-handed")
+            with gr.Accordion(label("export_options"), open=False):
+                self.names = gr.Radio(
+                    _names(ENGLISH), value="full", label=label("sidecar_names"), elem_id="rank-names"
+                )
+                self.stars = gr.Textbox(label=label("star_ratings"), max_lines=1, elem_id="rank-stars")
+                self.caption = gr.Checkbox(False, label=label("as_caption"), elem_id="rank-caption")
+                self.keep = gr.Checkbox(True, label=label("keep_stars"), elem_id="rank-keep")
+            with gr.Column(visible=False, elem_id="rank-own") as self.own:
+                self.place = gr.Textbox(label=label("picks_place"), max_lines=1, elem_id="rank-picks")
+                with gr.Row():
+                    self.in_place = {
+                        kind: gr.Button(label(f"xmp_{kind}"), elem_id=f"rank-{kind}", min_width=120)
+                        for kind in (*PLACES, "copies")
+                    }
+            self.to_compare = gr.Button("", visible="hidden", elem_id="rank-compare")
 
     def _wire(self) -> None:
         given = [self.files, self.directory, self.path]
         rank = "(_, ...given) => [qi.turn('rank', true), ...given]"
-        turn = self.button.click(
-            self.turn_to, [self.laid, *given, self.kind, self.least], self.lines, js=rank, **AT_ONCE
-        )
-        self.then_ask([turn], self.run, concurrency_id="rank", concurrency_limit=8)
+        turn = self.button.click(self.turn_to, [self.laid, *given], self.outputs, js=rank, **AT_ONCE)
+        queue: dict[str, Any] = {"concurrency_id": "rank", "concurrency_limit": 8}
+        self.then_ask([turn], self.run, **queue)
         self.stop.click(self.stop_it, [self.laid], None, js="() => [qi.stop('rank')]", **AT_ONCE)
-        other = "() => [qi.turn('rank', false)]"
-        for event in (self.files.change, self.directory.change, self.path.input):
-            event(self.others, [self.laid], self.lines, js=other, **AT_ONCE)
-        for control in (self.kind, self.least):
-            control.change(self.filtered, [self.kind, self.least], [self.table], **AT_ONCE)
+        other = "(_, ...given) => [qi.turn('rank', false), ...given]"
+        for event in (self.files.change, self.directory.change, self.path.submit):
+            event(self.others, [self.laid, *given], self.outputs, js=other, **AT_ONCE)
+        how = [self.laid, self.laid, self.names, self.stars, self.caption, self.keep, self.place]
+        for kind, button in (self.downloads | self.in_place).items():
+            js = f"(_, __, ...how) => ['{kind}', qi.shoot.said(), ...how]"
+            button.click(self.take, how, [self.handed, self.taken], js=js, **AT_ONCE)
+
+    def resume_with(self, opened: Callable[..., Any]) -> None:
+        """Who opens the page again in the same tab of a browser goes on where the run stood."""
+        queue: dict[str, Any] = {"concurrency_id": "rank", "concurrency_limit": 8}
+        js = "async () => [qi.turn('rank', false), await qi.shoot.key()]"
+        back = opened(self.resume, [self.laid, self.laid], self.outputs, js=js, **AT_ONCE)
+        self.then_ask([back], self.run, **queue)
 
     def opened(self, request: gr.Request) -> list[Any]:
         """The field for a folder of this computer, for the person at it; how to get it, for anybody else here."""
         at_home = self.local and is_local(request)
-        return [gr.Textbox(visible=at_home), gr.Markdown(visible=self.local and not at_home)]
+        return [
+            gr.Textbox(visible=at_home),
+            gr.Markdown(visible=self.local and not at_home),
+            gr.Column(visible=at_home),
+        ]
 
     def worded(self, words: Words) -> list[tuple[Any, Any]]:
-        return [(self.kind, gr.update(choices=_kinds(words)))]
+        return [(self.names, gr.update(choices=_names(words)))]
 
     def headed(self, request: gr.Request) -> Any:
-        """The table with its headers in the visitor's language; they travel with its values only."""
-        return self._table(self._desk(request), self.spoken.words(request))
+        """The light table in the visitor's language."""
+        question = self.tables.newest(request.session_hash)
+        if question is None:
+            return gr.skip()
+        return self._news(self._desk(request), Seen(question.number, self.spoken.words(request)))
 
-    def filtered(self, kind: str, least: float, request: gr.Request) -> Any:
-        """The part of the table that was asked for."""
-        desk = self._desk(request)
-        desk.kind, desk.least = kind, least
-        return self.headed(request) if desk.lines else gr.skip()
-
-    def _table(self, desk: _Desk, words: Words) -> dict[str, Any]:
-        return {"headers": _headers(words), "data": _chosen(desk.lines, desk.kind, desk.least)}
+    def _news(self, desk: _Desk, seen: Seen) -> dict[str, Any]:
+        return seen.part(shown(desk.shoot, desk.key, seen.words))
 
     def _desk(self, request: gr.Request) -> _Desk:
         """The visitor's own; those of visitors who left without a word are forgotten in the end."""
@@ -199,7 +192,43 @@ class RankTab(Tab):
 
     def left(self, request: gr.Request) -> None:
         super().left(request)
-        self._desks.pop(request.session_hash or "", None)
+        desk = self._desks.pop(request.session_hash or "", None)
+        if desk is not None and desk.shoot is not None:
+            self._parted[desk.key] = desk
+            while len(self._parted) > MOST_DESKS:
+                self._parted.popitem(last=False)
+
+    def stop_it(self, told: Any, request: gr.Request) -> None:
+        self._desk(request).going = False
+        super().stop_it(told, request)
+
+    def resume(self, told: Any, key: Any, request: gr.Request) -> list[Any]:
+        """The page was opened again: what lay on its table lies there again, and a run that was going on does so."""
+        desk = self._claimed(key, request)
+        if desk is None or desk.shoot is None:
+            return [gr.skip()] * len(self.outputs)
+        subject = desk.chosen if desk.going else None
+        said = phrase("kept_table", count=len(desk.shoot.rows))
+        status = phrase("gathering") if desk.going else said
+        return self._turned(request, told, subject, status, running=desk.going)
+
+    def _claimed(self, key: Any, request: gr.Request) -> _Desk | None:
+        """The desk of that key, which is the visitor's from now on; a shoot of this computer is only its person's."""
+        if not isinstance(key, str):
+            return None
+        known = {desk.key: session for session, desk in [*self._desks.items()]}
+        desk = self._parted.pop(key, None) or self._desks.pop(known.get(key, "-"), None)
+        if desk is None or desk.shoot is None or not (desk.shoot.uploaded or is_local(request)):
+            return None
+        self._desks[request.session_hash or ""] = desk
+        return desk
+
+    def _chosen(
+        self, files: list[str] | None, directory: list[str] | None, path: str, request: gr.Request
+    ) -> Chosen | None:
+        uploads = (*(files or []), *(directory or []))
+        own = path.strip() if self.local and is_local(request) else ""
+        return (uploads, "" if uploads else own) if uploads or own else None
 
     def turn_to(
         self,
@@ -207,23 +236,38 @@ class RankTab(Tab):
         files: list[str] | None,
         directory: list[str] | None,
         path: str,
-        kind: str,
-        least: float,
         request: gr.Request,
     ) -> list[Any]:
-        """These photos are to be ranked."""
-        desk, words = self._desk(request), self.spoken.words(request)
-        desk.kind, desk.least = kind, least
-        uploads = (*(files or []), *(directory or []))
-        own = path.strip() if self.local and is_local(request) else ""
-        if not uploads and not own:
+        """These photos are to be rated; where none are chosen, those that lie on the table."""
+        chosen = self._chosen(files, directory, path, request)
+        desk = self._desk(request)
+        chosen = chosen or (desk.chosen if desk.shoot else None)
+        if chosen is None:
+            words = self.spoken.words(request)
             return self._turned(request, told, None, problem=words("photos_first"))
-        desk.lines = []
-        return self._turned(request, told, (uploads, own), phrase("gathering"), running=True)
+        desk.going = True
+        return self._turned(request, told, chosen, phrase("gathering"), running=True)
 
-    def others(self, told: Any, request: gr.Request) -> list[Any]:
-        """Other photos were chosen: a run ends, and the table is of those before."""
-        status = phrase("ranked_before") if self._desk(request).lines else nothing_said
+    def others(
+        self,
+        told: Any,
+        files: list[str] | None,
+        directory: list[str] | None,
+        path: str,
+        request: gr.Request,
+    ) -> list[Any]:
+        """Other photos were chosen: a run ends, and their cards are there at once."""
+        desk, chosen = self._desk(request), self._chosen(files, directory, path, request)
+        desk.going = False
+        status: Said = nothing_said
+        if chosen is not None and chosen != desk.chosen:
+            try:
+                desk.shoot, desk.chosen = self._opened(desk, chosen), chosen
+            except (QInsightError, OSError):  # told when they are to be rated
+                desk.shoot = desk.chosen = None
+        if desk.shoot is not None:
+            said = "ranked_before" if chosen is None else "ready"
+            status = phrase(said, total=len(desk.shoot.box.frames))
         return self._turned(request, told, None, status)
 
     def _turned(
@@ -231,61 +275,55 @@ class RankTab(Tab):
     ) -> list[Any]:
         number = turn_of(told).number
         if not self.tables.turn_to(request.session_hash, number, subject):
-            return [gr.skip()] * len(self.lines)
-        return self._lines(_State(status), Seen(number, self.spoken.words(request), **how))
-
-    def _lines(self, state: _State, seen: Seen) -> list[Any]:
-        """Values of `lines`."""
-        left_out = _left_out(state.left_out, seen.words)
-        return [
-            on_the_table(seen),
-            seen.part(state.status(seen.words)),
-            seen.part(left_out),
-            seen.part(seen.problem),
-        ]
+            return [gr.skip()] * len(self.outputs)
+        seen = Seen(number, self.spoken.words(request), **how)
+        return self._values(self._desk(request), _State(status), seen)
 
     def run(self, request: gr.Request) -> Iterator[Any]:
-        """Rank what was chosen; yields the values of `outputs`."""
+        """Rate what was chosen; yields the values of `outputs`."""
         desk = self._desk(request)
-        shoots: list[_Shoot] = []
+        shoots: list[Shoot] = []
 
-        def work(subject: tuple[Sequence[str], str], job: Job) -> Iterator[_State]:
+        def work(subject: Chosen, job: Job) -> Iterator[_State]:
             with held(desk.working, job.stopped):  # the run before, which was stopped, may still be leaving
-                shoots.append(self._shoot(desk, *subject))
-                yield from self._work(shoots[0], job)
+                if desk.shoot is None or subject != desk.chosen or not desk.shoot.folder.is_dir():
+                    desk.shoot = self._opened(desk, subject)
+                    desk.chosen = subject
+                shoots.append(desk.shoot)
+                yield from self._work(desk.shoot, job)
+                desk.going = False
 
         def show(question: Question, state: _State, seen: Seen) -> list[Any]:
-            thumbnails = shoots[0].thumbnails if shoots else {}
-            desk.lines = [(row, _cells(row, thumbnails, seen.words)) for row in state.rows]
+            for shoot in shoots:
+                shoot.hold(state.rows)
             return self._values(desk, state, seen)
 
         yield from self.follow(request, _State(phrase("gathering")), work, show, _seconds_to_show)
-
-    def overtaken(self, question: Question, request: gr.Request) -> Iterator[list[Any]]:
-        """The table as it should be by now."""
-        seen = Seen(question.number, self.spoken.words(request))
-        yield self._values(self._desk(request), _State(nothing_said), seen)
 
     def stopped_at(self, state: _State) -> Said:
         if not state.total:
             return phrase("stopped")
         return phrase("stopped_at", done=len(state.rows), total=state.total)
 
-    def _shoot(self, desk: _Desk, uploads: Sequence[str], path: str) -> _Shoot:
-        """The folder to rank: the one named, or one that gathers the uploads under their own names."""
-        if not uploads:
+    def _opened(self, desk: _Desk, chosen: Chosen) -> Shoot:
+        """The shoot to rate: the folder named, or one that gathers the uploads under their own names."""
+        uploads, path = chosen
+        if uploads:
+            if desk.root is None or not desk.root.is_dir():
+                desk.root = scratch_folder()
+            folder = Path(tempfile.mkdtemp(prefix="photos-", dir=desk.root))
+            gathered(folder, ((Path(upload).name, upload) for upload in uploads))
+            out = desk.root / "results"
+        else:
             folder = Path(path).expanduser()
-            return _Shoot(folder, folder / "q-insight", uploaded=False)
-        if desk.root is None or not desk.root.is_dir():
-            desk.root = scratch_folder()
-        folder = desk.root / "photos"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        gathered(folder, ((Path(upload).name, upload) for upload in uploads))
-        return _Shoot(folder, desk.root / "results", uploaded=True)
+            out = folder / "q-insight"
+        found = look(folder, out)
+        box = Lightbox(folder, found.frames, uploaded=bool(uploads))
+        self.lightboxes.add(box)
+        return Shoot(folder, out, found, box)
 
-    def _work(self, shoot: _Shoot, job: Job) -> Iterator[_State]:
-        found = look(shoot.folder, shoot.out)
+    def _work(self, shoot: Shoot, job: Job) -> Iterator[_State]:
+        found = shoot.found
         total = len(found.frames)
         begun = _State(phrase("pace_begun", total=total), total=total, left_out=found.left_out)
         yield begun
@@ -306,22 +344,78 @@ class RankTab(Tab):
                 yield replace(begun, status=partial(_pace, progress), rows=tuple(rows))
         except QInsightError:  # stopped, or no model to ask any more: what is done is kept
             if rows:
-                yield self._ended(shoot, found, {row.photo for row in rows})
+                yield self._ended(shoot, {row.photo for row in rows})
             raise
-        yield replace(begun, status=phrase("exporting"), rows=tuple(rows))
-        yield self._ended(shoot, found)
+        yield self._ended(shoot)
 
-    def _ended(self, shoot: _Shoot, found: Found, done: Set[str] | None = None) -> _State:
-        """The ranking of the photos that are `done`, or of all, with its exports."""
+    def _ended(self, shoot: Shoot, done: Set[str] | None = None) -> _State:
+        """The ranking of the photos that are `done`, or of all."""
+        found = shoot.found
         frames = [frame for frame in found.frames if done is None or done & {*frame}]
         rows = ranking(shoot.out, frames)
-        for row in rows:
-            if row.phash and row.photo not in shoot.thumbnails:  # kept from an earlier run
-                _thumbnail(shoot, row.photo, None)
         unread = sum(row.error is not None for row in rows)
         status = phrase("ranked_but" if unread else "ranked", count=len(rows) - unread, unread=unread)
-        exports = _exports(rows, shoot, found)
-        return _State(status, tuple(rows), len(found.frames), exports, found.left_out)
+        return _State(status, tuple(rows), len(found.frames), found.left_out)
+
+    def take(
+        self,
+        kind: Any,
+        said: Any,
+        names: str,
+        stars: str | None,  # of an empty field
+        caption: bool,
+        keep: bool,
+        place: str | None,
+        request: gr.Request,
+    ) -> list[Any]:
+        """Export what is rated so far, with a person's word about it; to the browser, or where the photos are."""
+        words, desk = self.spoken.words(request), self._desk(request)
+        question = self.tables.newest(request.session_hash)
+        seen = Seen(question.number if question else 0, words)
+        try:
+            handed, told = self._taken(
+                kind, said, (names, stars or "", caption, keep), place or "", desk.shoot, request
+            )
+        except QInsightError as error:
+            return [gr.skip(), seen.part(self.told(words, error))]
+        return [handed, seen.part(told(words))]
+
+    def _taken(
+        self,
+        kind: Any,
+        said: Any,
+        how: tuple[str, str, bool, bool],
+        place: str,
+        shoot: Shoot | None,
+        request: gr.Request,
+    ) -> tuple[Any, Said]:
+        if shoot is None or not shoot.rows:
+            raise QInsightError("Expected a photo that is rated, and there is none yet.")
+        chosen = choices(said, *how)
+        done = {row.photo for row in shoot.rows.values()}
+        rows = ranking(shoot.out, [frame for frame in shoot.found.frames if done & {*frame}])
+        rows = judged(rows, shoot.box, chosen)
+        if kind in self.downloads:
+            path = written(shoot, rows, kind, chosen, scratch_folder())
+            return {"number": self.lightboxes.offer(path), "name": path.name}, nothing_said
+        if kind not in self.in_place or shoot.uploaded or not is_local(request):
+            raise QInsightError("Expected a folder of this computer, opened with the token of its page.")
+        if kind in PLACES:
+            count, failures = written_in_place(shoot, rows, kind, chosen)
+            return gr.skip(), partial(_told, "written_xmp", count, "", failures)
+        count, where, failures = copied(shoot, rows, place, chosen)
+        return gr.skip(), partial(_told, "copied_picks", count, str(where), failures)
+
+    def pair(self, numbers: Any) -> list[str]:
+        """Files of the upload folder with the first two of the frames that these numbers name."""
+        asked = numbers if isinstance(numbers, list) else []
+        found = [self.lightboxes.found(one) for one in asked[:2] if isinstance(one, str) and one.isdecimal()]
+        paths = [box.folder / box.frames[place][0] for box, place in filter(None, found)]
+        if len(paths) < 2:
+            raise QInsightError("Expected two photos that are still here.")
+        folder = shared_folder()
+        gathered(folder, ((path.name, str(path)) for path in paths))
+        return [str(folder / name) for name in apart(path.name for path in paths)]
 
     def told(self, words: Words, error: QInsightError) -> str:
         if isinstance(error, NoPhotos):
@@ -330,68 +424,30 @@ class RankTab(Tab):
 
     def _values(self, desk: _Desk, state: _State, seen: Seen) -> list[Any]:
         """Values of `outputs`."""
-        downloads = [gr.DownloadButton(value=None, interactive=False)] * len(self.downloads)
-        if state.exports:
-            downloads = [gr.DownloadButton(value=path, interactive=True) for path in state.exports]
-        return [*self._lines(state, seen), self._table(desk, seen.words), *downloads]
+        left_out = _left_out(state.left_out, seen.words)
+        return [
+            on_the_table(seen),
+            seen.part(state.status(seen.words)),
+            seen.part(left_out),
+            seen.part(seen.problem),
+            self._news(desk, seen),
+        ]
 
 
 def _seconds_to_show(state: _State) -> float:
-    """The whole table travels each time: the longer it is, the rarer."""
-    return max(0.5, len(state.rows) / 150) if state.rows else 0.0
+    """What is new of the table is found by comparing all of it: the longer it is, the rarer."""
+    return max(0.5, len(state.rows) / 500) if state.rows else 0.0
 
 
-def _decoder(shoot: _Shoot, limit: int, stop: threading.Event) -> Callable[[Path, bytes], Photo]:
-    """Reads uploads in a process of their own each, one's own photos here; makes thumbnails on the way."""
+def _decoder(shoot: Shoot, limit: int, stop: threading.Event) -> Callable[[Path, bytes], Photo]:
+    """Reads uploads in a process of their own each, one's own photos here; their small pictures come on the way."""
 
     def decode(path: Path, content: bytes) -> Photo:
         photo = decode_in_child(path, view_pixels=limit, stop=stop) if shoot.uploaded else read_photo(content)
-        _thumbnail(shoot, path.relative_to(shoot.folder).as_posix(), photo)
+        shoot.box.put(shoot.box.place_of[path.relative_to(shoot.folder).as_posix()], photo.image)
         return photo
 
     return decode
-
-
-def _thumbnail(shoot: _Shoot, name: str, photo: Photo | None) -> None:
-    """A small JPEG in the upload folder, from where the page may show it."""
-    from gradio.utils import get_upload_folder
-
-    if photo is None:
-        try:
-            photo = decode_in_child(shoot.folder / name, view_pixels=100_000)
-        except QInsightError:
-            return
-    place = Path(get_upload_folder()) / shoot.folder.parent.name
-    place.mkdir(parents=True, exist_ok=True)
-    small = photo.image.copy()
-    small.thumbnail((128, 96))
-    path = place / f"{len(shoot.thumbnails)}.jpg"
-    small.save(path, quality=80)
-    shoot.thumbnails[name] = str(path)
-
-
-def _cells(row: Row, thumbnails: dict[str, str], words: Words) -> list[Any]:
-    picture = thumbnails.get(row.photo)
-    source = html.escape(f"gradio_api/file={picture}", quote=True)
-    return [
-        f'<img src="{source}" alt="" loading="lazy" height="48">' if picture else "",
-        f"{row.photo} + {PurePath(row.also).name}" if row.also else row.photo,
-        None if row.expected_rating is None else round(row.expected_rating, 3),
-        row.rating,
-        "" if row.distortion_class is None else words(_KEYS.get(row.distortion_class, row.distortion_class)),
-        "" if row.severity in (None, "null") else words(str(row.severity)),
-        _burst(row, words),
-        words.remark(row.error or row.remarks or ""),
-    ]
-
-
-def _burst(row: Row, words: Words) -> str:
-    """The number of its burst or bracket, and which of them it is."""
-    if row.group is None:
-        return ""
-    if row.bracket:
-        return words("bracket", group=row.group)
-    return words("best", group=row.group) if row.best else str(row.group)
 
 
 def _left_out(parts: Sequence[str], words: Words) -> str:
@@ -399,39 +455,14 @@ def _left_out(parts: Sequence[str], words: Words) -> str:
     return words("left_out", parts=words("comma").join(map(words.remark, parts))) if parts else ""
 
 
-def _chosen(lines: Sequence[Line], kind: str, least: float) -> list[list[Any]]:
-    """The cells of rows with the degradation and the least rating asked for; unreadable ones only with no filter."""
-    wanted = "null" if kind == "clean" else kind
-    return [
-        cells
-        for row, cells in lines
-        if (kind == "all" or row.distortion_class == wanted)
-        and (least <= 1 or (row.expected_rating is not None and row.expected_rating >= least))
-    ]
+def _names(words: Words) -> list[tuple[str, str]]:
+    """How sidecars are named, in words, with what it stands for."""
+    return [(words(f"names_{kind}"), kind) for kind in ("full", "stem")]
 
 
-def _exports(rows: Sequence[Row], shoot: _Shoot, found: Found) -> tuple[str, ...]:
-    """Every export of a finished run, in a folder the page may hand out from."""
-    place = scratch_folder()
-    written = write_exports(rows, place, shoot.folder, found.sentence())
-    sidecars, _ = write_sidecars(of_each_file(rows), shoot.folder, out=place / "xmp")
-    packed = place / "xmp-sidecars.zip"
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sidecars:
-            archive.write(path, path.relative_to(place / "xmp"))
-    return tuple(map(str, (*written, packed)))
-
-
-def _headers(words: Words) -> list[str]:
-    return [words(f"head_{name}") for name in HEADERS]
-
-
-_KEYS = {"null": "clean_photos", "clean": "clean_photos"}
-
-
-def _kinds(words: Words) -> list[tuple[str, str]]:
-    """The choices of the filter, in words, with what they stand for."""
-    return [(words(_KEYS.get(kind, kind)), kind) for kind in KINDS]
+def _told(key: str, count: int, where: str, failures: Sequence[str], words: Words) -> str:
+    """What was done, and what was left alone."""
+    return " ".join([words(key, count=count, where=where), *map(words.remark, failures[:5])])
 
 
 def _pace(progress: Progress, words: Words) -> str:

@@ -674,6 +674,22 @@ SENTENCES = {
         "需要要写入的文件名，而 {path} 是 {kind} 照片；它没有改变。",
         "書き込むファイルの名前が必要ですが、{path} は {kind} の写真です。変更していません。",
     ),
+    "Expected a photo that is rated, and there is none yet.": (
+        "还没有已评分的照片。",
+        "評価済みの写真がまだありません。",
+    ),
+    "Expected a folder of this computer, opened with the token of its page.": (
+        "只能用于以带令牌的地址打开的本机文件夹。",
+        "トークン付きのアドレスで開いた、このコンピューターのフォルダーでのみ使えます。",
+    ),
+    "Expected two photos that are still here.": (
+        "需要两张仍在此处的照片。",
+        "まだここにある写真が 2 枚必要です。",
+    ),
+    "Expected four rising ratings at which 2, 3, 4 and 5 stars begin, such as {usual}; got {text}.": (
+        "需要四个递增的评分，作为 2、3、4、5 星的起点，例如 {usual}；输入为 {text}。",
+        "2・3・4・5 つ星が始まる評価を小さい順に 4 つ指定してください（例 {usual}）。入力は {text} です。",
+    ),
     "Expected a folder of photos; there is no folder {folder}.": (
         "没有文件夹 {folder}。",
         "フォルダー {folder} はありません。",

@@ -170,6 +170,13 @@ def scratch_folder() -> Path:
     return Path(tempfile.mkdtemp(dir=_scratch()))
 
 
+def shared_folder() -> Path:
+    """A new folder among the uploads: what is in it may be shown in a box for photos, and is deleted as they are."""
+    uploads = Path(get_upload_folder())
+    uploads.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=uploads))
+
+
 class Janitor:
     """Deletes what was uploaded or made for a visitor when its time is over, used or not.
 

@@ -34,6 +34,7 @@ def read_photo(source: Source, *, max_pixels: int | None = None) -> Photo:
 def decode_in_child(
     path: str | os.PathLike[str],
     *,
+    max_pixels: int | None = None,
     view_pixels: int | None = None,
     seconds: float = 30.0,
     memory_mb: int = 3072,
@@ -48,7 +49,14 @@ def decode_in_child(
     with open_regular(path) as file:
         content = file.read(MOST_BYTES + 1)  # the child refuses one byte too many
     return _from_child(
-        *ask_child(content, view_pixels=view_pixels, seconds=seconds, memory_mb=memory_mb, stop=stop)
+        *ask_child(
+            content,
+            max_pixels=max_pixels,
+            view_pixels=view_pixels,
+            seconds=seconds,
+            memory_mb=memory_mb,
+            stop=stop,
+        )
     )
 
 

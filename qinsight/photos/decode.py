@@ -86,6 +86,11 @@ def read_here(source: Source, *, max_pixels: int | None = None) -> Photo:
         ) from error
 
 
+def quick_jpeg(data: bytes, max_pixels: int) -> Photo:
+    """A JPEG to look at, not to judge: shrunk while it is decoded as far as that goes, in this process."""
+    return _decode(_open(data, "JPEG"), "JPEG", max_pixels, margin=1)
+
+
 def require_extra(kind: str) -> None:
     package = EXTRAS[kind]
     try:
@@ -122,11 +127,13 @@ def _open(data: bytes, kind: str) -> ImageFile:
                 return BmpImageFile(io.BytesIO(data))
 
 
-def _decode(opened: ImageFile, kind: str, max_pixels: int | None, untold_orientation: int = 1) -> Photo:
+def _decode(
+    opened: ImageFile, kind: str, max_pixels: int | None, untold_orientation: int = 1, margin: int = 2
+) -> Photo:
     stored = opened.size
     target = _fit(stored, max_pixels)
     # At twice the wanted size or more, what libjpeg shrinks differs by at most 1 level of 255.
-    drafted = opened.draft(None, (2 * target[0], 2 * target[1])) if target != stored else None
+    drafted = opened.draft(None, (margin * target[0], margin * target[1])) if target != stored else None
     _check_size(stored, opened.size)
     with _damage_refused(kind):
         opened.load()

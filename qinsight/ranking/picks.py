@@ -1,7 +1,8 @@
 """The picked frames of a ranking, copied to a folder of their own: nothing there is replaced, nothing here is changed.
 
-A frame is picked where it is alone, of a bracket, or the best of its burst, and not rejected: by the threshold, or by a person's -1
-in its XMP. Stars that a person gave keep it from the threshold, and so does a bracket.
+A frame is picked where it is alone, the best of its burst or part of a bracket, and not rejected: by the threshold, or
+by a person's -1 in its XMP. Stars that a person gave keep it from the threshold. What a person picked or rejected on the
+page counts before all of that.
 """
 
 import contextlib
@@ -87,10 +88,13 @@ def _picked(rows: Iterable[Row], shoot: "_Shoot", reject_below: float | None) ->
     for row in sorted(
         rows, key=lambda row: not row.best
     ):  # the best of each burst, then all as they are ranked
-        if row.error is not None or row.group in seen:
+        whole = row.bracket or row.pick == "picked"
+        if row.error is not None or (row.group in seen and not whole):
             continue
         frame = shoot.frame(row)
-        person = shoot.stars_by_hand(frame)
+        person = shoot.stars_by_hand(frame) if row.by_person is None else row.by_person
+        if row.pick == "picked":
+            person = 0
         if (stars_of(row, (), reject_below) or 0 if person is None else person) < 0:
             continue
         if row.group is not None and not row.bracket:

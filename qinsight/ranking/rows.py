@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from qinsight.engines.made_by import MadeBy
 from qinsight.sentence import Sentence
@@ -24,7 +24,7 @@ class Row:
     to read the photo, `made_by` what the answers depend on (rows of earlier versions do not say).
     `odds_spread` is how far the model's own odds of a rating spread around `expected_rating`. What begins with `app_` is the
     app's word: where the label of a photo like this lies nine times in ten, and the heap into which it falls (accept,
-    reject, look); nothing where there is no calibration.
+    reject, look); nothing where there is no calibration. `pick` and `stars` are a person's, kept apart from the model's.
     """
 
     photo: str
@@ -56,6 +56,13 @@ class Row:
     app_low: float | None = None
     app_high: float | None = None
     app_heap: str | None = None
+    pick: Literal["picked", "rejected"] | None = None
+    stars: int | None = None
+
+    @property
+    def by_person(self) -> int | None:
+        """The stars that a person gave, -1 where a person rejected it; None where neither."""
+        return -1 if self.pick == "rejected" else self.stars
 
     def as_json(self) -> dict[str, Any]:
         """As other programs read it: a clean photo has no class and no severity; what frames are compared by is left out."""

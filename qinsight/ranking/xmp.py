@@ -38,7 +38,9 @@ def merged(
     """
     document = _parsed(xmp or _NEW_SIDECAR, what)
     properties = _descriptions(document, what)
-    if stars is not None:
+    if row.by_person is not None:
+        _put_by_person(properties, row.by_person)
+    elif stars is not None:
         _put_rating(properties, stars, keep_ratings)
     _put_description(properties, reasoning(row), caption)
     _put_keywords(properties, _keywords(row))
@@ -81,12 +83,13 @@ def check_stars(stars: Sequence[float]) -> None:
 def stars_of(row: Row, stars: Sequence[float], reject_below: float | None) -> int | None:
     """One star, and one more for each of `stars` that the expected rating reaches; -1 below `reject_below`.
 
-    A frame of a bracket is not rejected: a dark one and a bright one are meant to be there.
+    A threshold rejects no frame of a bracket, and none that a person picked.
     """
     rating = row.rating if row.expected_rating is None else row.expected_rating
     if rating is None or math.isnan(rating):
         return None
-    if reject_below is not None and rating < reject_below and not row.bracket:
+    free = row.bracket or row.pick == "picked"
+    if reject_below is not None and rating < reject_below and not free:
         return -1
     return 1 + bisect_right(stars, rating)
 
@@ -111,6 +114,7 @@ _OUR_FIELDS = {
     "distortionSeverity": "severity",
     "ratedBy": "model",
     "photoSha256": "sha256",
+    "personPick": "pick",
 }
 _OUR_NAMES = (*_OUR_FIELDS, "reasoning", "stars", "formerRating")
 
@@ -140,7 +144,17 @@ def _keywords(row: Row) -> list[str]:
     found = ["clean"] if row.distortion_class == "null" else [row.distortion_class, row.severity]
     best = "best" if row.best and row.group is not None else None
     bracket = "bracket" if row.bracket else None
-    return [KEYWORD + clean(word) for word in (*found, best, bracket) if word not in (None, "null")]
+    told = (*found, best, bracket, "picked" if row.pick == "picked" else None)
+    return [KEYWORD + clean(word) for word in told if word not in (None, "null")]
+
+
+def _put_by_person(properties: list[minidom.Element], stars: int) -> None:
+    """What a person says now takes the place of what stood there, which is remembered; it does not count as ours."""
+    given = _by_hand(properties)
+    if given is not None and _number(given) != stars:
+        _put(properties, _OURS, "formerRating", given)
+    _put(properties, _XMP, "Rating", str(stars))
+    _put(properties, _OURS, "stars", None)
 
 
 def _put_rating(properties: list[minidom.Element], stars: int, keep_ratings: bool) -> None:

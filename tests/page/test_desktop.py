@@ -14,12 +14,13 @@ from qinsight.answers import Distortion
 from qinsight.page.desk import SCRIPT
 from qinsight.page.loupe import CSS as LOUPE_CSS
 from qinsight.page.pictures import CSS
+from qinsight.page.shoot import CSS as SHOOT_CSS
 from qinsight.page.words import Language
 from shared.engines import A_FIRST, B_FIRST, DIAGNOSIS, SCORE, PatientEngine, PixelEngine, ScriptedEngine
 from shared.pages import eventually, served, shows, upload
 from shared.pictures import photo_file
 
-TABS = ("Assess", "Compare", "Rank", "About")
+TABS = ("Assess", "Compare", "Shoot", "About")
 STORED = "JSON.stringify([{...localStorage}, {...sessionStorage}])"
 
 pytestmark = pytest.mark.browser
@@ -44,10 +45,10 @@ def settled(page: Any) -> None:
 @pytest.mark.parametrize(
     ("locale", "lang", "tabs", "button", "diagnosis", "header"),
     [
-        ("zh-CN", "zh-CN", ["评估", "对比", "排序", "关于"], "评估", "明显模糊", "失真类型"),
-        ("ja-JP", "ja", ["評価", "比較", "ランキング", "概要"], "評価する", "明らかなぼけ", "劣化"),
-        ("zh-Hans-SG", "zh-CN", ["评估", "对比", "排序", "关于"], "评估", "明显模糊", "失真类型"),
-        ("fr-FR", "en", ["Assess", "Compare", "Rank", "About"], "Assess", "Obvious blur", "degradation"),
+        ("zh-CN", "zh-CN", ["评估", "对比", "选片", "关于"], "评估", "明显模糊", "失真类型"),
+        ("ja-JP", "ja", ["評価", "比較", "選別", "概要"], "評価する", "明らかなぼけ", "劣化"),
+        ("zh-Hans-SG", "zh-CN", ["评估", "对比", "选片", "关于"], "评估", "明显模糊", "失真类型"),
+        ("fr-FR", "en", ["Assess", "Compare", "Shoot", "About"], "Assess", "Obvious blur", "degradation"),
     ],
 )
 def test_the_page_speaks_the_browsers_language(
@@ -84,7 +85,7 @@ def test_a_chosen_language_holds_at_once_and_when_the_page_is_opened_again(
         page.get_by_role("option", name="日本語").click()
         shows(page, "assess", "評価する")
         shows(page, "examples", "猫 ぼけ")
-        shows(page, "tabs", "ランキング")
+        shows(page, "tabs", "選別")
         shows(page, "headline", "で動作")
         page.reload()
         shows(page, "assess", "評価する")
@@ -126,18 +127,14 @@ def test_the_last_settings_are_remembered_and_photos_and_replies_until_the_tab_c
         upload(page, name)
         shows(page, "gauge", "4.25")
         open_tab(page, 2)
-        page.locator("#rank-least input[type=number]").fill("3.5")
-        page.locator("#rank-least input[type=number]").press("Enter")
-        page.locator("#rank-kind input").click()
-        page.get_by_role("option", name="blur").click()
-        page.wait_for_function("localStorage['q-insight'].includes('blur')")
+        page.locator("#rank-table [data-slider=low]").fill("3.5")
+        page.locator("#rank-table [data-one=name]").click()
         page.reload()
-        page.wait_for_selector("#rank-kind input")
-        assert page.locator("#rank-kind input").input_value() == "blur"
-        page.wait_for_function("document.querySelector('#rank-least input[type=number]').value === '3.5'")
+        page.wait_for_function("document.querySelector('#rank-table [data-slider=low]')?.value === '3.5'")
+        assert page.locator("#rank-table [data-one=name]").get_attribute("aria-pressed") == "true"
         stored = page.evaluate(STORED)
     local, session = json.loads(stored)
-    assert json.loads(local["q-insight"]) == {"tab": "rank", "least": 3.5, "kind": "blur"}
+    assert json.loads(local["q-insight"]) == {"tab": "rank", "low": 3.5, "sort": "name"}
     for word in ("secret-name", "Fine detail", "4.25", "uploads"):
         assert word not in json.dumps(local)
     assert {*session} == {"q-insight-answered"}  # the strip: until the tab closes
@@ -463,7 +460,7 @@ def test_a_ranking_that_ran_and_its_table_have_no_fault_of_ours(
         upload(page, names, "rank-files")
         shows(page, "rank-files", "250")
         page.locator("#rank").click()
-        shows(page, "rank-status", "已排序 2 张照片。")
+        shows(page, "rank-status", "已评分 2 张照片。")
         shows(page, "rank-table", "期望评分")
         page.wait_for_function("!document.querySelector('#rank').disabled")
         time.sleep(0.4)
@@ -492,8 +489,10 @@ def test_stop_works_in_the_compare_tab_on_a_phone_in_the_dark(
 
 
 def test_our_own_script_and_style_are_small_and_ask_nothing_of_anyone() -> None:
-    assert len(SCRIPT.encode()) + len(CSS.encode()) + len(LOUPE_CSS.encode()) < 60_000
-    for own in (SCRIPT, CSS, LOUPE_CSS):
+    assert (
+        len(SCRIPT.encode()) + len(CSS.encode()) + len(LOUPE_CSS.encode()) + len(SHOOT_CSS.encode()) < 60_000
+    )
+    for own in (SCRIPT, CSS, LOUPE_CSS, SHOOT_CSS):
         assert "http" not in own
         assert "//" not in own.replace("// ", "").replace("//\n", "") or own is SCRIPT
     for forbidden in (

@@ -246,11 +246,11 @@ def test_many_photos_are_ranked_filtered_and_taken_home(visit: Callable[..., Any
     (tmp_path / "rubbish.jpg").write_bytes(b"rubbish")
     with served(PixelEngine()) as url:
         page = visit(url)
-        page.get_by_role("tab", name="Rank").click()
+        page.get_by_role("tab", name="Shoot").click()
         upload(page, [str(tmp_path / name) for name in (*names, "rubbish.jpg")], "rank-files")
         shows(page, "rank-files", "rubbish")
         page.locator("#rank").click()
-        shows(page, "rank-status", "3 photos ranked, 1 could not be read.")
+        shows(page, "rank-status", "3 photos rated, 1 could not be read.")
         shows(page, "rank-table", "Expected a photo".lower())
         assert page.evaluate("window.hacked") is None
         with page.expect_download() as download:
@@ -263,10 +263,12 @@ def test_many_photos_are_ranked_filtered_and_taken_home(visit: Callable[..., Any
             with page.expect_download() as download:
                 page.locator(f"#download-{kind}").click()
             assert Path(download.value.path()).stat().st_size > 200
-        page.locator("#rank-least input[type=number]").fill("4")
-        page.locator("#rank-least input[type=number]").press("Enter")
-        page.wait_for_function("!document.querySelector('#rank-table').innerText.includes('dim.png')")
-        assert "bright.png" in page.locator("#rank-table").inner_text()
+        page.locator("#rank-table [data-slider=high]").fill("4")
+        page.locator("#rank-table [data-one=picked]").click()
+        page.wait_for_function(
+            "!document.querySelector('#rank-table .qi-cards').innerText.includes('dim.png')"
+        )
+        assert "bright.png" in page.locator("#rank-table .qi-cards").inner_text()
 
 
 @pytest.mark.browser
@@ -280,11 +282,11 @@ def test_a_folder_of_this_computer_is_ranked_where_it_is_and_the_run_resumes(
     engine = PixelEngine()
     with served(engine, local=True) as url:
         page = visit(url)
-        page.get_by_role("tab", name="Rank").click()
+        page.get_by_role("tab", name="Shoot").click()
         page.locator("#rank-path textarea, #rank-path input").first.fill(str(folder))
         for _ in range(2):
             page.locator("#rank").click()
-            shows(page, "rank-status", "3 photos ranked.")
+            shows(page, "rank-status", "3 photos rated.")
             page.wait_for_function("document.querySelector('#rank').disabled === false")
     assert engine.photos == 3
     assert sorted(path.name for path in folder.iterdir()) == ["10.png", "20.png", "30.png", "q-insight"]
@@ -314,7 +316,7 @@ def test_on_a_phone_nothing_is_cut_off_and_no_request_leaves_the_machine(
         page.wait_for_selector("#headline p:has-text('scripted')")
         upload(page, photo)
         shows(page, "gauge", "4.25")
-        for tab in ("Assess", "Compare", "Rank", "About"):
+        for tab in ("Assess", "Compare", "Shoot", "About"):
             page.get_by_role("tab", name=tab).click()
             assert page.evaluate("document.documentElement.scrollWidth") <= 390
         page.get_by_role("tab", name="Assess").click()
@@ -383,7 +385,7 @@ def test_an_upload_that_is_gone_is_explained_in_the_visitors_language_and_its_na
         given = {
             "AssessTab": [gone],
             "CompareTab": [gone] * 2 + [None],
-            "RankTab": [[gone], None, "", "all", 1],
+            "RankTab": [[gone], None, ""],
         }
         turn, run = (
             next(f for f in page_functions(page) if f.name == name and type(f.fn.__self__).__name__ == tab)

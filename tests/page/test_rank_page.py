@@ -48,10 +48,10 @@ def test_whatever_is_chosen_is_ranked_or_said_and_the_button_works(
     ]
     with served(PixelEngine()) as url:
         page = visit(url)
-        page.get_by_role("tab", name="Rank").click()
+        page.get_by_role("tab", name="Shoot").click()
         choose(page, chosen, "rank-files")
         page.locator("#rank").click()
-        shows(page, "rank-status", "5 photos ranked, 1 could not be read.")
+        shows(page, "rank-status", "5 photos rated, 1 could not be read.")
         shows(page, "rank-left-out", "Left out: other kinds: 4 (a.psd, b.svg, c.ora, clip.mov).")
         shows(page, "rank-table", "DSCN0001.nrw")
 
@@ -62,7 +62,7 @@ def test_other_kinds_alone_are_a_sentence_without_a_path_and_the_next_photos_are
 ) -> None:
     with served(PixelEngine()) as url:
         page = visit(url, locale="de")
-        page.get_by_role("tab", name="Rank").click()
+        page.get_by_role("tab", name="Shoot").click()
         choose(
             page, [other(tmp_path / "a.xcf", b"gimp xcf"), other(tmp_path / "b.exr", b"v/1\1")], "rank-files"
         )
@@ -75,7 +75,7 @@ def test_other_kinds_alone_are_a_sentence_without_a_path_and_the_next_photos_are
             page.locator("#rank-files button[aria-label*='lear' i]").first.click()
         choose(page, [saved(tmp_path / "ok.jpg", 200)], "rank-files")
         page.locator("#rank").click()
-        shows(page, "rank-status", "1 photos ranked.")
+        shows(page, "rank-status", "1 photos rated.")
 
 
 @pytest.mark.browser
@@ -92,14 +92,14 @@ def test_a_folder_keeps_its_folders_and_leaves_out_those_of_the_system(
     saved(shoot / "._IMG_1.jpg", 250)
     with served(PixelEngine()) as url:
         page = visit(url)
-        page.get_by_role("tab", name="Rank").click()
+        page.get_by_role("tab", name="Shoot").click()
         choose(page, str(shoot), "rank-directory")
         page.locator("#rank").click()
-        shows(page, "rank-status", "2 photos ranked.")
+        shows(page, "rank-status", "2 photos rated.")
         shows(page, "rank-left-out", "system folders: 4 (")
         shows(page, "rank-left-out", "hidden: 1 (._IMG_1.jpg)")
         shows(page, "rank-table", "two/IMG_1.jpg")
-        text = page.locator("#rank-table").inner_text()
+        text = page.locator("#rank-table .qi-cards").inner_text()
         assert re.findall(r"(?:one|two)/IMG_1\.jpg(?: \+ IMG_1\.DNG)?", text) == [
             "one/IMG_1.jpg",
             "two/IMG_1.jpg + IMG_1.DNG",
@@ -127,10 +127,10 @@ def test_photos_of_one_name_are_all_in_the_table(visit: Callable[..., Any], tmp_
     ]
     with served(PixelEngine()) as url:
         page = visit(url)
-        page.get_by_role("tab", name="Rank").click()
+        page.get_by_role("tab", name="Shoot").click()
         choose(page, chosen, "rank-files")
         page.locator("#rank").click()
-        shows(page, "rank-status", "3 photos ranked.")
+        shows(page, "rank-status", "3 photos rated.")
         shows(page, "rank-table", "A (3).JPG")
-        text = page.locator("#rank-table").inner_text()
+        text = page.locator("#rank-table .qi-cards").inner_text()
         assert re.findall(r"a[^\s]*(?: \(\d\))?\.jpg", text, re.I) == ["a.jpg", "a (2).jpg", "A (3).JPG"]

@@ -201,10 +201,12 @@ def test_a_stranger_behind_stock_nginx_ranks_no_folder_of_the_server(tmp_path: P
         served_at_a_port(engine, **options) as (port, page, _),
         proxied(port, tmp_path / "proxy", front) as url,
     ):
-        turn = next(f for f in page.fns.values() if f.name == "turn_to" and len(f.inputs) == 6)
+        turn = next(
+            f for f in page.fns.values() if f.name == "turn_to" and f.inputs[0].elem_id == "rank-record"
+        )
 
         def try_to_rank(address: str, **more: Any) -> str:
-            data = [{"number": len(tried) + 1}, None, None, str(tmp_path), "all", 1]
+            data = [{"number": len(tried) + 1}, None, None, str(tmp_path)]
             tried.append(address)
             body = {"data": data, "fn_index": turn._id, "session_hash": "stranger"}
             headers = {"x-gradio-user": "app", "origin": address} | more.pop("headers", {})
@@ -238,16 +240,16 @@ def test_the_field_for_a_folder_is_there_for_who_opened_the_printed_address_and_
     with served_at_a_port(PixelEngine(), local=True, visitors=Visitors(token=TOKEN)) as (port, *_):
         home = f"http://127.0.0.1:{port}/"
         stranger = visit(home)
-        stranger.get_by_role("tab", name="Rank").click()
+        stranger.get_by_role("tab", name="Shoot").click()
         shows(stranger, "rank-elsewhere", "open the address with a token")
         assert not stranger.locator("#rank-path").is_visible()
         page = visit(f"{home}?token={TOKEN}")
         eventually(lambda: "token" not in page.evaluate("location.href"))  # it is not shown to who looks on
         page.reload()
-        page.get_by_role("tab", name="Rank").click()
+        page.get_by_role("tab", name="Shoot").click()
         page.locator("#rank-path textarea, #rank-path input").first.fill(str(shoot))
         page.locator("#rank").click()
-        shows(page, "rank-status", "1 photos ranked.")
+        shows(page, "rank-status", "1 photos rated.")
     assert (shoot / "q-insight" / "results.jsonl").exists()
 
 

@@ -1,0 +1,228 @@
+"""A shoot as the browser's light table reads it, and a person's word about its frames as the exports read it."""
+
+import shutil
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path, PurePath
+from typing import Any, Literal
+
+from qinsight.answers import Distortion
+from qinsight.errors import QInsightError
+from qinsight.page.lightbox import Lightbox
+from qinsight.page.words import Words
+from qinsight.photos.listing import Found
+from qinsight.ranking.embedding import embed, is_jpeg
+from qinsight.ranking.exports import EXPORTS
+from qinsight.ranking.picks import check_place, copy_picks
+from qinsight.ranking.rows import Row, of_each_file
+from qinsight.ranking.sidecars import Naming, has_sidecar, write_sidecars
+from qinsight.ranking.tables import reasoning
+from qinsight.ranking.xmp import STARS, check_stars
+
+CSS = (Path(__file__).parent / "shoot.css").read_text(encoding="utf-8")
+KINDS = ("all", "clean", *map(str, Distortion))
+PLACES = ("beside", "embed")  # of XMP on a page of this computer
+FILES = {"csv": "ranking.csv", "jsonl": "ranking.jsonl", "html": "contact-sheet.html"}
+
+
+@dataclass
+class Shoot:
+    """The photos of one run: where they are, whether a stranger sent them, where results go, what was found."""
+
+    folder: Path
+    out: Path
+    found: Found
+    box: Lightbox
+    rows: dict[int, Row] = field(default_factory=dict)
+
+    @property
+    def uploaded(self) -> bool:
+        """Whether a stranger sent them."""
+        return self.box.uploaded
+
+    def hold(self, rows: Iterable[Row]) -> None:
+        """What is known of the frames by now."""
+        self.rows |= {self.box.place_of[row.photo]: row for row in rows if row.photo in self.box.place_of}
+
+    def signature(self) -> str:
+        """The same for the same photos: by it the browser finds a person's picks again."""
+        names = "\n".join(frame[0] for frame in self.box.frames)
+        place = "" if self.uploaded else str(self.folder.resolve())
+        return sha256(f"{place}\n{names}".encode("utf-8", "surrogatepass")).hexdigest()[:24]
+
+
+def shown(shoot: Shoot | None, key: str, words: Words) -> dict[str, Any] | None:
+    """The light table: its frames at once, the rows as they come; each at its place, so that little travels again."""
+    if shoot is None:
+        return None
+    places = range(len(shoot.box.frames))
+    return {
+        "run": shoot.signature(),
+        "key": key,
+        "frames": [_frame(shoot.box, place) for place in places],
+        "rows": [_row(shoot.rows.get(place), words) for place in places],
+        "kinds": [[kind, words(_KEYS.get(kind, kind))] for kind in KINDS],
+    }
+
+
+_KEYS = {"clean": "clean_photos"}
+
+
+def _frame(box: Lightbox, place: int) -> list[str]:
+    name, *others = box.frames[place]
+    shot = box.shots[place]
+    also = "".join(f" + {PurePath(other).name}" for other in others)
+    return [box.number(place), box.id_of(place), name + also, shot.taken or "", shot.settings]
+
+
+def _row(row: Row | None, words: Words) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    rating = row.rating if row.expected_rating is None else row.expected_rating
+    return {
+        "rating": None if rating is None else round(rating, 2),
+        "fault": "clean" if row.distortion_class == "null" else row.distortion_class,
+        "word": _word(row, words),
+        "group": row.group,
+        "best": row.best,
+        "bracket": row.bracket,
+        "text": reasoning(row),
+        "error": words.remark(row.error) if row.error else "",
+        "remark": words.remark(row.remarks) if row.remarks else "",
+    }
+
+
+def _word(row: Row, words: Words) -> str:
+    """One plain word for the fault, with its severity."""
+    if row.distortion_class is None:
+        return ""
+    if row.distortion_class == "null":
+        return words("clean_photos")
+    kind = words(row.distortion_class)
+    if row.severity in (None, "null"):
+        return kind
+    return words("degraded", severity=words(f"{row.severity}_"), distortion=kind)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How a shoot is taken home, as on the command line; `said` is a person's word about frames, by their id."""
+
+    said: dict[str, tuple[str | None, int | None]]
+    reject_below: float | None = None
+    pick_from: float | None = None
+    stars: tuple[float, ...] = STARS
+    naming: Naming = "full"
+    caption: bool = False
+    keep_ratings: bool = True
+
+
+def choices(told: Any, names: str, stars: str, caption: bool, keep: bool) -> Choices:
+    """What a browser sent: a malformed word about a frame is none; thresholds that make no sense are refused."""
+    told = told if isinstance(told, dict) else {}
+    marks = told.get("marks")
+    said = {name: _mark(mark) for name, mark in (marks if isinstance(marks, dict) else {}).items()}
+    naming: Naming = "stem" if names == "stem" else "full"
+    low, high = _threshold(told.get("low")), _threshold(told.get("high"))
+    return Choices(said, low, high, _stars(stars), naming, caption is True, keep is not False)
+
+
+def _mark(mark: Any) -> tuple[str | None, int | None]:
+    flag, stars = mark if isinstance(mark, list) and len(mark) == 2 else (None, None)
+    known = flag if flag in ("picked", "rejected") else None
+    return known, stars if type(stars) is int and 1 <= stars <= 5 else None
+
+
+def _threshold(value: Any) -> float | None:
+    """A rating that divides something; at the ends of the scale it divides nothing."""
+    return float(value) if type(value) in (int, float) and 1 < value <= 5 else None
+
+
+def _stars(text: str) -> tuple[float, ...]:
+    try:
+        found = tuple(float(part) for part in text.split(",")) if text.strip() else STARS
+        check_stars(found)
+    except (ValueError, QInsightError) as error:
+        raise QInsightError(
+            "Expected four rising ratings at which 2, 3, 4 and 5 stars begin, such as {usual}; got {text}.",
+            usual=", ".join(map(str, STARS)),
+            text=repr(text),
+        ) from error
+    return found
+
+
+def judged(rows: Sequence[Row], box: Lightbox, chosen: Choices) -> list[Row]:
+    """The rows with what a person said of them."""
+    return [_judged(row, box, chosen) for row in rows]
+
+
+def _judged(row: Row, box: Lightbox, chosen: Choices) -> Row:
+    place = box.place_of.get(row.photo)
+    pick, stars = chosen.said.get(box.id_of(place), (None, None)) if place is not None else (None, None)
+    known: Literal["picked", "rejected"] | None = (
+        "picked" if pick == "picked" else "rejected" if pick == "rejected" else None
+    )
+    return replace(row, pick=known, stars=stars)
+
+
+def written(shoot: Shoot, rows: Sequence[Row], kind: str, chosen: Choices, place: Path) -> Path:
+    """One export in a folder the page may hand out from."""
+    if kind in FILES:
+        path = place / FILES[kind]
+        EXPORTS[FILES[kind]](rows, path, shoot.folder, shoot.found.sentence())
+        return path
+    files = of_each_file(rows, raw_only=chosen.naming == "stem")
+    sidecars, _ = write_sidecars(files, shoot.folder, out=place / "xmp", naming=chosen.naming, **_how(chosen))
+    path = place / "xmp-sidecars.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for sidecar in sidecars:
+            archive.write(sidecar, sidecar.relative_to(place / "xmp"))
+    shutil.rmtree(place / "xmp", ignore_errors=True)
+    return path
+
+
+def written_in_place(shoot: Shoot, rows: Sequence[Row], where: str, chosen: Choices) -> tuple[int, list[str]]:
+    """XMP beside the photos of this computer, or inside JPEGs and beside others; how many, and what was left alone."""
+    files = list(of_each_file(rows, raw_only=chosen.naming == "stem"))
+    count, failures = 0, list[str]()
+    if where == "embed":
+        inside, failures = embed(of_each_file(rows), shoot.folder, **_how(chosen))
+        count = len(inside)
+        files = [row for row in files if not is_jpeg(row.photo) or has_sidecar(row, shoot.folder)]
+    beside, more = write_sidecars(files, shoot.folder, naming=chosen.naming, **_how(chosen))
+    return count + len(beside), [*failures, *more]
+
+
+def copied(shoot: Shoot, rows: Sequence[Row], where: str, chosen: Choices) -> tuple[int, Path, list[str]]:
+    """Copies of the picked frames in a folder of this computer: how many, where, and what was not copied."""
+    place = Path(where.strip()).expanduser() if where.strip() else shoot.folder / "picks"
+    place = place if place.is_absolute() else shoot.folder / place
+    check_place(place, shoot.folder, shoot.box.place_of)
+    picks = copy_picks(_picked(rows, chosen), shoot.folder, place, reject_below=chosen.reject_below)
+    return picks.frames, place, picks.failures
+
+
+def _picked(rows: Sequence[Row], chosen: Choices) -> list[Row]:
+    """What a person picked, or the slider did; all, from which the best are copied, where neither was used."""
+    found = [
+        row
+        for row in rows
+        if row.pick == "picked"
+        or (row.pick is None and chosen.pick_from is not None and _rating(row) >= chosen.pick_from)
+    ]
+    return found or list(rows)
+
+
+def _rating(row: Row) -> float:
+    return row.expected_rating or row.rating or 0.0
+
+
+def _how(chosen: Choices) -> dict[str, Any]:
+    return {
+        "stars": chosen.stars,
+        "reject_below": chosen.reject_below,
+        "keep_ratings": chosen.keep_ratings,
+        "caption": chosen.caption,
+    }
