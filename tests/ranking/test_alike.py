@@ -144,7 +144,7 @@ def exif(exposure: float, bias: float, mode: int = 0) -> Image.Exif:
 def test_the_camera_is_read_in_this_process_and_in_a_child(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"photo.{suffix}"
     shown("cat").save(path, exif=exif(1 / 64, -2.0, 2))
-    expected = Shot("2026-11-26T10:00:01.25", -9.0, -2.0, True)
+    expected = Shot("2026-11-26T10:00:01.25", -9.0, -2.0, True, "1/64 s, f/4, ISO 200")
     assert read_photo(path).shot == decode_in_child(path).shot == expected
 
 
