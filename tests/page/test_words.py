@@ -28,6 +28,8 @@ TECHNICAL = {
     *("photos/jpeg.py", "ranking/embedding.py", "ranking/picks.py", "ranking/sidecars.py", "ranking/xmp.py"),
     "ranking/contact_sheet.py",
     *("check/identity.py", "check/pictures.py", "page/passwords.py"),  # a terminal's
+    *("trust/audit.py", "trust/audit_command.py", "trust/order.py", "trust/told.py"),  # a terminal's
+    *("trust/tournament.py", "trust/tournament_command.py"),
 }
 SAME_EVERYWHERE = {
     "comma",
