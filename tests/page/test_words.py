@@ -28,6 +28,10 @@ TECHNICAL = {
     *("photos/jpeg.py", "ranking/embedding.py", "ranking/picks.py", "ranking/sidecars.py", "ranking/xmp.py"),
     "ranking/contact_sheet.py",
     *("check/identity.py", "check/pictures.py", "page/passwords.py"),  # a terminal's
+    *(
+        f"trust/{name}.py"
+        for name in ("calibrate", "calibration", "commands", "confidence", "labels", "triage")
+    ),
 }
 SAME_EVERYWHERE = {
     "comma",
