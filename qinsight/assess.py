@@ -23,7 +23,7 @@ from qinsight.answers import (
     read_answer,
     read_reply,
 )
-from qinsight.errors import AnswerError, EngineError, QInsightError, RequestFailed
+from qinsight.errors import AnswerError, EngineError, RequestFailed
 from qinsight.odds import Place, distortion_odds, mean_of, rating_odds, severity_odds
 from qinsight.prompts import Task
 from qinsight.requests import GREEDY, Engine, Finish, Request, Sampling
@@ -183,9 +183,7 @@ MOST_SAMPLES = 64  # of one question: their keys and values lie side by side in 
 def samples(photo: Image.Image, task: Task, number: int) -> list[Request]:
     """One question asked several times together: the photo is looked at and the prompt read once."""
     if not 1 <= number <= MOST_SAMPLES:
-        raise QInsightError(
-            "Expected a number of samples from 1 to {most}, got {number}.", most=MOST_SAMPLES, number=number
-        )
+        raise ValueError(f"expected 1 to {MOST_SAMPLES} samples, got {number}")
     return assessment(photo, [task]) * number
 
 

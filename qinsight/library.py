@@ -22,9 +22,9 @@ from typing import Self
 from PIL import Image
 
 from qinsight.answers import Answer, Clean, Degradation, Score
-from qinsight.assess import Asked, ask, assessment, comparison, last, samples, summary, verdict
+from qinsight.assess import MOST_SAMPLES, Asked, ask, assessment, comparison, last, samples, summary, verdict
 from qinsight.engines.checkpoint import Device, Precision, silent
-from qinsight.errors import AnswerError, EngineError
+from qinsight.errors import AnswerError, EngineError, QInsightError
 from qinsight.flags import open_here
 from qinsight.photos import Source, load_photo
 from qinsight.prompts import Order, Task
@@ -175,6 +175,12 @@ class Model:
         seed: int = 42,
     ) -> Samples:
         """The same question asked several times with other dice, the photo looked at once; a seed gives them again."""
+        if not 1 <= number <= MOST_SAMPLES:
+            raise QInsightError(
+                "Expected a number of samples from 1 to {most}, got {number}.",
+                most=MOST_SAMPLES,
+                number=number,
+            )
         dice = replace(self.sampling, temperature=temperature, seed=seed)
         asked = self._ask(samples(_opened(photo), task, number), dice)
         found = summary(asked)

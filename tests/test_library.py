@@ -11,7 +11,7 @@ from PIL import Image
 import qinsight
 from qinsight.answers import Degradation, Score
 from qinsight.assess import ask, assessment, comparison, last, verdict
-from qinsight.errors import AnswerError, EngineError, PhotoError
+from qinsight.errors import AnswerError, EngineError, PhotoError, QInsightError
 from qinsight.library import Model
 from qinsight.requests import Sampling
 from shared.engines import ScriptedEngine
@@ -95,3 +95,20 @@ def test_the_example_scripts_run_from_the_repository(script: str) -> None:
     )
     assert told.returncode == 0, told.stderr
     assert "cat_blurred" in told.stdout or "Image A is better" in told.stdout
+
+
+def test_samples_come_to_a_mean_a_histogram_and_each_reasoning() -> None:
+    said = [
+        ["<think>a</think>", f'<answer>{{"rating": {rating}}}</answer>'] for rating in ("3", "4", "3", "four")
+    ]
+    found = Model(ScriptedEngine(*said), Sampling(), None).samples(CAT, number=4)
+    assert (found.rating, found.counts, found.unreadable) == (pytest.approx(10 / 3), (("3", 2), ("4", 1)), 1)
+    assert found.agreement == pytest.approx(2 / 3)
+    assert found.thinking == ("a",) * 4
+    assert str(found) == "3.33 (spread 0.47)"
+
+
+@pytest.mark.parametrize("number", [0, 65])
+def test_more_samples_than_the_limit_are_refused_in_a_sentence(number: int) -> None:
+    with pytest.raises(QInsightError, match=f"Expected a number of samples from 1 to 64, got {number}"):
+        Model(ScriptedEngine([]), Sampling(), None).samples(CAT, number=number)

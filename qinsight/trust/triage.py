@@ -86,15 +86,15 @@ def _units(points: Sequence[Point]) -> dict[str, float]:
 def _least_distance(
     points: Sequence[Point], good_from: float, at_most: float, units: Mapping[str, float]
 ) -> float:
-    """From where on at most this share of points is wrong, counting one more that is: the next photo."""
-    told = [
-        (
-            _distance(point, good_from, units),
-            (point.label >= good_from) != (point.expected >= good_from),
-        )
-        for point in points
-    ]
-    told.sort(reverse=True)
+    good = [point.expected >= good_from for point in points]
+    wrong = [(point.label >= good_from) != side for point, side in zip(points, good, strict=True)]
+    far = [_distance(point, good_from, units) for point in points]
+    return _least(list(zip(far, wrong, strict=True)), at_most)
+
+
+def _least(told: Sequence[tuple[float, bool]], at_most: float) -> float:
+    """The distance from which on at most this share is wrong, counting one more that is: the next photo."""
+    told = sorted(told, reverse=True)
     least, wrong = math.inf, 0
     for number, (distance, is_wrong) in enumerate(told, start=1):
         wrong += is_wrong

@@ -11,7 +11,6 @@ from qinsight.assess import MOST_SAMPLES, ask, last, samples
 from qinsight.engines import conversation, local
 from qinsight.engines.checkpoint import Device
 from qinsight.engines.local import LocalEngine
-from qinsight.errors import QInsightError
 from qinsight.photos import load_photo
 from qinsight.prompts import Task
 from qinsight.requests import Sampling
@@ -95,5 +94,5 @@ def _penalised(begun: conversation.Conversation) -> torch.Tensor:
 
 @pytest.mark.parametrize("number", [0, -1, MOST_SAMPLES + 1])
 def test_a_number_of_samples_beyond_the_limit_is_refused(photo: Image.Image, number: int) -> None:
-    with pytest.raises(QInsightError, match=f"from 1 to {MOST_SAMPLES}, got {number}"):
+    with pytest.raises(ValueError, match=f"1 to {MOST_SAMPLES} samples, got {number}"):
         samples(photo, Task.SCORE, number)

@@ -30,6 +30,10 @@ TECHNICAL = {
     *("check/identity.py", "check/pictures.py", "page/passwords.py"),  # a terminal's
     *("trust/audit.py", "trust/audit_command.py", "trust/order.py", "trust/told.py"),  # a terminal's
     *("trust/tournament.py", "trust/tournament_command.py"),
+    *(
+        f"trust/{name}.py"
+        for name in ("calibrate", "calibration", "commands", "confidence", "labels", "triage")
+    ),
 }
 SAME_EVERYWHERE = {
     "comma",
