@@ -17,7 +17,7 @@ from qinsight.page.words import NAMES, Language, label
 def _sent(name: str) -> str:
     """A script as it is sent: without its comments on lines of their own, and without indentation."""
     text = (Path(__file__).parent / name).read_text(encoding="utf-8")
-    return re.sub(r"(?m)^[ ]+|^[ ]*//.*\n", "", text)
+    return re.sub(r"(?m)^[ ]*//.*\n|^[ ]+", "", text)
 
 
 SCRIPT = "".join(map(_sent, ("table.js", "desk.js", "shoot.js")))
