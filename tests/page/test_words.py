@@ -28,12 +28,7 @@ TECHNICAL = {
     *("photos/jpeg.py", "ranking/embedding.py", "ranking/picks.py", "ranking/sidecars.py", "ranking/xmp.py"),
     "ranking/contact_sheet.py",
     *("check/identity.py", "check/pictures.py", "page/passwords.py"),  # a terminal's
-    *("trust/audit.py", "trust/audit_command.py", "trust/order.py", "trust/told.py"),  # a terminal's
-    *("trust/tournament.py", "trust/tournament_command.py"),
-    *(
-        f"trust/{name}.py"
-        for name in ("calibrate", "calibration", "commands", "confidence", "labels", "triage")
-    ),
+    *(f"trust/{path.name}" for path in (PACKAGE / "trust").glob("*.py")),  # a terminal's
 }
 SAME_EVERYWHERE = {
     "comma",
