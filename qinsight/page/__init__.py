@@ -112,6 +112,7 @@ def build_page(
             opened(rank.opened, None, [rank.path, rank.elsewhere, rank.own], **AT_ONCE)
         Api(host, darkroom, sampling).publish()
     page.loupes = loupes
+    loupes.elsewhere = rank.lightboxes.path_of
     page.lightboxes = rank.lightboxes  # for the gate, which hands pictures out
     page.queue(max_size=4 * LONGEST, default_concurrency_limit=4, api_open=False)
     # Gradio looks a thousand times a second whether there is something to do, on Windows twenty times.

@@ -146,6 +146,11 @@ class Lightboxes:
         place = int(number[-DIGITS:])
         return (box, place) if box is not None and place < len(box.frames) else None
 
+    def path_of(self, number: str) -> Path | None:
+        """The file of that frame, for who looks at its own pixels."""
+        at = self.found(number) if number.isdecimal() else None
+        return at[0].folder / at[0].frames[at[1]][0] if at else None
+
     async def handed(self, number: str, kind: str) -> Handed | None:
         """What goes to the browser that asks for this number, None where there is nothing."""
         if self._limit is None:

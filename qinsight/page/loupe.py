@@ -12,7 +12,7 @@ import re
 import secrets
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -101,6 +101,8 @@ class Loupes:
         self._coming: dict[str, threading.Lock] = {}
         self._asking: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self.elsewhere: Callable[[str], Path | None] = lambda number: None
+        """Finds a photo that has a number of another kind: a frame of a shoot."""
         self.workers = ThreadPoolExecutor(AT_ONCE, "qinsight-loupe")
 
     def number(self, path: str) -> str:
@@ -156,9 +158,9 @@ class Loupes:
     def _original(self, number: str) -> _Original:
         """The photo's pixels, decoded now or before; whoever asks meanwhile waits for the same ones."""
         with self._lock:
-            path = self._paths.get(number)
+            path = self._paths.get(number) or str(self.elsewhere(number) or "")
             coming = self._coming.setdefault(number, threading.Lock()) if path else threading.Lock()
-        if path is None or not os.path.isfile(path):
+        if not os.path.isfile(path):
             self.sweep()
             raise PhotoError(EXPIRED)
         with coming:

@@ -237,6 +237,9 @@
   let loading;
   function enlarge(frame) {
     const place = frames.indexOf(frame), shown = h("img", { src: picture(place, "small"), alt: frame[NAME] });
+    large.qiView?.end();
+    delete large.qiView;
+    large.className = "qi-large";
     large.dataset.photo = frame[NUMBER];
     large.replaceChildren(shown);
     clearTimeout(loading); // not of those that are only passed by
@@ -278,7 +281,7 @@
     Home: () => step(-order.length), End: () => step(order.length),
     p: () => flag("picked"), x: () => flag("rejected"), u: () => flag("clear"), b: unfold, c: compareNow,
     " ": () => { qi.keep({ view: view() === "film" ? "grid" : "film" }); draw(); go(at); },
-    z: () => window.qiLoupe?.mount(large),
+    z: () => large.qiView ? qiLoupe.act("z") : qiLoupe.mount(large),
   };
 
   list.addEventListener("keydown", event => {
