@@ -321,7 +321,7 @@
 
   Object.assign(window.qi, {
     keep, speak, language, copy, save, download, word, note: done, give, keys: () => settings.keys !== false,
-    settings, say, done, FIELDS,
+    settings, aloud: say,
     choose: chosen => { keep({ language: chosen }); speak(chosen); return chosen; },
     remembered: () => [
       last.keys ?? true,

@@ -37,7 +37,7 @@
     for (const place of places) marks[frames[place][ID]] = change(mark(place));
     keep();
     draw();
-    qi.say(`${frames[places[0]][NAME]}: ${t(mark(places[0])[0] ?? "undecided")} ${"★".repeat(mark(places[0])[1] ?? 0)}`);
+    qi.aloud(`${frames[places[0]][NAME]}: ${t(mark(places[0])[0] ?? "undecided")} ${"★".repeat(mark(places[0])[1] ?? 0)}`);
   }
 
   function back() {
@@ -56,7 +56,7 @@
     try { return sessionStorage.getItem(name); } catch { forgetful(); return null; }
   }
   function forgetful() { // said once; all works as before
-    if (!warned && frames.length) qi.done("no_memory");
+    if (!warned && frames.length) qi.note("no_memory");
     warned ||= frames.length > 0;
   }
 
