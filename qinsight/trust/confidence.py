@@ -64,6 +64,8 @@ def with_confidence(row: Row, calibration: Calibration | None, triage: Triage | 
     low, high = calibration.interval(row.expected_rating, row.odds_spread)
     named = row.distortion_class
     heap = str(triage.heap(row.expected_rating, row.odds_spread, named)) if triage else None
+    if heap == Heap.REJECT and row.bracket:  # its dark and bright frames are meant to be there
+        heap = str(Heap.LOOK)
     return replace(row, app_low=round(low, 2), app_high=round(high, 2), app_heap=heap)
 
 

@@ -2,11 +2,14 @@
 
 import random
 import statistics
+from dataclasses import replace
 
 import pytest
 
 from qinsight.errors import QInsightError
+from qinsight.ranking.rows import Row
 from qinsight.trust.calibration import Calibration, Point
+from qinsight.trust.confidence import with_confidence
 from qinsight.trust.triage import Heap, Triage, triage
 
 
@@ -80,3 +83,11 @@ def test_where_nothing_is_sure_enough_nothing_is_decided() -> None:
 def test_a_bound_or_a_bar_that_makes_no_sense_is_refused(bound: float, bar: float, words: str) -> None:
     with pytest.raises(QInsightError, match=words):
         triage(calibration(), bound, bar)
+
+
+def test_no_frame_of_a_bracket_falls_into_reject() -> None:
+    known = calibration()
+    row = Row("dark.jpg", "", "m", 1.2, 1.2, "noise", "serious", "", "", odds_spread=0.1, bracket=True)
+    heaps = triage(known, 0.1, 3.5)
+    assert with_confidence(replace(row, bracket=False), known, heaps).app_heap == "reject"
+    assert with_confidence(row, known, heaps).app_heap == "look"
