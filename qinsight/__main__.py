@@ -28,7 +28,7 @@ from qinsight.report import report
 from qinsight.requests import BATCH, Engine, Request, Sampling
 from qinsight.terminal import at_a_terminal, counted, say, show_step
 from qinsight.trust.audit_command import add_command as add_audit
-from qinsight.trust.order import Orders
+from qinsight.trust.order import Orders, in_both_orders
 from qinsight.trust.places import add_command as add_places
 from qinsight.trust.replay import add_command as add_replay
 from qinsight.trust.tournament_command import add_command as add_tournament
@@ -473,8 +473,7 @@ def _report(
 ) -> bool:
     """Print what came, as a line of JSON or of words; True where there is an answer."""
     line = report(task, names, asked, engine.about.name if engine else None, error, made)
-    if task is Task.COMPARISON and asked and "reference" not in names:
-        line["order"] = Orders.of(asked).as_json()
+    line |= in_both_orders(task, names, asked)
     if sure:
         line[FIELD] = sure
     if options.json:

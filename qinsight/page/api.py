@@ -34,6 +34,7 @@ from qinsight.ranking.rows import Row
 from qinsight.report import report
 from qinsight.requests import Request, Sampling
 from qinsight.sentence import by_itself
+from qinsight.trust.order import in_both_orders
 
 AGENTS = "agents"  # instead of a network address
 MOST_SAMPLES = 8
@@ -331,7 +332,8 @@ class Api:
         sampling: Sampling,
     ) -> Iterator[dict[str, Any]]:
         for state in _watched(lambda job: self._asked(paths, requests, sampling, job), job):
-            yield report(task, names, state.asked, state.model, made=state.made) | _standing(state, job)
+            line = report(task, names, state.asked, state.model, made=state.made)
+            yield line | in_both_orders(task, names, state.asked) | _standing(state, job)
 
     def _asked(
         self,

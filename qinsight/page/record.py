@@ -16,6 +16,7 @@ from qinsight.page.table import Seen
 from qinsight.page.words import Words, label
 from qinsight.prompts import Task
 from qinsight.report import report
+from qinsight.trust.order import in_both_orders
 
 
 class Record:
@@ -87,6 +88,7 @@ def compared(
     thinking = [f"{words(key)}\n{words_of(one, words)}" for key, one in zip(keys, asked, strict=False)]
     roles = dict(zip(("photo", "other", "reference"), names, strict=False))
     line = report(Task.COMPARISON, roles, asked, model, made=made)
+    line |= in_both_orders(Task.COMPARISON, roles, asked)
     return _ready([*titles, said, model], thinking, said, line, names[0])
 
 

@@ -1,11 +1,12 @@
 """The order meter: how often a model prefers the photo that it is shown first, or second, whatever is on it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, Self
 
 from qinsight.answers import Comparison, Winner
 from qinsight.assess import Asked
+from qinsight.prompts import Task
 from qinsight.sentence import Sentence
 from qinsight.trust.shares import Share
 
@@ -96,6 +97,14 @@ class Orders:
             place=self.preference,
             interval=_interval(share),
         )
+
+
+def in_both_orders(task: Task, names: Mapping[str, str], asked: Sequence[Asked]) -> dict[str, Any]:
+    """The field of the app's own beside a comparison without a reference: whether both orders agree."""
+    done = asked and all(one.answer or one.error for one in asked)
+    if task is not Task.COMPARISON or "reference" in names or not done:
+        return {}
+    return {"order": Orders.of(asked).as_json()}
 
 
 def _outcome(one: Asked, other: Asked) -> str:

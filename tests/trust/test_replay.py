@@ -210,7 +210,7 @@ def test_samples_come_again_by_their_seed(tmp_path: Path, said: Said) -> None:
 def test_a_comparison_comes_again_with_its_photos_in_their_order(tmp_path: Path, said: Said) -> None:
     code, words = said("compare", CAT, BLURRED, "--model", "preview", "--json")
     assert code == 0
-    path = written(tmp_path, json.loads(words))
+    path = written(tmp_path, json.loads(words.splitlines()[0]))
     assert said("replay", path, CAT, BLURRED) == (0, "comparison: identical\n")
     code, told = said("replay", path, BLURRED, CAT)
     assert (code, "The pixels differ: " in told) == (5, True)
