@@ -393,6 +393,8 @@ def test_in_a_frame_that_may_store_nothing_a_pasted_photo_is_assessed_and_looked
         inside = page.frames[1]
         inside.evaluate(PASTE, base64.b64encode(path.read_bytes()).decode())
         frame.locator("#gauge", has_text="4.25").wait_for()
+        frame.locator("#status p", has_text="by scripted").wait_for()
+        inside.wait_for_function("document.querySelector('#stop').disabled")
         frame.locator(".qi-over.qi-there").wait_for()
         page.keyboard.press("z")
         frame.locator(".qi-over .qi-line", has_text="100 %").wait_for()
