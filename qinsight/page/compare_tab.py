@@ -233,12 +233,12 @@ class CompareTab(Tab):
         requests = comparison(*(photo.image for photo in decoded))
         recorded, states = answers(self.host.recordings, engine, requests, self.sampling, paths, job.stopped)
         for asked in states:
-            yield _State(phrase("replaying" if recorded else "thinking_status"), asked, True)
+            yield _State(phrase("replaying" if recorded else "thinking_status"), asked, read=True)
         seconds, model = max((one.seconds for one in asked), default=0.0), engine.about.name
         sizes = [facts(photo, engine.about.max_pixels) for photo in decoded]
         ending = "recorded" if recorded else "done"
         made = made_by_all(engine.about, requests, self.sampling)
-        yield _State(partial(_ended, sizes, ending, seconds, model), asked, True, made)
+        yield _State(partial(_ended, sizes, ending, seconds, model), asked, read=True, made=made)
 
     def _decoded(self, paths: list[str], max_pixels: int, stop: threading.Event | None) -> list[Photo]:
         photos = []

@@ -19,8 +19,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from qinsight.errors import PhotoError, QInsightError
 from qinsight.page.uploads import scratch_folder
 from qinsight.photos import decode_in_child, read_photo
-from qinsight.photos.decode import BROKEN, quick_jpeg
-from qinsight.photos.files import check_jpeg, read_bytes, recognise
+from qinsight.photos.decode import quick_jpeg
+from qinsight.photos.files import BROKEN, check_jpeg, read_bytes, recognise
 from qinsight.photos.listing import Frame
 from qinsight.photos.shot import Shot, shot_in
 

@@ -9,8 +9,6 @@ import importlib
 import io
 import math
 import re
-import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +26,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from qinsight.errors import PhotoError
 from qinsight.photos.colour import colours_of
 from qinsight.photos.files import (
+    BROKEN,
     Source,
     check_jpeg,
     full_size_tiff,
@@ -344,21 +343,6 @@ def _frame_notes(opened: ImageFile) -> tuple[Sentence, ...]:
         return ()
     frames = opened.info["frames"] if opened.format == "PNG" else getattr(opened, "n_frames", 1)
     return (Sentence("first of {count} frames", count=frames),) if frames > 1 else ()
-
-
-# What Pillow's parsers raise on damaged files, found by damaging files at random.
-BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    EOFError,
-    ArithmeticError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
 
 
 @contextmanager

@@ -16,6 +16,20 @@ from qinsight.errors import PhotoError
 from qinsight.photos.colour import COLOUR_CHUNKS
 from qinsight.sentence import Sentence
 
+# What Pillow's parsers raise on damaged files, found by damaging files at random.
+BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    ArithmeticError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+
 Source = str | os.PathLike[str] | bytes | BinaryIO
 
 MOST_BYTES = 300_000_000  # a 45-megapixel 16-bit TIFF, uncompressed, is 270 MB

@@ -10,22 +10,12 @@ from typing import Any
 from PIL import ExifTags, Image
 
 from qinsight.errors import PhotoError
-from qinsight.photos.files import open_regular
+from qinsight.photos.files import BROKEN, open_regular
 from qinsight.photos.listing import HEAD
 
 AUTO_BRACKET = 2  # EXIF's ExposureMode of a camera that brackets by itself
 EXIF = b"Exif\0\0"
 TIFF = (b"II*\0", b"MM\0*")  # how most camera RAW begins
-NONSENSE = (
-    OSError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    SyntaxError,
-    ArithmeticError,
-    AttributeError,
-)
 
 
 @dataclass(frozen=True)
@@ -58,7 +48,7 @@ def shot_at_the_head(head: bytes) -> Shot:
     head = head[:HEAD]
     at = head.find(EXIF)
     exif = Image.Exif()
-    with contextlib.suppress(*NONSENSE):
+    with contextlib.suppress(*BROKEN):
         exif.load(head if head.startswith(TIFF) else head[at:] if at >= 0 else b"")
         return shot_of(exif)
     return Shot()

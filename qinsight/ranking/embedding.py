@@ -14,8 +14,7 @@ from typing import Literal, NamedTuple
 from PIL import ExifTags, Image
 
 from qinsight.errors import PhotoError, QInsightError
-from qinsight.photos.decode import BROKEN
-from qinsight.photos.files import open_regular, read_bytes
+from qinsight.photos.files import BROKEN, open_regular, read_bytes
 from qinsight.photos.jpeg import (
     EXIF,
     EXTENSION,

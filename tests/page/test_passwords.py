@@ -65,6 +65,12 @@ def test_without_the_password_nothing_is_asked_read_or_listed(
     assert http.get("/gradio_api/info").status_code == 401
     assert http.get(f"/gradio_api/file={tmp_path}").status_code == 401
     assert http.get("/gradio_api/queue/data?session_hash=abc").status_code in (401, 404)
+    for picture in (
+        "loupe/aaaaaaaaaaaaaaaaaaaa",
+        "loupe/alive/aaaaaaaaaaaaaaaaaaaa",
+        "photo/1234567890/small",
+    ):
+        assert http.get(f"/gradio_api/{picture}").status_code == 401
     asked = 0
     for number, function in page.fns.items():
         if function.fn is None:
