@@ -535,3 +535,20 @@ def test_the_script_works_under_a_policy_that_allows_no_other_host(
         page.keyboard.press("n")
         shows(page, "gauge", "4.25")
     assert refused == []
+
+
+def test_no_script_of_ours_takes_the_name_that_another_gave(visit: Callable[..., Any]) -> None:
+    with served(ScriptedEngine(SCORE)) as url:
+        page = visit(url)
+        page.add_init_script("""
+            const assign = Object.assign;
+            window.taken = [];
+            Object.assign = (to, ...parts) => {
+                if (window.qi && to === window.qi)
+                    for (const part of parts) window.taken.push(...Object.keys(part).filter(name => name in to));
+                return assign(to, ...parts);
+            };
+        """)
+        page.reload()
+        page.wait_for_function("window.qi?.shoot")
+        assert page.evaluate("taken") == []
