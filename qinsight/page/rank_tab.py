@@ -20,7 +20,17 @@ from qinsight.page.lightbox import Lightbox, Lightboxes
 from qinsight.page.line import Job
 from qinsight.page.pictures import laid, line
 from qinsight.page.record import on_the_table
-from qinsight.page.shoot import PLACES, Shoot, choices, copied, judged, shown, written, written_in_place
+from qinsight.page.shoot import (
+    FILES,
+    PLACES,
+    Shoot,
+    choices,
+    copied,
+    judged,
+    shown,
+    written,
+    written_in_place,
+)
 from qinsight.page.tab import AT_ONCE, Said, Tab, nothing_said, phrase, remark, turn_of
 from qinsight.page.table import Question, Seen
 from qinsight.page.uploads import apart, gathered, scratch_folder, shared_folder
@@ -114,12 +124,11 @@ class RankTab(Tab):
         self.outputs = [*self.lines, self.news]
 
     def _lay_out_exports(self) -> None:
-        kinds = (("csv", "csv"), ("jsonl", "jsonl"), ("sheet", "html"), ("xmp", "xmp"))
         with gr.Column(elem_id="rank-exports"):
             with gr.Row():
                 self.downloads = {
-                    kind: gr.Button(label(name), elem_id=f"download-{kind}", min_width=120)
-                    for name, kind in kinds
+                    kind: gr.Button(label(kind), elem_id=f"download-{kind}", min_width=120)
+                    for kind in (*FILES, "xmp")
                 }
             self.taken = line("rank", "rank-taken")
             self.handed = gr.HTML(None, html_template="${qi.shoot.take(value)}", elem_id="rank-handed")

@@ -24,7 +24,7 @@ from qinsight.ranking.xmp import STARS, check_stars
 CSS = (Path(__file__).parent / "shoot.css").read_text(encoding="utf-8")
 KINDS = ("all", "clean", *map(str, Distortion))
 PLACES = ("beside", "embed")  # of XMP on a page of this computer
-FILES = {"csv": "ranking.csv", "jsonl": "ranking.jsonl", "html": "contact-sheet.html"}
+FILES = {Path(name).suffix.removeprefix("."): name for name in EXPORTS}  # each has a button
 
 
 @dataclass

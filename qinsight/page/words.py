@@ -143,7 +143,7 @@ LABELS = {
     "ranking": ("Ranking", "排序结果", "ランキング"),
     "csv": ("CSV", "CSV", "CSV"),
     "jsonl": ("JSONL", "JSONL", "JSONL"),
-    "sheet": ("Contact sheet", "照片总览", "コンタクトシート"),
+    "html": ("Contact sheet", "照片总览", "コンタクトシート"),
     "xmp": ("XMP sidecars", "XMP 附属文件", "XMP サイドカー"),
     "export_options": ("Choices for XMP", "XMP 选项", "XMP の設定"),
     "sidecar_names": ("Names of sidecars", "附属文件的命名", "サイドカーの名前"),
