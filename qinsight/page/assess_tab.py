@@ -18,7 +18,7 @@ from qinsight.page.card import told as read_told
 from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.loupe import Loupes, look
-from qinsight.page.pictures import facts, line, loupe, running_text, strip
+from qinsight.page.pictures import facts, film, line, loupe, running_text
 from qinsight.page.record import Record, assessed, finished, on_the_table
 from qinsight.page.recordings import answers
 from qinsight.page.result import Frame, answer_part, answer_values
@@ -84,7 +84,7 @@ class AssessTab(Tab):
             with gr.Column(min_width=320, scale=3):
                 self.photo = photo_input(label("photo"), "photo", 380)
                 self.restore = gr.Button("", visible="hidden", elem_id="restore")
-                self.refilm = gr.Button("", visible="hidden", elem_id="film-recall")
+                self.recall = gr.Button("", visible="hidden", elem_id="recall")
                 with gr.Row():
                     self.button = gr.Button(
                         label("assess"), variant="primary", elem_id="assess", min_width=100
@@ -107,7 +107,7 @@ class AssessTab(Tab):
                 with gr.Accordion(label("raw_reply"), open=False, elem_id="raw-why"):
                     self.raw_words = running_text("assess", "raw-words", "raw_words")
                 self.record = Record("assess", carded=True)
-        strip()
+        film("strip-place")
         self.examples = gr.Gallery(
             _gallery(ENGLISH),
             label=label("examples"),
@@ -121,7 +121,6 @@ class AssessTab(Tab):
             elem_id="examples",
             visible=bool(EXAMPLES),
         )
-        self.recall = gr.Button("", visible="hidden", elem_id="recall")
         self.card = gr.File(visible="hidden", elem_id="card-file")
         self.outputs = [
             self.record.table,
@@ -153,19 +152,14 @@ class AssessTab(Tab):
         self.then_ask(turns, self.run, concurrency_id="model", concurrency_limit=None)
         self.stop.click(self.stop_it, [table], None, js="() => [qi.stop('assess')]", **AT_ONCE)
         self.restore.click(None, None, [self.photo], js="() => qi.restored()", queue=False)
-        held = f"() => qi.filmed({json.dumps([one.elem_id for one in self.outputs])})"
-        shown = self.refilm.click(None, None, [*self.outputs, self.photo], js=held, queue=False)
+        held = f"() => qi.recalled({json.dumps([one.elem_id for one in self.outputs])})"
+        shown = self.recall.click(None, None, [*self.outputs, self.photo], js=held, queue=False)
         shown.then(self.shown_again, [table, self.photo], None, js="() => qi.told()", **AT_ONCE)
         table.change(None, [table], [self.photo], js="table => qi.pictures('assess', table)", queue=False)
         asked_for = "(_, photo) => [{ record: qi.record('assess'), number: qi.number('assess') }, photo]"
         self.record.card.click(
             self.save_card, [table, self.photo], [self.card, self.problem], js=asked_for, **AT_ONCE
         ).success(None, [self.card], None, js="file => qi.download(file)", **AT_ONCE)
-        # the strip of what was answered: it is filled and looked at in the browser only
-        here: dict[str, Any] = {"fn": None, "queue": False, "api_visibility": "private"}
-        table.change(inputs=self.outputs, outputs=None, js="(...values) => qi.answered(values)", **here)
-        self.recall.click(inputs=None, outputs=self.outputs, js="() => qi.recalled()", **here)
-        self.recall.click(self.turn_back, [table], None, js="() => [qi.turnedTo()]", **AT_ONCE)
 
     def worded(self, words: Words) -> list[tuple[Any, Any]]:
         return [(self.examples, gr.update(value=_gallery(words)))]
@@ -181,10 +175,6 @@ class AssessTab(Tab):
             return [gr.skip()] * len(self.outputs)
         path = str(EXAMPLES[event.index])
         return self._turned(request, turn_of(told), path, pictures=[self.photo.shown(path)])
-
-    def turn_back(self, told: Any, request: gr.Request) -> None:
-        """An earlier answer is looked at: whatever was asked since ends. Its photo is known to the browser only."""
-        self.tables.turn_to(request.session_hash, turn_of(told).number, None, laid=0)
 
     def sampled(self, request: gr.Request) -> list[Any]:
         """An example with its recorded answer, for who has just opened the page and has nothing on the table."""

@@ -17,7 +17,7 @@ from qinsight.page.assess_tab import EXAMPLES
 from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.loupe import Loupes, look
-from qinsight.page.pictures import facts, line, loupe, pair, running_text, words_of
+from qinsight.page.pictures import facts, film, line, loupe, pair, running_text, words_of
 from qinsight.page.record import Record, compared, finished, on_the_table
 from qinsight.page.recordings import answers
 from qinsight.page.tab import AT_ONCE, Said, Tab, Turn, nothing_said, phrase, remark, turn_of
@@ -78,6 +78,7 @@ class CompareTab(Tab):
                 self.a = photo_input(label("photo_a"), "photo-a", 280)
             with gr.Column(min_width=280):
                 self.b = photo_input(label("photo_b"), "photo-b", 280)
+        film("film-photo-b")
         with gr.Row():
             self.button = gr.Button(label("compare"), variant="primary", elem_id="compare", min_width=100)
             self.stop = gr.Button(label("stop"), elem_id="compare-stop", min_width=100)

@@ -270,7 +270,6 @@
 
   new MutationObserver(() => {
     qi.refresh();
-    qi.strip();
     rescue();
     due ??= setTimeout(listen, 200);
   }).observe(document.body, { subtree: true, childList: true, attributes: true, attributeFilter: ["disabled", "src"] });

@@ -1,12 +1,15 @@
-// What a person brings: any file, anywhere on the page; several become a filmstrip, which lives in this tab only.
-// Loaded once, after desk.js. In Assess its photos are asked about in turn and keep their answers; in Compare it pages B.
+// What a person brings: any file, anywhere on the page; several become a filmstrip. In Assess its photos are asked about
+// in turn, and everything that was answered stays in it: in this tab of the browser, until that closes. In Compare it
+// pages B. The server knows nothing of it. Loaded once, after desk.js.
 (() => {
   "use strict";
 
-  const films = { photo: { frames: [], shown: null }, "photo-b": { frames: [], shown: null } };
-  const PLACES = { photo: "#photo", "photo-b": "#compare-photos" };
-  const element = id => document.getElementById(id);
+  const PLACES = { photo: "strip-place", "photo-b": "film-photo-b" }, films = { photo: [], "photo-b": [] };
+  const STORE = "q-insight-answered", MOST = 40, SIDE = 320; // photos kept over a reload; pixels of a picture's longer side
+  const LONGEST = 60000; // characters of one answer that are kept
+  const shown = {}, element = id => document.getElementById(id);
   const shows = type => /^image\/(jpeg|png|webp|gif|avif|bmp)$/.test(type);
+  let untold = true, before = 0, waking = null, turned = 0;
 
   // Gradio takes images only, and tells them by a type that browsers do not know of a RAW: the server looks at the bytes.
   const photo = file => file.type.startsWith("image/") ? file
@@ -29,91 +32,166 @@
       [box, photos] = ["photo-b", photos.slice(1)];
     }
     if (!films[box] || photos.length === 1) return hand(box, photos[0]);
-    const frames = photos.map(file => ({ file, url: shows(file.type) ? URL.createObjectURL(file) : "" }));
-    films[box].frames.push(...frames);
-    open(box, frames[0]);
+    const url = file => shows(file.type) ? URL.createObjectURL(file) : "";
+    add(box, photos.map(file => ({ name: file.name, file, url: url(file) })));
   }
 
   const hand = (box, file, at = qi.chosen()) => qi.give(element(box), [file], at, 600);
 
-  function open(box, frame) {
-    films[box].shown = frame;
-    frame.at = qi.chosen();
-    if (frame.kept) {
-      recalled = frame;
-      element("film-recall").click();
-    } else hand(box, frame.file, frame.at);
-    draw(box);
+  function add(box, frames) {
+    if (box !== "photo") clear(box);
+    films[box].push(...frames);
+    open(box, frames[0]);
   }
 
-  // What was answered is shown again, and nobody is asked.
-  let recalled = null;
-  const filmed = ids => qi.recall(ids, recalled.kept, recalled.at);
+  // A frame is shown: its answer as it was, if it has one, and nobody is asked.
+  async function open(box, frame) {
+    shown[box] = frame;
+    const at = turned = qi.chosen();
+    draw(box);
+    if (frame.act) return frame.act();
+    if (!frame.kept) {
+      frame.at = at;
+      return hand(box, frame.file, at);
+    }
+    const { picture } = frame.kept, gone = picture?.url && !await image(picture.url); // its path has expired
+    if (turned !== at) return;
+    Object.assign(frame, { at, kept: gone ? { ...frame.kept, picture: { ...picture, url: frame.url } } : frame.kept });
+    waking = frame;
+    element("recall").click();
+  }
+  const recalled = ids => qi.recall(ids, waking.kept, waking.at);
 
-  // The shown photo's answer has come: it is kept, and the next one that waits has its turn.
+  // --- the answer of the photo on the table has come: it is kept, and the next one that waits has its turn ---
   function look() {
-    for (const box of Object.keys(films)) if (films[box].frames.length && !element(`film-${box}`)) draw(box);
-    const film = films.photo, frame = film.frames.find(one => one === film.shown && one.at === qi.laidAt());
-    if (film.shown && !frame && qi.laidAt() > film.shown.at) {
-      film.shown = null; // another photo lies there
+    for (const box of Object.keys(films)) draw(box, false);
+    if (shown.photo?.at < qi.laidAt()) { // another photo lies there
+      delete shown.photo;
       draw("photo");
     }
-    if (!frame || frame.kept || frame.refused) return;
-    const ended = qi.ended();
-    if (!ended) return;
-    if (ended.record) frame.kept = ended;
-    else frame.refused = true;
-    const waiting = film.frames.find(one => !one.kept && !one.refused);
+    const ended = qi.ended(), number = qi.number("assess");
+    if (!ended || number === before || !number) return;
+    before = number;
+    setTimeout(keep, 50, number); // all parts of it have come
+  }
+
+  async function keep(number) {
+    const kept = qi.number("assess") === number && qi.ended(), at = qi.laidAt();
+    if (!kept) return;
+    const key = (kept.laid ?? kept.picture)?.path ?? kept.record?.name; // asked about again: the newer answer stays
+    const film = films.photo, known = one => one.at === at || (key && one.key === key);
+    let frame = film.find(known);
+    if (!kept.record) return refused(frame);
+    if (JSON.stringify(kept).length > LONGEST) return;
+    if (!frame) film.push(frame = { name: String(kept.record.name ?? "") });
+    const url = frame.kept ? "" : await small(kept.picture?.url); // what is looked at again has its picture
+    if (url) {
+      if (frame.file) URL.revokeObjectURL(frame.url);
+      frame.url = url;
+    }
+    Object.assign(frame, { key, kept, at, short: kept.record.short ?? [] });
+    if (offered) films.photo = [...earlier(), ...film.filter(one => one !== frame), frame]; // who goes on has not to be asked
+    offered = false;
+    if (qi.laidAt() === at) shown.photo = frame;
+    store();
+    next(frame);
+  }
+
+  function refused(frame) {
+    if (frame) frame.refused = true;
+    next(frame);
+  }
+
+  function next(frame) {
+    const waiting = frame?.file && shown.photo === frame && films.photo.find(one => one.file && !one.kept && !one.refused);
     if (waiting) open("photo", waiting);
     else draw("photo");
   }
 
+  function image(address) {
+    return new Promise(done => {
+      const loaded = new Image();
+      loaded.onload = () => done(loaded);
+      loaded.onerror = () => done(null);
+      loaded.src = address;
+    });
+  }
+
+  async function small(address) {
+    const large = address ? await image(address) : null;
+    if (!large) return "";
+    const scale = Math.min(1, SIDE / Math.max(large.width, large.height)), canvas = document.createElement("canvas");
+    canvas.width = Math.max(1, large.width * scale);
+    canvas.height = Math.max(1, large.height * scale);
+    canvas.getContext("2d").drawImage(large, 0, 0, canvas.width, canvas.height);
+    return canvas.toDataURL("image/jpeg", 0.7);
+  }
+
+  // --- over a reload ---
+  const fits = one => one && typeof one.name === "string" && String(one.url).startsWith("data:image/")
+    && Array.isArray(one.short) && one.kept?.parts && one.kept.record;
+  function earlier() {
+    try {
+      return [JSON.parse(sessionStorage.getItem(STORE)) ?? []].flat().filter(fits).slice(-MOST);
+    } catch {
+      return []; // no storage, or rubbish in it
+    }
+  }
+  let offered = earlier().length > 0;
+
+  function store() {
+    const kept = films.photo.filter(one => one.kept).slice(-MOST).map(({ file, ...one }) => ({ ...one, at: undefined }));
+    try {
+      if (kept.length) sessionStorage.setItem(STORE, JSON.stringify(kept));
+      else sessionStorage.removeItem(STORE);
+    } catch {
+      if (untold) qi.note("strip_unkept");
+      untold = false;
+    }
+  }
+
   function clear(box) {
-    for (const { url } of films[box].frames) URL.revokeObjectURL(url);
-    Object.assign(films[box], { frames: [], shown: null });
+    for (const { file, url } of films[box]) if (file) URL.revokeObjectURL(url);
+    films[box] = [];
+    delete shown[box];
+    if (box === "photo") {
+      offered = false;
+      store();
+    }
     draw(box);
   }
 
-  function draw(box) {
-    const place = document.querySelector(PLACES[box]), { frames, shown } = films[box];
-    let list = element(`film-${box}`);
-    if (!list) {
-      if (!place || !frames.length) return;
-      list = document.createElement("div");
-      Object.assign(list, { id: `film-${box}`, className: "qi-film" });
-      list.setAttribute("role", "group");
-      list.onkeydown = event => walk(event, [...list.children]);
-      place.after(list);
-    }
+  // --- drawn into its place, whenever that is new ---
+  function draw(box, force = true) {
+    const list = element(PLACES[box]), film = films[box], now = `${qi.language()} ${film.length} ${offered}`;
+    if (!list || (!force && list.dataset.drawn === now)) return;
+    list.dataset.drawn = now;
     const focused = [...list.children].indexOf(document.activeElement);
-    list.setAttribute("aria-label", qi.word("film"));
-    list.replaceChildren(...frames.map(frame => {
-      const one = document.createElement("button");
-      const said = frame.kept ? rated(frame.kept) : frame.refused ? "!" : "";
-      Object.assign(one, { type: "button", title: frame.file.name, onclick: () => open(box, frame) });
-      one.setAttribute("aria-label", `${frame.file.name} ${said}`);
-      if (frame === shown) one.setAttribute("aria-current", "true");
-      const number = frame.kept?.parts["photo-loupe"]?.photo;
-      if (number) one.dataset.photo = number; // a sign of life
-      if (frame.url) one.append(Object.assign(new Image(), { src: frame.url, alt: "" }));
-      else if (number) {
-        const drawn = one.appendChild(document.createElement("span"));
-        drawn.dataset.photo = number;
-        qiLoupe.mount(drawn, { still: true });
-      } else one.append(frame.file.name);
+    const button = (name, click) => Object.assign(document.createElement("button"), { type: "button", textContent: name, onclick: click });
+    const made = film.map(frame => {
+      const one = button("", () => open(box, frame)), said = frame.refused ? "!" : frame.short?.[0] ?? "";
+      one.className = "qi-kept";
+      one.title = frame.name;
+      one.setAttribute("aria-label", [frame.name, ...frame.short ?? [said]].filter(Boolean).join(", "));
+      if (frame === shown[box]) one.setAttribute("aria-current", "true");
+      one.append(frame.url ? Object.assign(new Image(), { src: frame.url, alt: "", decoding: "async" }) : frame.name);
       if (said) one.append(Object.assign(document.createElement("b"), { textContent: said }));
       return one;
+    });
+    if (box === "photo" && offered) made.push(button(`${qi.word("strip_back")} (${earlier().length})`, () => {
+      films.photo.unshift(...earlier());
+      offered = false;
+      draw(box);
     }));
-    if (!frames.length) return list.remove();
-    const end = document.createElement("button");
-    Object.assign(end, { type: "button", textContent: qi.word("film_clear"), onclick: () => clear(box) });
-    list.append(end);
+    if (made.length) made.push(button(qi.word("strip_clear"), () => clear(box)));
+    if (made.length && box === "photo") made.push(Object.assign(document.createElement("span"), { textContent: qi.word("strip_kept") }));
+    list.setAttribute("aria-label", qi.word(box === "photo" ? "strip" : "film"));
+    list.onkeydown = event => walk(event, [...list.children]);
+    list.replaceChildren(...made);
+    list.hidden = !made.length;
     list.children[focused]?.focus();
-  }
-
-  function rated({ record }) {
-    const rating = JSON.parse(record.json)[0]?.rating;
-    return Number.isFinite(rating) ? rating.toFixed(1) : "–";
+    const there = list.querySelector("[aria-current]");
+    if (there) list.scrollLeft = there.offsetLeft - list.clientWidth / 2; // the page itself stays where it is
   }
 
   function walk(event, all) {
@@ -145,5 +223,5 @@
     if (event.target.closest?.("#choose")) element("photo")?.querySelector("input[type=file]")?.click();
   });
 
-  Object.assign(window.qi, { taken, bring, filmed, look: () => { fields(); look(); } });
+  Object.assign(window.qi, { taken, bring, recalled, film: add, look: () => { fields(); look(); } });
 })();

@@ -67,9 +67,9 @@ def laid(elem_id: str, tab: str) -> gr.HTML:
     return gr.HTML(None, html_template=drawn(f"take('{tab}', value)"), elem_id=elem_id)
 
 
-def strip() -> gr.HTML:
-    """Where strip.js shows what was answered in this tab of the browser."""
-    return gr.HTML(None, html_template='<section id="strip-place" hidden></section>', elem_id="strip")
+def film(place: str) -> gr.HTML:
+    """Where film.js shows what a person brought and what was answered of it, in this tab of the browser."""
+    return gr.HTML(None, html_template=f'<section id="{place}" class="qi-film" hidden></section>')
 
 
 def words_of(asked: Asked | None, words: Words = ENGLISH, running: bool = True) -> str:
@@ -157,14 +157,14 @@ CSS = """
 .qi-advice { display: grid; grid-template-columns: auto 1fr; gap: .3em 1em; margin: 0; color: var(--body-text-color); }
 .qi-advice dt { font-weight: 600; }
 .qi-advice dd { margin: 0; }
-#strip-place { display: flex; align-items: center; gap: 8px; overflow-x: auto; padding: 4px; color: var(--body-text-color); }
-#strip-place[hidden] { display: none; }
-#strip-place > * { flex: none; }
-#strip-place button:not(.qi-kept) { border: 1px solid var(--border-color-primary); border-radius: 6px; padding: .4em .8em; }
-.qi-kept { position: relative; padding: 0; width: 96px; height: 64px; border-radius: 6px; overflow: hidden; background: var(--neutral-500); }
+.qi-film { display: flex; align-items: center; gap: 8px; overflow-x: auto; padding: 4px; color: var(--body-text-color); }
+.qi-film[hidden] { display: none; }
+.qi-film > * { flex: none; }
+.qi-film button:not(.qi-kept) { border: 1px solid var(--border-color-primary); border-radius: 6px; padding: .4em .8em; }
+.qi-kept { position: relative; padding: 0; width: 96px; height: 64px; border-radius: 6px; overflow: hidden; font-size: .75em;
+  overflow-wrap: anywhere; background: var(--background-fill-secondary); }
 .qi-kept img { display: block; width: 100%; height: 100%; object-fit: cover; margin: 0; }
-.qi-kept span { position: absolute; right: 4px; bottom: 4px; padding: 0 5px; border-radius: 4px; font-size: .75em;
-  background: #121315dd; color: white; }
+.qi-kept b { position: absolute; right: 4px; bottom: 4px; padding: 0 5px; border-radius: 4px; background: #121315dd; color: white; }
 .qi-kept[aria-current] { outline: 2px solid var(--primary-600); outline-offset: 1px; }
 .qi-chip { display: flex; flex-wrap: wrap; gap: .1em .6em; align-items: baseline; font-size: .9em; color: var(--body-text-color); }
 .qi-chip p { margin: 0; }
@@ -216,7 +216,7 @@ CSS = """
   .qi-chip summary { display: inline-flex; }
   .qi-rated > .qi-why > summary { right: -1em; top: 0; }
   .qi-why summary { border: 0; text-decoration: underline; font-size: 1em; }
-  :is(#tabs, #strip-place) button:is(.lg, .sm, .label-wrap, [role=tab], #strip-place *) { min-height: 44px; }
+  :is(#tabs, .qi-film) button:is(.lg, .sm, .label-wrap, [role=tab], .qi-film *) { min-height: 44px; }
 }
 #tabs button[aria-selected=true] { color: var(--primary-700); }
 .dark #tabs button[aria-selected=true] { color: var(--primary-400); }

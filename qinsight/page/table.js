@@ -160,7 +160,7 @@
     const shown = Object.fromEntries(mine);
     const acts = choice.pending.some(one => one.at > choice.turned && alive(one)); // somebody chose another one
     if (running || acts || unsettled("assess") || !(found || shown.problem)) return null;
-    return { parts: shown, record: found, laid: choice.laid, picture: choice.picture };
+    return { parts: shown, record: found, laid: choice.laid === true ? choice.picture : choice.laid, picture: choice.picture };
   }
 
   // Photos came or went: they are asked about as soon as there are two.

@@ -41,7 +41,6 @@ LABELS = {
     "stop": ("Stop", "停止", "停止"),
     "choose": ("Choose photos", "选择照片", "写真を選ぶ"),
     "film": ("Filmstrip", "胶片条", "フィルムストリップ"),
-    "film_clear": ("Clear", "清空", "クリア"),
     "loupe": ("Loupe", "放大镜", "ルーペ"),
     "loupe_full": ("100 %", "100 %", "100 %"),
     "loupe_blown": ("Highlights", "高光溢出", "白とび"),

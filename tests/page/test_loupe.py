@@ -343,11 +343,11 @@ def test_several_files_of_any_kind_are_assessed_in_turn_and_their_answers_are_ke
         page = visit(url)
         files = [tmp_path / name for name in ("one.jpg", "two.odd", "paper.pdf", "three.png")]
         upload(page, files)
-        page.wait_for_function("document.querySelectorAll('#film-photo b').length === 4")
-        assert page.locator("#film-photo b").all_inner_texts() == ["4.1", "2.9", "!", "1.6"]
+        page.wait_for_function("document.querySelectorAll('#strip-place b').length === 4")
+        assert page.locator("#strip-place b").all_inner_texts() == ["4.14", "2.88", "!", "1.63"]
         shows(page, "gauge", "1.63")
         asked = len(engine.asked)
-        page.locator("#film-photo button").nth(1).click()
+        page.locator("#strip-place button.qi-kept").nth(1).click()
         shows(page, "gauge", "2.88")
         shows(page, "status", "TIFF, 112 × 84")
         score, _ = json.loads(page.evaluate("qi.record('assess').json"))
@@ -357,12 +357,12 @@ def test_several_files_of_any_kind_are_assessed_in_turn_and_their_answers_are_ke
         eventually(lambda: len(engine.asked) == asked + 1)
         photos = engine.asked[-1][0][0].photos
         assert photos[0].getpixel((0, 0)) == (120, 120, 120)
-        page.locator("#film-photo button").nth(2).click()
+        page.locator("#strip-place button.qi-kept").nth(2).click()
         shows(page, "photo", "Expected a photo, got a PDF")
         assert page.locator(".toast-body").count() == 0
         assert not page.locator("#photo img").is_visible() or page.locator(".qi-over").is_visible()
-        page.locator("#film-photo button").last.click()
-        page.wait_for_function("!document.querySelector('#film-photo')")
+        page.locator("#strip-place").get_by_role("button", name="Clear").click()
+        page.wait_for_function("document.querySelector('#strip-place').hidden")
 
 
 FRAMED = """<!doctype html><title>A Space</title>
