@@ -37,19 +37,6 @@
   // Below a path of a proxy the manifest's addresses would lead outside (Gradio 6.31).
   if (location.pathname !== "/") document.querySelector("link[rel=manifest]")?.remove();
 
-  // --- a folder: Gradio sends the names of its files only, so each name is given its place in the folder ---
-  document.addEventListener("change", ({ target }) => {
-    if (!target.webkitdirectory) return;
-    const placed = new DataTransfer();
-    for (const file of target.files) {
-      const parts = file.webkitRelativePath.split("/").slice(1);
-      while (parts.length > 1 && parts.join("/").length > 60) parts.shift(); // Gradio cuts names at 200 bytes
-      const { type, lastModified } = file;
-      placed.items.add(new File([file], parts.join("\u2215") || file.name, { type, lastModified }));
-    }
-    target.files = placed.files;
-  }, true);
-
   // --- language ---
   function language() {
     const wishes = navigator.languages ?? [navigator.language];
@@ -180,7 +167,7 @@
   addEventListener("focusin", event => { home = event.target.parentElement?.closest("[id]"); });
 
   // --- a photo dropped or pasted anywhere: into the box it falls on, else into the tab's first empty one ---
-  const BOXES = ["photo", "photo-a", "photo-b", "photo-reference", "rank-files", "rank-directory"];
+  const BOXES = ["photo", "photo-a", "photo-b", "photo-reference", "rank-files"];
 
   function box(target) {
     const open = BOXES.map(element).filter(visible), free = open.filter(one => one.id !== "photo-reference");
@@ -191,10 +178,16 @@
   function bring(event, files) {
     if (!files?.length || event.defaultPrevented) return;
     event.preventDefault(); // or the browser leaves for the file
-    const place = box(event.target);
-    if (place?.id.startsWith("photo")) qi.bring(place.id, [...files]);
-    else if (place) give(place, [...files], qi.chosen(), 600);
+    lay(event.target, [...files]);
   }
+
+  function lay(target, files) {
+    const place = box(target);
+    if (!files.length) qi.note("nothing_there");
+    else if (place?.id.startsWith("photo")) qi.bring(place.id, files);
+    else if (place) give(place, files, qi.chosen(), 600);
+  }
+  addEventListener("qi-folder", ({ detail }) => lay(detail.target, detail.files));
 
   // While one upload is under way, Gradio 6.31 has no field for the next; one that it is about to draw anew
   // would lose the file.

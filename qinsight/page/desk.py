@@ -21,7 +21,9 @@ def _lean(name: str) -> str:
     return "".join(f"{line}\n" for line in told if line and not line.startswith("// "))
 
 
-SCRIPT = "".join(map(_lean, ("table.js", "loupe.js", "result.js", "desk.js", "film.js", "shoot.js")))
+SCRIPT = "".join(
+    map(_lean, ("folder.js", "table.js", "loupe.js", "result.js", "desk.js", "film.js", "shoot.js"))
+)
 FILES = ",".join(["image/*", *sorted(NOT_SHOWN)])  # a browser knows no RAW for an image
 GIVEN = json.dumps({"languages": [*Language], "kinds": KINDS, "files": FILES})
 HEAD = f"<script>const GIVEN = {GIVEN};\n{SCRIPT}</script>"

@@ -41,7 +41,7 @@
   function add(box, frames) {
     if (box !== "photo") clear(box);
     films[box].push(...frames);
-    open(box, frames[0]);
+    if (frames.length) open(box, frames[0]);
   }
 
   // A frame is shown: its answer as it was, if it has one, and nobody is asked.
@@ -188,7 +188,7 @@
     list.setAttribute("aria-label", qi.word(box === "photo" ? "strip" : "film"));
     list.onkeydown = event => walk(event, [...list.children]);
     list.replaceChildren(...made);
-    list.hidden = !made.length;
+    list.hidden = film.length < 2 && (box !== "photo" || !made.length);
     list.children[focused]?.focus();
     const there = list.querySelector("[aria-current]");
     if (there) list.scrollLeft = there.offsetLeft - list.clientWidth / 2; // the page itself stays where it is

@@ -38,7 +38,7 @@ from qinsight.page.visitors import is_local
 from qinsight.page.words import ENGLISH, Spoken, Words, label
 from qinsight.photos import Photo, decode_in_child, read_photo
 from qinsight.photos.listing import READ, NoPhotos, look
-from qinsight.ranking.folder import Progress, rank_folder, ranking
+from qinsight.ranking.folder import Progress, folded, rank_folder, ranking
 from qinsight.ranking.rows import Row
 from qinsight.requests import Sampling
 
@@ -87,23 +87,9 @@ class RankTab(Tab):
 
     def _lay_out(self) -> None:
         self.laid = laid("rank-record", "rank")
-        with gr.Row(equal_height=False, elem_id="rank-input"):
-            with gr.Column(min_width=320):
-                self.files = gr.File(
-                    label=label("photos"),
-                    file_count="multiple",
-                    type="filepath",
-                    height=150,
-                    elem_id="rank-files",
-                )
-            with gr.Column(min_width=320):
-                self.directory = gr.File(
-                    label=label("folder"),
-                    file_count="directory",
-                    type="filepath",
-                    height=150,
-                    elem_id="rank-directory",
-                )
+        self.files = gr.File(
+            label=label("photos"), file_count="multiple", type="filepath", height=150, elem_id="rank-files"
+        )
         self.path = gr.Textbox(
             label=label("path"),
             elem_id="rank-path",
@@ -114,6 +100,7 @@ class RankTab(Tab):
         with gr.Row():
             self.button = gr.Button(label("rank"), variant="primary", elem_id="rank", min_width=100)
             self.stop = gr.Button(label("stop"), elem_id="rank-stop", min_width=100)
+            gr.Button(label("folder"), elem_id="choose-folder", min_width=100)  # folder.js opens the field
         self.status = line("rank", "rank-status")
         self.left_out = line("rank", "rank-left-out")
         self.problem = line("rank", "rank-problem", "now")
@@ -149,14 +136,14 @@ class RankTab(Tab):
             self.to_compare = gr.Button("", visible="hidden", elem_id="rank-compare")
 
     def _wire(self) -> None:
-        given = [self.files, self.directory, self.path]
+        given = [self.files, self.path]
         rank = "(_, ...given) => [qi.turn('rank', true), ...given]"
         turn = self.button.click(self.turn_to, [self.laid, *given], self.outputs, js=rank, **AT_ONCE)
         queue: dict[str, Any] = {"concurrency_id": "rank", "concurrency_limit": 8}
         self.then_ask([turn], self.run, **queue)
         self.stop.click(self.stop_it, [self.laid], None, js="() => [qi.stop('rank')]", **AT_ONCE)
         other = "(_, ...given) => [qi.turn('rank', false), ...given]"
-        for event in (self.files.change, self.directory.change, self.path.submit):
+        for event in (self.files.change, self.path.submit):
             event(self.others, [self.laid, *given], self.outputs, js=other, **AT_ONCE)
         how = [self.laid, self.laid, self.names, self.stars, self.caption, self.keep, self.place]
         for kind, button in (self.downloads | self.in_place).items():
@@ -232,23 +219,14 @@ class RankTab(Tab):
         self._desks[request.session_hash or ""] = desk
         return desk
 
-    def _chosen(
-        self, files: list[str] | None, directory: list[str] | None, path: str, request: gr.Request
-    ) -> Chosen | None:
-        uploads = (*(files or []), *(directory or []))
+    def _chosen(self, files: list[str] | None, path: str, request: gr.Request) -> Chosen | None:
+        uploads = (*(files or []),)
         own = path.strip() if self.local and is_local(request) else ""
         return (uploads, "" if uploads else own) if uploads or own else None
 
-    def turn_to(
-        self,
-        told: Any,
-        files: list[str] | None,
-        directory: list[str] | None,
-        path: str,
-        request: gr.Request,
-    ) -> list[Any]:
+    def turn_to(self, told: Any, files: list[str] | None, path: str, request: gr.Request) -> list[Any]:
         """These photos are to be rated; where none are chosen, those that lie on the table."""
-        chosen = self._chosen(files, directory, path, request)
+        chosen = self._chosen(files, path, request)
         desk = self._desk(request)
         chosen = chosen or (desk.chosen if desk.shoot else None)
         if chosen is None:
@@ -257,16 +235,9 @@ class RankTab(Tab):
         desk.going = True
         return self._turned(request, told, chosen, phrase("gathering"), running=True)
 
-    def others(
-        self,
-        told: Any,
-        files: list[str] | None,
-        directory: list[str] | None,
-        path: str,
-        request: gr.Request,
-    ) -> list[Any]:
+    def others(self, told: Any, files: list[str] | None, path: str, request: gr.Request) -> list[Any]:
         """Other photos were chosen: a run ends, and their cards are there at once."""
-        desk, chosen = self._desk(request), self._chosen(files, directory, path, request)
+        desk, chosen = self._desk(request), self._chosen(files, path, request)
         desk.going = False
         status: Said = nothing_said
         if chosen is not None and chosen != desk.chosen:
@@ -304,7 +275,7 @@ class RankTab(Tab):
 
         def show(question: Question, state: _State, seen: Seen) -> list[Any]:
             for shoot in shoots:
-                shoot.hold(state.rows)
+                shoot.hold(folded(state.rows))
             return self._values(desk, state, seen)
 
         yield from self.follow(request, _State(phrase("gathering")), work, show, _seconds_to_show)

@@ -7,7 +7,7 @@
   const VIEWS = ["grid", "film", "list"], SORTS = ["rating", "name", "time"], STATES = ["all", "picked", "rejected", "undecided"];
   const NUMBER = 0, ID = 1, NAME = 2, TAKEN = 3, SETTINGS = 4; // of a frame
   const set = qi.settings, t = (key, value = "") => qi.word(key).replace("@", value);
-  let run = "", key = "", frames = [], rows = [], kinds = [], marks = {}, undo = [], opened = new Set(), compare = [];
+  let run = "", key = "", frames = [], rows = [], kinds = [], marks = {}, undo = [], opened = new Set(), compare = [], pair = [];
   let fault = set.kind ?? "all", state = "all", at = 0, cards = [], order = [], told = "", chosen = false, taken = "", warned = false, due = 0;
   const low = () => set.low ?? 1, high = () => set.high ?? 5.05, view = () => set.view ?? "grid", sort = () => set.sort ?? "rating";
 
@@ -273,7 +273,9 @@
   }
   function compareNow() {
     if (compare.length < 2 || !compare.includes(at)) return choose(at);
-    element("rank-compare")?.click();
+    const [a, ...others] = compare; // A stays, while up to three more are paged in B
+    const act = place => () => { pair = [a, place]; element("rank-compare")?.click(); };
+    qi.film("photo-b", others.map(place => ({ name: frames[place][NAME], url: picture(place, "small"), act: act(place) })));
     document.querySelectorAll("#tabs [role=tab]")[1]?.click();
   }
   const KEYS = {
@@ -309,6 +311,6 @@
   qi.shoot = {
     news, take, key: kept,
     said: () => ({ marks, low: low(), high: high() }),
-    compared: () => compare.map(place => frames[place][NUMBER]),
+    compared: () => pair.map(place => frames[place][NUMBER]),
   };
 })();

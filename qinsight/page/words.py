@@ -125,7 +125,8 @@ LABELS = {
         "写真 B を先に見せたときの推論",
     ),
     "photos": ("Photos", "多张照片", "写真（複数）"),
-    "folder": ("or a folder", "或一个文件夹", "またはフォルダー"),
+    "folder": ("Choose a folder", "选择文件夹", "フォルダーを選ぶ"),
+    "nothing_there": ("There is no file in it.", "其中没有文件。", "ファイルがありません。"),
     "path": (
         "or a folder of this computer; results go into its subfolder q-insight, and a run resumes",
         "或本机上的文件夹；结果写入其子文件夹 q-insight，中断后可继续",

@@ -156,9 +156,12 @@ def ranking(out: Path, names: Iterable[str | Frame] | None = None) -> list[Row]:
     """
     rows = {row.photo: row for row in whole_lines(out / RESULTS, Row.from_json)}
     frames = [(name,) if isinstance(name, str) else name for name in (rows if names is None else names)]
-    return sorted(
-        grouped([row for frame in frames for row in _row_of(frame, rows)], _standing), key=_standing
-    )
+    return folded([row for frame in frames for row in _row_of(frame, rows)])
+
+
+def folded(rows: Sequence[Row]) -> list[Row]:
+    """The rows, best expected rating first, bursts grouped, unreadable ones last."""
+    return sorted(grouped(rows, _standing), key=_standing)
 
 
 def _row_of(frame: Frame, rows: Mapping[str, Row]) -> list[Row]:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from shared.engines import PixelEngine
-from shared.pages import served, shows, upload
+from shared.pages import choose_folder, drop, served, shows, upload
 
 
 def saved(path: Path, shade: int, kind: str = "JPEG") -> str:
@@ -93,7 +93,8 @@ def test_a_folder_keeps_its_folders_and_leaves_out_those_of_the_system(
     with served(PixelEngine()) as url:
         page = visit(url)
         page.get_by_role("tab", name="Shoot").click()
-        choose(page, str(shoot), "rank-directory")
+        with page.expect_response("**/run/predict*"):
+            choose_folder(page, shoot)
         page.locator("#rank").click()
         shows(page, "rank-status", "2 photos rated.")
         shows(page, "rank-left-out", "system folders: 4 (")
@@ -104,6 +105,14 @@ def test_a_folder_keeps_its_folders_and_leaves_out_those_of_the_system(
             "one/IMG_1.jpg",
             "two/IMG_1.jpg + IMG_1.DNG",
         ]
+        page.get_by_role("button", name="Clear").first.click()
+        with page.expect_response("**/run/predict*"):
+            drop(page, [str(shoot)], "#purpose")
+        page.wait_for_function("document.querySelectorAll('#rank-files tr').length === 8")
+        page.locator("#rank").click()
+        shows(page, "rank-status", "2 photos rated.")
+        shows(page, "rank-left-out", "system folders: 4 (")
+        shows(page, "rank-table", "two/IMG_1.jpg")
         if directory := os.environ.get("QINSIGHT_SCREENSHOTS"):
             page.screenshot(path=f"{directory}/rank.png", full_page=True)
 

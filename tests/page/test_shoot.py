@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import threading
 import time
 import zipfile
 from collections.abc import Iterator
@@ -178,6 +179,22 @@ def test_two_frames_go_to_compare(table: Any) -> None:
     table.get_by_role("tab", name="Shoot").click()
 
 
+def test_of_four_frames_the_first_stays_in_compare_while_the_others_are_paged(table: Any) -> None:
+    for name in ("one0.jpg", "one2.jpg", "one4.jpg", "one5.jpg"):
+        card(table, name).click(modifiers=["Control"])
+    press(table, "c")
+    others = table.locator("#film-photo-b .qi-kept")
+    for number, name in ((0, "one2.jpg"), (2, "one5.jpg"), (1, "one4.jpg")):
+        others.nth(number).click()
+        table.wait_for_function(
+            "name => document.querySelector('#photo-b img')?.src.endsWith(name)", arg=name
+        )
+        table.wait_for_function("!document.querySelector('#compare').disabled")
+        assert table.locator("#photo-a img").get_attribute("src").endswith("one0.jpg")
+        assert others.nth(number).get_attribute("aria-current") == "true"
+    table.get_by_role("tab", name="Shoot").click()
+
+
 def test_exports_say_what_a_person_said_and_picks_are_there_after_a_reload(
     table: Any, tmp_path: Path
 ) -> None:
@@ -231,6 +248,41 @@ class SlowEngine(PixelEngine):
         yield from super().stream(*given, **named)
 
 
+class HeldEngine(PixelEngine):
+    """Rates six photos and then waits until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(in_flight=2)
+        self.go = threading.Event()
+
+    def stream(self, *given: Any, **named: Any) -> Iterator[Any]:
+        if self.photos >= 6:
+            self.go.wait(60)
+        yield from super().stream(*given, **named)
+
+
+def test_a_burst_folds_while_later_photos_are_still_being_rated(
+    browser: Any, tmp_path: Path, uploads: Path
+) -> None:
+    shoot = tmp_path / "shoot"
+    shoot.mkdir()
+    make_shoot(shoot)
+    engine = HeldEngine()
+    with served(engine) as url:
+        page = browser.new_context(viewport=WIDE).new_page()
+        page.goto(url)
+        page.get_by_role("tab", name="Shoot").click()
+        upload(page, sorted(map(str, shoot.iterdir())), "rank-files")
+        page.wait_for_function("document.querySelectorAll('.qi-card').length === 14")
+        page.locator("#rank").click()
+        page.wait_for_function("document.querySelectorAll('.qi-card').length === 10")
+        assert card(page, "burst0.jpg").locator("u").inner_text() == "3 alike"
+        assert page.locator(".qi-card[data-waiting]").count() == 8
+        engine.go.set()
+        shows(page, "rank-status", "13 photos rated, 1 could not be read.")
+        page.context.close()
+
+
 def test_a_page_that_is_loaded_again_in_mid_run_goes_on_and_another_tab_has_a_table_of_its_own(
     browser: Any, uploads: Path, tmp_path: Path
 ) -> None:
@@ -249,7 +301,7 @@ def test_a_page_that_is_loaded_again_in_mid_run_goes_on_and_another_tab_has_a_ta
         page.keyboard.press("p")
         page.reload()
         shows(page, "rank-status", "10 photos rated.")
-        assert "10 rated · 1 picked" in page.locator(".qi-counts").inner_text()
+        page.locator(".qi-counts", has_text="10 rated · 1 picked").wait_for()
         assert engine.photos <= 14  # only those that were under way are asked again
         other = context.new_page()
         other.goto(url)

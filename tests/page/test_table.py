@@ -26,7 +26,7 @@ from qinsight.photos.view import view
 from qinsight.prompts import Task
 from qinsight.requests import About, Delta, Finish, Request, Sampling
 from shared.engines import ScriptedEngine
-from shared.pages import eventually, served, shows, upload
+from shared.pages import choose_folder, eventually, served, shows, upload
 
 pytestmark = pytest.mark.browser
 SIZES = ((224, 168), (112, 168), (140, 140), (196, 84), (84, 196), (168, 168))
@@ -496,7 +496,7 @@ def test_other_photos_chosen_while_a_ranking_runs_end_it_without_a_word_of_stop(
         assert engine.begun.wait(20)
         (table.folder / "shoot").mkdir()
         Image.new("RGB", (56, 84), (9, 99, 200)).save(table.folder / "shoot" / "other.png")
-        upload(page, str(table.folder / "shoot"), "rank-directory")
+        choose_folder(page, table.folder / "shoot")
         eventually(lambda: engine.working == 0)
         page.wait_for_function("!document.querySelector('#rank').disabled")
         assert "Stopped" not in table.words("rank-status")

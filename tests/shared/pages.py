@@ -60,6 +60,22 @@ def upload(page: Any, photo: str | Path | dict[str, Any], where: str = "photo") 
     page.locator(f"#{where} input[type=file]").first.set_input_files(photo)
 
 
+def choose_folder(page: Any, folder: str | Path) -> None:
+    with page.expect_file_chooser() as chooser:
+        page.locator("#choose-folder").click()
+    chooser.value.set_files(folder)
+
+
+def drop(page: Any, paths: list[str], where: str) -> None:
+    """Let files and folders of this computer fall on an element, as a hand would."""
+    box = page.locator(where).first.bounding_box()
+    dragged = {"items": [], "files": paths, "dragOperationsMask": 1}
+    place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2, "data": dragged}
+    hand = page.context.new_cdp_session(page)
+    for step in ("dragEnter", "dragOver", "drop"):
+        hand.send("Input.dispatchDragEvent", {"type": step, **place})
+
+
 def shows(page: Any, elem_id: str, words: str) -> None:
     """Wait until the element shows the words; fails with what it shows instead."""
     try:
