@@ -19,6 +19,7 @@ from qinsight.page.host import Host
 from qinsight.page.line import LONGEST
 from qinsight.page.loupe import CSS as LOUPE_CSS
 from qinsight.page.loupe import Loupes
+from qinsight.page.packed import Packed
 from qinsight.page.pictures import CSS, headline
 from qinsight.page.rank_tab import RankTab
 from qinsight.page.shoot import CSS as SHOOT_CSS
@@ -162,7 +163,7 @@ def launch(
         max_file_size="300mb",
         state_session_capacity=200,
         max_threads=2 * LONGEST + 40,  # everyone in line holds one
-        app_kwargs={"middleware": [gate]},
+        app_kwargs={"middleware": [gate, Middleware(Packed)]},
         _frontend=False,  # else a page that a busy computer answers after three seconds is refused (Gradio 6.31)
         **where,
     )

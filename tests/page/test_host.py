@@ -1,5 +1,6 @@
 """The line before the model, and what happens when the model breaks."""
 
+import gzip
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import httpx
 import pytest
 from PIL import Image
 
@@ -15,15 +17,13 @@ from qinsight.errors import EngineError, RequestFailed, Stopped
 from qinsight.page import background, build_page
 from qinsight.page.about_tab import about_text
 from qinsight.page.background import in_background
-from qinsight.page.desk import HEAD
 from qinsight.page.host import Host
 from qinsight.page.line import Job, Line, LineFull, TooMany
-from qinsight.page.pictures import CSS
 from qinsight.prompts import Task
 from qinsight.ranking.folder import rank_folder
 from qinsight.requests import Delta, Engine, Request
 from shared.engines import PixelEngine, ScriptedEngine
-from shared.pages import engine_of, eventually
+from shared.pages import engine_of, eventually, served
 from shared.pictures import photo_file
 from shared.places import REPOSITORY
 
@@ -317,8 +317,15 @@ def test_gradios_queue_is_not_asked_a_thousand_times_a_second() -> None:
     assert queue.progress_update_sleep_when_free >= 0.05
 
 
-def test_the_pages_own_script_and_style_are_small() -> None:
-    assert 5_000 < len((HEAD + CSS).encode()) < 105_000
+def test_the_page_with_all_our_script_and_style_travels_in_less_than_60_kilobytes() -> None:
+    with (
+        served(ScriptedEngine(SCORE)) as url,
+        httpx.stream("GET", url, headers={"Accept-Encoding": "gzip"}) as sent,
+    ):
+        packed = b"".join(sent.iter_raw())
+    assert len(packed) < 60_000
+    page = gzip.decompress(packed).decode()
+    assert "window.qiLoupe = {" in page
 
 
 def test_a_size_that_is_chosen_is_the_one_that_is_told_and_shown(tmp_path: Path) -> None:
