@@ -8,9 +8,10 @@ from hashlib import sha256
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
-from qinsight.answers import Distortion
+from qinsight.answers import Degradation, Distortion, Severity
 from qinsight.errors import QInsightError
 from qinsight.page.lightbox import Lightbox
+from qinsight.page.result import fault_of, without_cues
 from qinsight.page.words import Words
 from qinsight.photos.listing import Found
 from qinsight.ranking.embedding import embed, is_jpeg
@@ -88,7 +89,7 @@ def _row(row: Row | None, words: Words) -> dict[str, Any] | None:
         "group": row.group,
         "best": row.best,
         "bracket": row.bracket,
-        "text": reasoning(row),
+        "text": "\n\n".join(map(without_cues, reasoning(row).split("\n\n"))),
         "error": words.remark(row.error) if row.error else "",
         "remark": words.remark(row.remarks) if row.remarks else "",
     }
@@ -100,10 +101,9 @@ def _word(row: Row, words: Words) -> str:
         return ""
     if row.distortion_class == "null":
         return words("clean_photos")
-    kind = words(row.distortion_class)
     if row.severity in (None, "null"):
-        return kind
-    return words("degraded", severity=words(f"{row.severity}_"), distortion=kind)
+        return words(row.distortion_class)
+    return fault_of(Degradation(Distortion(row.distortion_class), Severity(row.severity)), words)
 
 
 @dataclass(frozen=True)
