@@ -18,7 +18,7 @@ from qinsight.page.card import told as read_told
 from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.loupe import Loupes, look
-from qinsight.page.pictures import facts, film, line, loupe, running_text
+from qinsight.page.pictures import examples, facts, film, line, loupe, running_text
 from qinsight.page.record import Record, assessed, finished, on_the_table
 from qinsight.page.recordings import answers
 from qinsight.page.result import Frame, answer_part, answer_values
@@ -108,19 +108,7 @@ class AssessTab(Tab):
                     self.raw_words = running_text("assess", "raw-words", "raw_words")
                 self.record = Record("assess", carded=True)
         film("strip-place")
-        self.examples = gr.Gallery(
-            _gallery(ENGLISH),
-            label=label("examples"),
-            columns=4,
-            height="auto",
-            allow_preview=False,
-            object_fit="cover",
-            buttons=[],
-            format="png",
-            interactive=False,
-            elem_id="examples",
-            visible=bool(EXAMPLES),
-        )
+        self.examples = examples(_gallery(ENGLISH), "examples", columns=4)
         self.card = gr.File(visible="hidden", elem_id="card-file")
         self.outputs = [
             self.record.table,

@@ -1,5 +1,6 @@
 """The Compare tab: two photos side by side, which is better, and whether the model means it."""
 
+import functools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from PIL import Image, ImageOps
 
 from qinsight.answers import Comparison, Winner
 from qinsight.assess import Asked, Verdict, comparison, verdict
@@ -17,7 +19,7 @@ from qinsight.page.assess_tab import EXAMPLES
 from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.loupe import Loupes, look
-from qinsight.page.pictures import facts, film, line, loupe, pair, running_text, words_of
+from qinsight.page.pictures import examples, facts, film, line, loupe, pair, running_text, words_of
 from qinsight.page.record import Record, compared, finished, on_the_table
 from qinsight.page.recordings import answers
 from qinsight.page.tab import AT_ONCE, Said, Tab, Turn, nothing_said, phrase, remark, turn_of
@@ -92,23 +94,16 @@ class CompareTab(Tab):
         with gr.Accordion(label("reference_optional"), open=False):
             self.reference = photo_input(label("reference"), "photo-reference", 280)
         with gr.Row(equal_height=False):
-            with gr.Column(min_width=280), gr.Accordion(label("first_reasoning"), open=True):
+            with gr.Column(min_width=280), gr.Accordion(label("first_reasoning"), open=True, elem_id="first-why"):
                 self.first_words = running_text("compare", "first-words", "first_words")
             with (
                 gr.Column(min_width=280, elem_id="second-panel"),
-                gr.Accordion(label("second_reasoning"), open=True),
+                gr.Accordion(label("second_reasoning"), open=True, elem_id="second-why"),
             ):
                 self.second_words = running_text("compare", "second-words", "second_words")
         self.record = Record("compare")
         self.pairs = [pair for pair in PAIRS if all(path in EXAMPLES for path in pair)]
-        self.examples = gr.Dataset(
-            components=[self.a, self.b],
-            samples=[[str(path) for path in pair] for pair in self.pairs],
-            sample_labels=self._names(ENGLISH),
-            label=label("examples"),
-            type="index",
-            elem_id="pairs",
-        )
+        self.examples = examples(self._gallery(ENGLISH), "pairs", columns=3)
         self.outputs = [
             self.record.table,
             self.status,
@@ -134,8 +129,8 @@ class CompareTab(Tab):
             for photo in photos
             for event in (photo.upload, photo.clear)
         ]
-        pair = "(_, place) => [qi.turn('compare', true), place]"
-        paired = self.examples.click(self.lay_pair, [table, self.examples], self.outputs, js=pair, **AT_ONCE)
+        pair = "() => [qi.turn('compare', true)]"
+        paired = self.examples.select(self.lay_pair, [table], self.outputs, js=pair, **AT_ONCE)
         exchange = {"fn": None, "js": "(a, b) => [b, a]", "queue": False}
         self.swap.click(inputs=[self.a, self.b], outputs=[self.a, self.b], **exchange)
         swap = "(_, ...photos) => [qi.swap('compare', photos), ...photos]"
@@ -145,10 +140,11 @@ class CompareTab(Tab):
         table.change(None, [table], [self.a, self.b, self.reference], **shown)
 
     def worded(self, words: Words) -> list[tuple[Any, Any]]:
-        return [(self.examples, gr.update(sample_labels=self._names(words)))]
+        return [(self.examples, gr.update(value=self._gallery(words)))]
 
-    def _names(self, words: Words) -> list[str]:
-        return [" | ".join(words.name(path.stem) for path in pair) for pair in self.pairs]
+    def _gallery(self, words: Words) -> list[tuple[Image.Image, str]]:
+        """Our own pairs, each as one picture with both names."""
+        return [(_beside(pair), " | ".join(words.name(path.stem) for path in pair)) for pair in self.pairs]
 
     def turn_to(
         self, told: Any, a: str | None, b: str | None, reference: str | None, request: gr.Request
@@ -175,11 +171,11 @@ class CompareTab(Tab):
         state, photos = replace(old.said, asked=old.said.asked[::-1]), old.photos
         return self._turned(request, turn, (photos[1], photos[0], photos[2]), state=state)
 
-    def lay_pair(self, told: Any, place: int, request: gr.Request) -> list[Any]:
+    def lay_pair(self, told: Any, event: gr.SelectData, request: gr.Request) -> list[Any]:
         """Two of our own photos are on the table, without a reference."""
-        if type(place) is not int or not 0 <= place < len(self.pairs):
+        if not 0 <= event.index < len(self.pairs):
             return [gr.skip()] * len(self.outputs)
-        a, b = (str(path) for path in self.pairs[place])
+        a, b = (str(path) for path in self.pairs[event.index])
         pictures = [self.a.shown(a), self.b.shown(b), None]
         return self._turned(request, turn_of(told), (a, b, None), True, pictures=pictures)
 
@@ -338,3 +334,13 @@ def _each_order(asked: Sequence[Asked], words: Words) -> str:
 def _ended(sizes: Sequence[Said], ending: str, seconds: float, model: str, words: Words) -> str:
     facts_of_all = " | ".join(size(words) for size in sizes)
     return words(ending, facts=facts_of_all, seconds=seconds, model=model)
+
+
+@functools.cache
+def _beside(pair: tuple[Path, ...]) -> Image.Image:
+    """Two photos as one small picture, each in its half."""
+    both = Image.new("RGB", (360, 120))
+    for place, path in enumerate(pair):
+        with Image.open(path) as photo:
+            both.paste(ImageOps.fit(photo.convert("RGB"), (179, 120)), (181 * place, 0))
+    return both

@@ -76,7 +76,7 @@
 
   // --- keyboard ---
   const ASK = Object.values(qi.BUTTONS).map(([ask]) => ask), STOP = Object.values(qi.BUTTONS).map(([, stop]) => stop);
-  const EXAMPLES = { examples: ".thumbnail-item", pairs: "button.gallery-item, .gallery button, tbody tr" };
+  const EXAMPLES = { examples: ".thumbnail-item", pairs: ".thumbnail-item" };
   const at = {}; // which example of each list was opened last
 
   const element = id => document.getElementById(id);
@@ -237,7 +237,7 @@
   function mend() { // Gradio 6.31 leaves the table's search field without a name, and counts the examples
     for (const field of document.querySelectorAll(".search-input:not([aria-label])"))
       field.setAttribute("aria-label", field.title);
-    for (const photo of document.querySelectorAll("#examples .thumbnail-item")) { // "Thumbnail 1 of 8"
+    for (const photo of document.querySelectorAll(".qi-examples .thumbnail-item")) { // "Thumbnail 1 of 8"
       const name = photo.textContent.trim();
       if (name && photo.ariaLabel !== name) photo.ariaLabel = name;
     }

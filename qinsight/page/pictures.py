@@ -1,6 +1,7 @@
 """What the page draws itself: lines, running text, what lies on the table; templates that escape their words."""
 
 from collections.abc import Callable
+from typing import Any
 
 import gradio as gr
 
@@ -60,6 +61,24 @@ def loupe(tab: str, elem_id: str) -> gr.HTML:
 def pair() -> gr.HTML:
     """Where table.js has two photos drawn in step; they are those of the tab's `loupe`."""
     return gr.HTML("", html_template='<div class="qi-pair"></div>', elem_id="slider")
+
+
+def examples(shown: list[Any], elem_id: str, columns: int) -> gr.Gallery:
+    """Our own photos to choose from, each with its whole name; invisible where there are none."""
+    return gr.Gallery(
+        shown,
+        label=label("examples"),
+        columns=columns,
+        height="auto",
+        allow_preview=False,
+        object_fit="cover",
+        buttons=[],
+        format="png",
+        interactive=False,
+        elem_id=elem_id,
+        elem_classes="qi-examples",
+        visible=bool(shown),
+    )
 
 
 def laid(elem_id: str, tab: str) -> gr.HTML:
@@ -173,7 +192,7 @@ CSS = """
 .qi-chip details p { position: absolute; right: 1em; z-index: 20; width: min(28em, calc(100vw - 2em)); padding: .8em 1em;
   border: 1px solid var(--border-color-primary); border-radius: 8px; background: var(--background-fill-primary);
   box-shadow: 0 4px 16px #0004; }
-:is(#say, #band, #cues, #advice):not(:has(.qi-any)), :is(#score-why, #diagnosis-why):has(.qi-words:empty),
+:is(#say, #band, #cues, #advice):not(:has(.qi-any)), :is(#score-why, #diagnosis-why, #first-why, #second-why):has(.qi-words:empty),
 #answer:not(:has(#band .qi-any)) #raw-why { display: none; }
 #say:has(.qi-wait) ~ #status { position: absolute; clip-path: inset(50%); height: 1px; overflow: hidden; }
 :is(#problem, #compare-problem, #rank-problem, #rank-left-out):has(.qi-line:empty) { display: none; }
@@ -191,12 +210,14 @@ CSS = """
 .qi-head h1 { font-size: 1.5em; margin: 0; white-space: nowrap; }
 #headline { flex: 0 0 auto !important; width: auto !important; max-width: 60%; }
 .qi-verdict { font-size: 1.35em; font-weight: 600; text-align: center; margin: .3em 0; min-height: 1.5em; }
-#examples .grid-container { grid-template-columns: repeat(8, minmax(0, 1fr)); gap: .8em .4em; height: auto; padding-top: 1.8em; }
-#examples .grid-wrap { height: auto !important; max-height: none; min-height: 0; }
-#examples .thumbnail-lg { aspect-ratio: auto; height: auto; display: flex; flex-direction: column; background: none; }
-#examples .thumbnail-lg img { aspect-ratio: 3 / 2; height: auto; }
+.qi-examples .grid-container { grid-template-columns: repeat(8, minmax(0, 1fr)); gap: .8em .4em; height: auto; padding-top: 1.8em; }
+#pairs .grid-container { grid-template-columns: repeat(3, minmax(0, 260px)); }
+#pairs .thumbnail-lg img { aspect-ratio: 3; }
+.qi-examples .grid-wrap { height: auto !important; max-height: none; min-height: 0; }
+.qi-examples .thumbnail-lg { aspect-ratio: auto; height: auto; display: flex; flex-direction: column; background: none; }
+.qi-examples .thumbnail-lg img { aspect-ratio: 3 / 2; height: auto; }
 #examples .gallery-item:nth-child(even) { margin-right: .8em; }
-#examples .caption-label { position: static; max-width: none; overflow: visible; white-space: normal; background: none; border: 0;
+.qi-examples .caption-label { position: static; max-width: none; overflow: visible; white-space: normal; background: none; border: 0;
   text-align: center; }
 #answer { gap: .7em; }
 #answer .html-container { padding-top: 0; padding-bottom: 0; }
@@ -209,7 +230,8 @@ CSS = """
   #photo { height: 34vh !important; min-height: 200px; }
   .qi-band li { font-size: .64em; }
   #examples .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)); }
-  #examples .gallery-item:nth-child(even) { margin-right: 0; }
+  .qi-examples .gallery-item:nth-child(even) { margin-right: 0; }
+  #pairs .grid-container { grid-template-columns: minmax(0, 260px); }
 }
 @media (pointer: coarse) {
   :is(.qi-why, .qi-cues, .qi-chip) summary { min-width: 44px; min-height: 44px; align-items: center; }

@@ -468,9 +468,9 @@ PHRASES = {
     ),
     "about_licence": ("licence: Apache-2.0", "许可证：Apache-2.0", "ライセンス：Apache-2.0"),
     "about_card": (
-        "",
-        "*以下为预览模型的说明（英文）。*",
-        "*以下はプレビューモデルの説明です（英語）。*",
+        "The preview's card: what it was taught, and how often it is right on real photographs",
+        "预览模型的说明（英文）",
+        "プレビューモデルの説明（英語）",
     ),
     "about_credit": (
         "## The method\n"

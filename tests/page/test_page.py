@@ -385,7 +385,7 @@ def test_an_upload_that_is_gone_is_explained_in_the_visitors_language_and_its_na
         given = {
             "AssessTab": [gone],
             "CompareTab": [gone] * 2 + [None],
-            "RankTab": [[gone], None, ""],
+            "RankTab": [[gone], ""],
         }
         turn, run = (
             next(f for f in page_functions(page) if f.name == name and type(f.fn.__self__).__name__ == tab)

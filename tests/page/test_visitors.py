@@ -206,7 +206,7 @@ def test_a_stranger_behind_stock_nginx_ranks_no_folder_of_the_server(tmp_path: P
         )
 
         def try_to_rank(address: str, **more: Any) -> str:
-            data = [{"number": len(tried) + 1}, None, None, str(tmp_path)]
+            data = [{"number": len(tried) + 1}, None, str(tmp_path)]
             tried.append(address)
             body = {"data": data, "fn_index": turn._id, "session_hash": "stranger"}
             headers = {"x-gradio-user": "app", "origin": address} | more.pop("headers", {})
