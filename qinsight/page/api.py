@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 from urllib.parse import unquote_to_bytes
 
 import gradio as gr
@@ -34,6 +34,7 @@ from qinsight.ranking.rows import Row
 from qinsight.report import report
 from qinsight.requests import Request, Sampling
 from qinsight.sentence import by_itself
+from qinsight.trust.confidence import FIELD, with_confidence
 from qinsight.trust.order import in_both_orders
 
 AGENTS = "agents"  # instead of a network address
@@ -70,6 +71,7 @@ class ScoreAnswer(TypedDict):
     error: str | None
     status: Status
     before: int
+    app_confidence: NotRequired[dict[str, Any]]
 
 
 class DiagnosisAnswer(TypedDict):
@@ -88,6 +90,7 @@ class DiagnosisAnswer(TypedDict):
     error: str | None
     status: Status
     before: int
+    app_confidence: NotRequired[dict[str, Any]]
 
 
 class ComparisonAnswer(TypedDict):
@@ -122,6 +125,8 @@ class RankedPhoto(TypedDict):
     remarks: str | None
     error: str | None
     made_by: dict[str, Any] | None
+    app_low: float | None
+    app_high: float | None
 
 
 class RankAnswer(TypedDict):
@@ -261,7 +266,7 @@ class Api:
             found = look(folder)
             for state in _watched(lambda job: self._ranked(folder, found, root / "out", sampling, job), job):
                 yield {
-                    "photos": [row.as_json() for row in state.rows],
+                    "photos": [with_confidence(row, self.host.calibration).as_json() for row in state.rows],
                     "total": len(found.frames),
                     **_standing(state, job),
                 }
@@ -333,6 +338,8 @@ class Api:
     ) -> Iterator[dict[str, Any]]:
         for state in _watched(lambda job: self._asked(paths, requests, sampling, job), job):
             line = report(task, names, state.asked, state.model, made=state.made)
+            if len(state.asked) == 1 and (sure := self.host.sure(state.asked[0], sampling)):
+                line[FIELD] = sure
             yield line | in_both_orders(task, names, state.asked) | _standing(state, job)
 
     def _asked(

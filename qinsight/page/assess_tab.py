@@ -1,7 +1,7 @@
 """The Assess tab: one photo in, its score and its diagnosis thought out side by side."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
 from qinsight.assess import Asked, assessment
-from qinsight.engines.made_by import MadeBy, made_by_all
+from qinsight.engines.made_by import MadeBy, as_shown, made_by_all
 from qinsight.errors import QInsightError
 from qinsight.page.card import card, file_name
 from qinsight.page.card import told as read_told
@@ -21,13 +22,16 @@ from qinsight.page.loupe import Loupes, look
 from qinsight.page.pictures import facts, line, loupe, running_text, strip
 from qinsight.page.record import Record, assessed, finished, on_the_table
 from qinsight.page.recordings import answers
-from qinsight.page.result import Frame, answer_part, answer_values
+from qinsight.page.result import Frame, Sure, answer_part, answer_values
 from qinsight.page.tab import AT_ONCE, Said, Tab, Turn, nothing_said, phrase, remark, turn_of
 from qinsight.page.table import Question, Seen
 from qinsight.page.uploads import BROWSER_FORMATS, Darkroom, photo_input, preview, scratch_folder
 from qinsight.page.words import ENGLISH, Spoken, Words, label
 from qinsight.photos.listing import RAW_SUFFIXES
+from qinsight.prompts import Task
 from qinsight.requests import Sampling
+from qinsight.trust.claims import Reasons, check_reasons
+from qinsight.trust.pixels import measure
 
 NOT_SHOWN = {
     *RAW_SUFFIXES,
@@ -45,7 +49,8 @@ SAMPLE = Path(__file__).parents[2] / "examples" / "photos" / "cat_blurred.jpg"
 class _State:
     """What the page knows so far; `picture` is what it shows of a photo that no browser can.
 
-    `read`: the photo has been read for the model, so that a loupe may have it read for itself.
+    `read`: the photo has been read for the model, so that a loupe may have it read for itself. `checked`: what the
+    pixels say of each reasoning.
     """
 
     status: Said
@@ -54,6 +59,7 @@ class _State:
     frame: Frame | None = None
     made: MadeBy | None = None
     read: bool = False
+    checked: tuple[Reasons, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -204,7 +210,9 @@ class AssessTab(Tab):
             return None
         facts_, frame = facts(photo, about.max_pixels), Frame.of(photo, about.max_pixels)
         seconds = max(one.seconds for one in asked)
-        return _State(partial(_ended, facts_, "recorded", seconds, about.name), tuple(asked), None, frame)
+        status = partial(_ended, facts_, "recorded", seconds, about.name)
+        checked = _checked(asked, photo.image, about.max_pixels)
+        return _State(status, tuple(asked), None, frame, checked=checked)
 
     def save_card(self, told: Any, shown: str | None, request: gr.Request) -> list[Any]:
         """One picture of the photo and its answer, of what the browser has on the table."""
@@ -275,7 +283,9 @@ class AssessTab(Tab):
         seconds, model = max((one.seconds for one in asked), default=0.0), engine.about.name
         ending = "recorded" if recorded else "done"
         made = made_by_all(engine.about, questions, self.sampling)
-        yield _State(partial(_ended, about, ending, seconds, model), asked, picture, frame, made, read=True)
+        checked = _checked(asked, photo.image, engine.about.max_pixels)
+        status = partial(_ended, about, ending, seconds, model)
+        yield _State(status, asked, picture, frame, made, read=True, checked=checked)
 
     def _show(
         self, question: Question, state: _State, seen: Seen, pictures: list[Any] | None = None
@@ -283,10 +293,16 @@ class AssessTab(Tab):
         record, about = None, self.host.about
         if not seen.running and about and finished(state.asked):
             name = Path(question.subject).name
-            record = assessed(seen.words, name, state.asked, about.name, state.frame, state.made)
+            sure = self._sure(state)
+            record = assessed(
+                seen.words, name, state.asked, about.name, state.frame, state.made, sure, state.checked
+            )
         if state.picture:
             pictures = [self.photo.shown(state.picture)]
         return self._values(state, seen, question.subject, record, pictures=pictures)
+
+    def _sure(self, state: _State) -> list[Sure]:
+        return [self.host.sure(one, self.sampling) for one in state.asked] or [None, None]
 
     def _values(
         self,
@@ -310,10 +326,19 @@ class AssessTab(Tab):
             seen.part(seen.problem),
             *(
                 seen.part(value)
-                for value in answer_values(state.asked, state.frame, words, stage, share, goes_on)
+                for value in answer_values(
+                    state.asked, state.frame, words, stage, share, goes_on, self._sure(state), state.checked
+                )
             ),
             seen.part(look(self.loupes, path, seen) if state.read or not seen.running else None),
         ]
+
+
+def _checked(asked: Sequence[Asked], photo: Image.Image, max_pixels: int) -> tuple[Reasons, ...]:
+    """What the pixels that the model saw say of its reasons."""
+    (shown,) = as_shown(assessment(photo, [Task.SCORE]), max_pixels)
+    seen = measure(shown.photos[0])
+    return tuple(check_reasons(one.reply.thinking, seen) for one in asked)
 
 
 def _ended(about: Said, ending: str, seconds: float, model: str, words: Words) -> str:

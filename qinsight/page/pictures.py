@@ -128,6 +128,10 @@ CSS = """
 .qi-scale li { width: 0; margin: 0; white-space: nowrap; display: flex; flex-direction: column; align-items: center; }
 .qi-scale li:first-child { align-items: start; }
 .qi-scale li:last-child { align-items: end; }
+.qi-sure { margin: .3em 0 0; padding-left: .8em; border-left: 4px solid #b7791f; font-size: .9em; line-height: 1.4; }
+.qi-claim { text-decoration: underline dotted; text-underline-offset: .25em; }
+.qi-words .qi-why:not([open]) { display: inline-block; }
+.qi-sure span + span { color: var(--body-text-color-subdued); }
 .qi-band b, .qi-cues b { font-size: 1.05em; }
 .qi-band > span { display: block; font-size: .85em; }
 .qi-band ol { display: grid; grid-template-columns: repeat(5, 1fr); gap: 4px; list-style: none;

@@ -13,6 +13,16 @@
       + list(shown.lines).map(line => `<p>${safe(line)}</p>`).join("") + "</details>"
     : "";
 
+  // What the app knows of how far that can be trusted, and for which photographs.
+  const sure = shown => list(shown.sure).length
+    ? `<p class="qi-sure">${list(shown.sure).map(line => `<span>${safe(line)}</span>`).join(" ")}</p>` : "";
+
+  // A reasoning whose claims were checked: the app's sign behind each sentence, in which there is what was measured.
+  const claims = shown => list(shown.pieces).map(([text, sign, found, lines]) => sign
+    ? `<span class="qi-claim">${safe(text)}</span><details class="qi-why"><summary title="${safe(list(lines).join(" "))}">${safe(sign)}`
+      + `<span class="qi-unseen"> ${safe(found)}</span></summary>${list(lines).map(line => `<p class="qi-sure">${safe(line)}</p>`).join("")}</details>`
+    : safe(text)).join("") + `<p class="qi-sure">${safe(shown.line)}</p>`;
+
   // --- the sentence; while there is none, the stage, a bar and the seconds ---
   let begun = { number: -1, at: 0 };
 
@@ -64,7 +74,7 @@
       + (ends.length ? `<i class="qi-dot" style="left: ${place(rating)}"></i>` : "")
       + `<ol>${[ends[0], "", "", "", ends[1]].map((end, at) =>
         `<li>${at + 1}<span>${safe(end)}</span></li>`).join("")}</ol>
-      </div></div>${why(shown.why)}</div>`;
+      </div></div>${why(shown.why)}${sure(shown)}</div>`;
   }
 
   // --- the fault, and the model's own odds of each severity ---
@@ -76,7 +86,7 @@
       + `<span>${safe(level?.name)}</span><em>${safe(level?.percent)}</em></li>`);
     return `<div class="qi-any qi-band"><b>${safe(shown.words ?? "–")}</b>${why(shown.why)}`
       + (drawn.length ? `<ol aria-label="${safe(label)}">${drawn.join("")}</ol>` : "")
-      + `<span>${safe(shown.label)}</span></div>`;
+      + `<span>${safe(shown.label)}</span>${sure(shown)}</div>`;
   }
 
   // --- the digits that the preview read, each as a bar ---
@@ -106,5 +116,5 @@
     return `<div class="qi-chip"><p data-say="calmly">${safe(value?.said)}</p>${why}</div>`;
   }
 
-  Object.assign(qi, { say, gauge, band, cues, advice, headline });
+  Object.assign(qi, { say, gauge, band, cues, advice, headline, claims });
 })();

@@ -155,6 +155,82 @@ SENTENCES = {
         "上传的照片已过期；请重新上传。",
         "アップロードの期限が切れました。もう一度アップロードしてください。",
     ),
+    # how far an answer can be trusted
+    "Expected at least {least} labelled photographs that the model could rate, got {number}; of fewer, no interval is honest.": (
+        "至少需要 {least} 张模型能评分且带标注的照片，只有 {number} 张；更少则区间不可信。",
+        "モデルが評価できたラベル付きの写真が {least} 枚以上必要ですが、{number} 枚です。これより少ないと区間は正直ではありません。",
+    ),
+    "This calibration is of other weights: {mine}, and {theirs} answers.": (
+        "此校准属于另一套权重：{mine}，而作答的是 {theirs}。",
+        "この較正は別の重み {mine} のものですが、答えるのは {theirs} です。",
+    ),
+    "This calibration is of weights held in {mine}, and they are held in {theirs} now.": (
+        "此校准所用权重的精度为 {mine}，现在为 {theirs}。",
+        "この較正の重みの精度は {mine} ですが、いまは {theirs} です。",
+    ),
+    "This calibration is of photos rated at up to {mine} pixels, and they are rated at {theirs} now.": (
+        "此校准的照片按至多 {mine} 像素评分，现在为 {theirs}。",
+        "この較正の写真は最大 {mine} 画素で評価したものですが、いまは {theirs} 画素です。",
+    ),
+    "The calibration cannot be written to {path}: {cause}.": (
+        "校准无法写入 {path}：{cause}。",
+        "較正を {path} に書き込めません：{cause}。",
+    ),
+    "Expected a calibration written by `calibrate` in {path}; it cannot be read ({error}).": (
+        "{path} 应为 `calibrate` 写出的校准文件，但无法读取（{error}）。",
+        "{path} は `calibrate` が書いた較正のはずですが、読み込めません（{error}）。",
+    ),
+    "Expected a share above 0 and below 0.5 as the bound on what may be wrong, got {share:g}.": (
+        "允许出错的比例应大于 0 且小于 0.5，而不是 {share:g}。",
+        "誤ってよい割合は 0 より大きく 0.5 未満のはずですが、{share:g} です。",
+    ),
+    "Expected a rating above 1 and up to 5 from which a photo is good, got {rating:g}.": (
+        "视为合格的起始评分应大于 1 且不超过 5，而不是 {rating:g}。",
+        "良い写真とみなす評価は 1 より大きく 5 以下のはずですが、{rating:g} です。",
+    ),
+    # what was measured, beside what the model claims
+    "{found}: {claim} ({measured})": ("{found}：{claim}（{measured}）", "{found}：{claim}（{measured}）"),
+    "Of {count} claims that can be measured the pixels support {yes} and contradict {no}.": (
+        "在 {count} 项可测量的说法中，像素支持 {yes} 项，反对 {no} 项。",
+        "測れる {count} 件の主張のうち、画素は {yes} 件を裏付け、{no} 件と食い違います。",
+    ),
+    "no flat place to measure noise in, {specks:.1%} specks": (
+        "没有可测噪声的平坦处，斑点 {specks:.1%}",
+        "ノイズを測れる平らな所がない、斑点 {specks:.1%}",
+    ),
+    "noise {level:.1f} of 255 in flat places, {specks:.1%} specks": (
+        "平坦处噪声 {level:.1f}（满 255），斑点 {specks:.1%}",
+        "平らな所のノイズ {level:.1f}（255 中）、斑点 {specks:.1%}",
+    ),
+    "8 x 8 grid {level:.2f} (0.07 and more: blocks)": (
+        "8 × 8 网格 {level:.2f}（0.07 以上为方块）",
+        "8 × 8 の格子 {level:.2f}（0.07 以上はブロック）",
+    ),
+    "no edge to measure sharpness at": ("没有可测锐度的边缘", "鮮鋭さを測れる輪郭がない"),
+    "the strongest edges rise {rise:.0%} of their height in a pixel (under 31%: soft)": (
+        "最硬的边缘在一个像素内上升其高度的 {rise:.0%}（低于 31% 为柔）",
+        "最も硬い輪郭は 1 画素で高さの {rise:.0%} 上がる（31% 未満は甘い）",
+    ),
+    "mean luminance {mean:.0%}, bright parts {light:.0%}": (
+        "平均亮度 {mean:.0%}，亮处 {light:.0%}",
+        "平均輝度 {mean:.0%}、明るい所 {light:.0%}",
+    ),
+    "{share:.1%} of the pixels are clipped at white": (
+        "{share:.1%} 的像素溢出为白",
+        "画素の {share:.1%} が白とび",
+    ),
+    "{share:.1%} of the pixels are nearly black": (
+        "{share:.1%} 的像素接近全黑",
+        "画素の {share:.1%} がほぼ黒",
+    ),
+    "from dark to bright {range:.0%} of the range": (
+        "从暗到亮占全范围的 {range:.0%}",
+        "暗から明まで全範囲の {range:.0%}",
+    ),
+    "neither noise, blocks, blur nor darkness measured": (
+        "未测得噪声、方块、模糊或昏暗",
+        "ノイズ、ブロック、ぼけ、暗さのいずれも測定されず",
+    ),
     # the reply
     'Expected "Image A", "Image B" or "Similar"; the model said {said}.': (
         "应回答 “Image A”、“Image B” 或 “Similar”；模型说的是 {said}。",

@@ -311,6 +311,7 @@
   // A reply. Where the model was shown B first, whom its names mean is said beside them, as ours; one click hides that.
   const NAMES = /\b(?:(?:image|photo|picture)s?\s+["“]?([AB])\b|(first|second)\s+(?:image|photo|picture)\b)/gi;
   function said(shown) {
+    if (shown?.pieces) return qi.claims(shown);
     if (!shown?.yours) return safe(shown);
     let done = 0, drawn = "";
     for (const found of shown.text.matchAll(NAMES)) {
