@@ -12,6 +12,7 @@
     kind: value => GIVEN.kinds.includes(value),
     low: value => typeof value === "number" && value >= 1 && value <= 5,
     high: value => typeof value === "number" && value >= 1 && value <= 5.05,
+    bound: value => [0, 0.02, 0.05, 0.1, 0.2].includes(value),
     view: value => ["grid", "film", "list"].includes(value),
     sort: value => ["rating", "name", "time"].includes(value),
     keys: value => typeof value === "boolean",

@@ -301,7 +301,11 @@ def reasons_of(asked: Asked | None, words: Words = ENGLISH, running: bool = True
 
 
 SIGNS = {Found.SUPPORTED: "✓", Found.CONTRADICTED: "✗", Found.NOT_CHECKABLE: "?"}
-_KEYS = {found: str(found).replace(" ", "_") for found in Found}
+_KEYS = {
+    Found.SUPPORTED: "supported",
+    Found.CONTRADICTED: "contradicted",
+    Found.NOT_CHECKABLE: "not_checkable",
+}
 
 
 def reasons_value(asked: Asked | None, checked: Reasons | None, words: Words, running: bool) -> Any:

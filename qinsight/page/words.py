@@ -183,6 +183,21 @@ LABELS = {
     "state_picked": ("Picked", "已选中", "採用"),
     "state_rejected": ("Rejected", "已排除", "不採用"),
     "state_undecided": ("Undecided", "未定", "未定"),
+    "state_look": ("Needs your eyes", "需您亲自看", "目視が必要"),
+    "at_most_wrong": ("at most wrong", "允许出错", "誤りの上限"),
+    "heap_accept": ("accept", "可接受", "採用可"),
+    "heap_reject": ("reject", "可排除", "不採用可"),
+    "heap_look": ("look", "请查看", "要確認"),
+    "good_first": ("choose “pick from” first", "请先设定选中的起始分", "先に採用する評価を選んでください"),
+    "what_heaps": ("What this means", "含义说明", "この意味"),
+    "heaps_are": (
+        "The app’s heaps: of what it accepts, and of what it rejects, no more than that share should be wrong. Good is what is rated "
+        "from “pick from” up. The rest needs your eyes. Nothing is picked or rejected for you, and no frame of a bracket is in reject.",
+        "本应用的分堆：在它接受的和排除的照片中，出错的比例都不应超过此值。达到“选中”起始分即为合格，其余需您亲自看。"
+        "不会替您选中或排除，包围曝光的照片从不归入排除。",
+        "アプリの仕分けです。採用可の中でも不採用可の中でも、誤りはこの割合までのはずです。採用する評価以上を良い写真とし、残りは目視が必要です。"
+        "代わりに採用・不採用にはせず、ブラケットの写真は不採用可に入りません。",
+    ),
     "picked": ("picked", "已选中", "採用"),
     "rejected": ("rejected", "已排除", "不採用"),
     "undecided": ("undecided", "未定", "未定"),
