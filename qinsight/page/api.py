@@ -36,6 +36,7 @@ from qinsight.requests import Request, Sampling
 from qinsight.sentence import by_itself
 from qinsight.trust.confidence import FIELD, with_confidence
 from qinsight.trust.order import in_both_orders
+from qinsight.trust.triage import check_bound, triage
 
 AGENTS = "agents"  # instead of a network address
 MOST_SAMPLES = 8
@@ -127,6 +128,7 @@ class RankedPhoto(TypedDict):
     made_by: dict[str, Any] | None
     app_low: float | None
     app_high: float | None
+    app_heap: str | None
 
 
 class RankAnswer(TypedDict):
@@ -246,7 +248,12 @@ class Api:
             yield from self._follow(job, Task.COMPARISON, names, paths, requests, sampling)
 
     def rank(
-        self, photos: list[AnyPhoto], request: gr.Request, max_new_tokens: int | None = None
+        self,
+        photos: list[AnyPhoto],
+        request: gr.Request,
+        max_new_tokens: int | None = None,
+        at_most_wrong: float | None = None,
+        good_from: float | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Rate and diagnose several photos and sort them, the best first.
 
@@ -256,20 +263,31 @@ class Api:
         Args:
             photos: 1 to 20 photos, each a data URI (data:image/jpeg;base64,...) or the path that POST /gradio_api/upload returned.
             max_new_tokens: The length of a reply at most; the server's own limit is the default.
+            at_most_wrong: With good_from, also sort into heaps (app_heap: accept, reject or look), of which accept and reject are each wrong at most this share of the time, such as 0.05. Needs a calibrated model.
+            good_from: The rating from which a photo is to be accepted, above 1 and up to 5.
         """
         numbered = {str(number): photo for number, photo in enumerate(photos)}
         with self._called(request, numbered) as (job, paths), contextlib.ExitStack() as last:
             sampling = self._sampling(1, None, 42, max_new_tokens)
+            bound = None if at_most_wrong is None or good_from is None else (at_most_wrong, good_from)
             root = scratch_folder()
             last.callback(shutil.rmtree, root, ignore_errors=True)
             folder = _gathered(root, {role: (_name(numbered[role]), path) for role, path in paths.items()})
             found = look(folder)
             for state in _watched(lambda job: self._ranked(folder, found, root / "out", sampling, job), job):
                 yield {
-                    "photos": [with_confidence(row, self.host.calibration).as_json() for row in state.rows],
+                    "photos": [row.as_json() for row in self._known(state, bound)],
                     "total": len(found.frames),
                     **_standing(state, job),
                 }
+
+    def _known(self, state: "_State", bound: tuple[float, float] | None) -> list[Row]:
+        """The rows with the app's interval, and once all are there with its heap."""
+        known = self.host.calibration
+        if bound and known is None and not self.host.loading:
+            raise QInsightError("Expected no at_most_wrong: this model has no calibration.")
+        heaps = triage(known, *bound) if bound and known and state.done else None
+        return [with_confidence(row, known, heaps) for row in state.rows]
 
     # --- how it is answered ------------------------------------------------------------------------------
 
@@ -459,7 +477,9 @@ def checked(name: str, given: Sequence[Any] | Mapping[str, Any]) -> list[Any]:
         if value is not parameter.default:
             CHECKS[parameter.name](parameter.name, value)
         values.append(value)
-    _check_samples(dict(zip(parameters, values, strict=True)))
+    told = dict(zip(parameters, values, strict=True))
+    _check_samples(told)
+    _check_bound(told)
     return values
 
 
@@ -544,6 +564,22 @@ def _check_samples(values: Mapping[str, Any]) -> None:
         raise BadCall("Expected a temperature above 0 with several samples; greedy samples are all the same.")
 
 
+def _number(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise BadCall(f"Expected {name} as a number, got {_shown(value)}.")
+
+
+def _check_bound(values: Mapping[str, Any]) -> None:
+    share, rating = values.get("at_most_wrong"), values.get("good_from")
+    if (share is None) != (rating is None):
+        raise BadCall("Expected at_most_wrong and good_from together, got one of them.")
+    if share is not None and rating is not None:
+        try:
+            check_bound(share, rating)
+        except QInsightError as error:
+            raise BadCall(str(error)) from error
+
+
 CHECKS: dict[str, Callable[[str, Any], None]] = {
     "photo": _check_photo,
     "other": _check_photo,
@@ -553,6 +589,8 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
     "temperature": _check_temperature,
     "seed": _whole(0, 2**32 - 1),
     "max_new_tokens": _whole(1, 1 << 20),
+    "at_most_wrong": _number,
+    "good_from": _number,
 }
 
 

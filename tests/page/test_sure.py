@@ -14,6 +14,7 @@ from qinsight.assess import Asked, ask, assessment, last
 from qinsight.engines.checkpoint import Device
 from qinsight.engines.local import LocalEngine
 from qinsight.page import build_page
+from qinsight.page.api import BadCall, checked
 from qinsight.page.assess_tab import SAMPLE, AssessTab
 from qinsight.page.card import card, told
 from qinsight.page.host import Host
@@ -252,6 +253,25 @@ def test_the_api_answers_with_the_field_of_the_command_line(url: str, preview: L
     assert "app_confidence" not in page.answers("score", photo, 2)[-1]  # of samples nothing is known
     (row,) = page.answers("rank", [photo])[-1]["photos"]
     assert [row["app_low"], row["app_high"]] == scored["app_confidence"]["interval"]
+    assert row["app_heap"] is None
+    (row,) = page.answers("rank", [photo], None, 0.1, 3.5)[-1]["photos"]
+    assert row["app_heap"] == "accept"
+
+
+@pytest.mark.parametrize(
+    ("bound", "told"),
+    [
+        ((0.1, None), "together"),
+        ((None, 3.5), "together"),
+        ((0.7, 3.5), "below 0.5"),
+        ((0.1, 6), "up to 5"),
+        (("a", 3), "number"),
+        ((True, 3), "number"),
+    ],
+)
+def test_a_bound_that_makes_no_sense_is_told_before_anyone_waits(bound: tuple[Any, Any], told: str) -> None:
+    with pytest.raises(BadCall, match=told):
+        checked("rank", [["data:image/png;base64,AAAA"], None, *bound])
 
 
 @pytest.mark.browser
