@@ -20,6 +20,7 @@ from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.loupe import Loupes, look
 from qinsight.page.pictures import facts, line, loupe, running_text, strip
+from qinsight.page.places_tab import PlacesTab
 from qinsight.page.record import Record, assessed, finished, on_the_table
 from qinsight.page.recordings import answers
 from qinsight.page.result import Frame, Sure, answer_part, answer_values
@@ -98,6 +99,7 @@ class AssessTab(Tab):
                     self.stop = gr.Button(label("stop"), elem_id="stop", min_width=100)
                     gr.Button(label("choose"), elem_id="choose", min_width=100)  # film.js opens the field
                 self.loupe = loupe("assess", "photo-loupe")
+                self.places = PlacesTab(self.host, self.sampling, self.spoken, self.loupes)
             with gr.Column(min_width=320, scale=2, elem_id="answer"):
                 self.say = answer_part("say")
                 self.status = line("assess", "status")
@@ -172,6 +174,10 @@ class AssessTab(Tab):
         table.change(inputs=self.outputs, outputs=None, js="(...values) => qi.answered(values)", **here)
         self.recall.click(inputs=None, outputs=self.outputs, js="() => qi.recalled()", **here)
         self.recall.click(self.turn_back, [table], None, js="() => [qi.turnedTo()]", **AT_ONCE)
+
+    def left(self, request: gr.Request) -> None:
+        super().left(request)
+        self.places.left(request)
 
     def worded(self, words: Words) -> list[tuple[Any, Any]]:
         return [(self.examples, gr.update(value=_gallery(words)))]

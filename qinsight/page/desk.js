@@ -89,7 +89,7 @@
   }).observe(document.documentElement, { attributeFilter: ["lang"] });
 
   // --- keyboard ---
-  const ASK = Object.values(qi.BUTTONS).map(([ask]) => ask), STOP = Object.values(qi.BUTTONS).map(([, stop]) => stop);
+  const ASK = Object.values(qi.BUTTONS).map(([ask]) => ask).filter(ask => ask !== "closer"), STOP = Object.values(qi.BUTTONS).map(([, stop]) => stop);
   const EXAMPLES = { examples: ".thumbnail-item", pairs: "button.gallery-item, .gallery button, tbody tr" };
   const at = {}; // which example of each list was opened last
 

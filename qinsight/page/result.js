@@ -102,6 +102,22 @@
     return `<div class="qi-any qi-cues"><b>${safe(shown.title)}</b>${why(shown.why)}<ul>${drawn.join("")}</ul></div>`;
   }
 
+  // --- the places that were looked at more closely: over the photo, and as buttons that lead there ---
+  function places(tab, id, label, value) {
+    const shown = part(tab, id, value) ?? {}, tiles = list(shown.tiles);
+    qiLoupe.places(tiles.length ? shown : null);
+    if (!tiles.length) return "";
+    const drawn = tiles.map(([x, y, width, height, rating, named, where]) =>
+      `<button type="button" data-photo-at="${safe([shown.photo, count(x) + count(width) / 2, count(y) + count(height) / 2])}">`
+      + `<b>${safe(rating)}</b> ${safe(where)}${named ? ` · <b>${safe(named)}</b>` : ""}</button>`);
+    return `<div class="qi-any qi-places" role="group" aria-label="${safe(label)}">`
+      + `${list(shown.lines).map(line => `<p class="qi-sure">${safe(line)}</p>`).join("")}${drawn.join("")}</div>`;
+  }
+  addEventListener("click", event => {
+    const [photo, x, y] = event.target.closest?.("[data-photo-at]")?.dataset.photoAt.split(",") ?? [];
+    if (photo) qiLoupe.go(photo, Number(x), Number(y));
+  });
+
   // --- what to do, now and the next time ---
   function advice(tab, id, label, value) {
     const rows = list(part(tab, id, value)?.rows).map(row =>
@@ -116,5 +132,5 @@
     return `<div class="qi-chip"><p data-say="calmly">${safe(value?.said)}</p>${why}</div>`;
   }
 
-  Object.assign(qi, { say, gauge, band, cues, advice, headline, claims });
+  Object.assign(qi, { say, gauge, band, cues, advice, headline, claims, places });
 })();

@@ -119,11 +119,11 @@ def _megapixels(size: tuple[int, int]) -> float:
 # --- what is drawn: values that result.js draws, and the elements they are drawn in -----------------------------------
 
 
-def answer_part(kind: str, name: str = "") -> gr.HTML:
-    """An element of the Assess tab that shows one part of the answer."""
+def answer_part(kind: str, name: str = "", tab: str = "assess") -> gr.HTML:
+    """An element that shows one part of the answer to a tab's question."""
     return gr.HTML(
         FIRST.part(None),
-        html_template=drawn(f"{kind}('assess', '{kind}', label, value)"),
+        html_template=drawn(f"{kind}('{tab}', '{kind}', label, value)"),
         label=label(name) if name else "",
         elem_id=kind,
     )

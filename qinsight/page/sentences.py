@@ -231,6 +231,33 @@ SENTENCES = {
         "未测得噪声、方块、模糊或昏暗",
         "ノイズ、ブロック、ぼけ、暗さのいずれも測定されず",
     ),
+    # where in the photo
+    "expected at least {least} x {least} pixels for a map of places, got {width} x {height}": (
+        "要细看各处，照片至少需 {least} × {least} 像素，而它是 {width} × {height}",
+        "細部を見るには {least} × {least} 画素以上が必要ですが、{width} × {height} です",
+    ),
+    "sharpest here: {place}, {x},{y} (edges rise {value:.0%} in a pixel)": (
+        "此处最清晰：{place}，{x},{y}（边缘在一个像素内上升 {value:.0%}）",
+        "最も鮮鋭な所：{place}、{x},{y}（輪郭が 1 画素で {value:.0%} 上がる）",
+    ),
+    "noisiest here: {place}, {x},{y} (noise {value:.1f} of 255)": (
+        "此处噪声最多：{place}，{x},{y}（噪声 {value:.1f}，满 255）",
+        "最もノイズの多い所：{place}、{x},{y}（255 中 {value:.1f}）",
+    ),
+    "no place where noise can be seen": ("未见有噪声之处", "ノイズの見える所はない"),
+    "rated lowest here: {place}, {x},{y} ({value:.2f})": (
+        "此处评分最低：{place}，{x},{y}（{value:.2f}）",
+        "評価が最も低い所：{place}、{x},{y}（{value:.2f}）",
+    ),
+    "upper left": ("左上", "左上"),
+    "upper middle": ("上方中间", "上の中央"),
+    "upper right": ("右上", "右上"),
+    "middle left": ("左侧", "左"),
+    "centre": ("中央", "中央"),
+    "middle right": ("右侧", "右"),
+    "lower left": ("左下", "左下"),
+    "lower middle": ("下方中间", "下の中央"),
+    "lower right": ("右下", "右下"),
     # the reply
     'Expected "Image A", "Image B" or "Similar"; the model said {said}.': (
         "应回答 “Image A”、“Image B” 或 “Similar”；模型说的是 {said}。",

@@ -138,6 +138,7 @@ LABELS = {
         "若要就地为本机文件夹排序，请打开启动页面时打印的带令牌的地址。",
         "このコンピューターのフォルダーをその場でランク付けするには、起動時に表示されたトークン付きのアドレスを開いてください。",
     ),
+    "closer": ("Look closer", "细看各处", "細部を見る"),
     "rank": ("Rate all", "全部评分", "すべて評価する"),
     "degradation": ("Degradation", "失真类型", "劣化の種類"),
     "ranking": ("Ranking", "排序结果", "ランキング"),
@@ -380,6 +381,19 @@ PHRASES = {
         "IMG.xmp，供 Lightroom、Bridge 读取",
         "IMG.xmp（Lightroom・Bridge 用）",
     ),
+    "places_pace": (
+        "{done} of {total} places, each rated at 100 %, {seconds:.0f} s",
+        "已看 {done} / {total} 处，均按 100 % 评分，{seconds:.0f} 秒",
+        "{total} か所中 {done} か所、それぞれ 100 % で評価、{seconds:.0f} 秒",
+    ),
+    "covered": (
+        "these places are {part:.0%} of the photo",
+        "这些位置占照片的 {part:.0%}",
+        "これらの場所は写真の {part:.0%} です",
+    ),
+    "sharpest": ("sharpest", "最清晰", "最も鮮鋭"),
+    "noisiest": ("noisiest", "噪声最多", "最もノイズが多い"),
+    "lowest": ("lowest", "最低分", "最低評価"),
     "ready": ("{total} photos.", "{total} 张照片。", "写真 {total} 枚。"),
     "kept_table": (
         "The shoot is back: {count} photos are rated.",
