@@ -54,11 +54,11 @@ def test_tiles_come_over_the_photo_and_a_key_leads_to_one_at_100_percent(
     with served(PixelEngine()) as url:
         page = visit(url)
         assert page.locator("#closer").is_disabled()  # nothing lies there
-        upload(page, half_dark(tmp_path))
+        upload(page, half_dark(tmp_path, side=1000))
         page.wait_for_function("qi.looked() && !document.querySelector('#closer').disabled")
         page.locator("#closer").click()
-        shows(page, "places-status", "16 of 16 places")
-        assert page.locator(".qi-places button").count() == 16
+        shows(page, "places-status", "42 of 42 places")
+        assert page.locator(".qi-places button").count() == 42
         assert "rated lowest here: " in page.locator("#places").inner_text()
         assert "left" not in page.locator(".qi-places button", has_text="lowest").inner_text()
         assert violations(page) == []
