@@ -163,8 +163,9 @@ CSS = """
 .qi-advice dd { margin: 0; }
 .qi-places { display: flex; flex-wrap: wrap; gap: 4px; }
 .qi-places p { flex-basis: 100%; }
-.qi-places button { padding: .2em .6em; border: 1px solid var(--border-color-primary); border-radius: 6px; font-size: .85em; color: var(--body-text-color); }
-#places[data-gone] { display: none; }
+:is(.qi-places, .qi-contest) button { padding: .2em .6em; border: 1px solid var(--border-color-primary); border-radius: 6px; font-size: .85em; color: var(--body-text-color); }
+[data-gone], :is(#closer-stop, #contest-stop):disabled { display: none !important; }
+.qi-contest { padding-left: .8em; border-left: 4px solid #b7791f; }
 #strip-place { display: flex; align-items: center; gap: 8px; overflow-x: auto; padding: 4px; color: var(--body-text-color); }
 #strip-place[hidden] { display: none; }
 #strip-place > * { flex: none; }
@@ -184,10 +185,10 @@ CSS = """
 :is(#say, #band, #cues, #advice):not(:has(.qi-any)), :is(#score-why, #diagnosis-why):has(.qi-words:empty),
 #answer:not(:has(#band .qi-any)) #raw-why { display: none; }
 #say:has(.qi-wait) ~ #status { position: absolute; clip-path: inset(50%); height: 1px; overflow: hidden; }
-:is(#problem, #compare-problem, #rank-problem, #rank-left-out, #places-status, #places-problem):has(.qi-line:empty) { display: none; }
+:is(#problem, #compare-problem, #rank-problem, #rank-left-out, #places-status, #places-problem, #contest-status, #contest-problem):has(.qi-line:empty) { display: none; }
 .qi-unseen { position: absolute; width: 1px; height: 1px; margin: -1px; overflow: hidden; clip-path: inset(50%);
   white-space: nowrap; }
-#assess-record, #places-record, #compare-record, #rank-record, #photo-loupe, #pair { position: absolute; }
+#assess-record, #places-record, #contest-record, #compare-record, #rank-record, #photo-loupe, #pair { position: absolute; }
 [data-old] > * { visibility: hidden; }
 [data-old] * { transition: none !important; }
 .qi-note { position: fixed; bottom: 1em; left: 50%; transform: translateX(-50%); z-index: 100; padding: .5em 1em;
@@ -224,7 +225,7 @@ CSS = """
   .qi-chip summary { display: inline-flex; }
   .qi-rated > .qi-why > summary { right: -1em; top: 0; }
   .qi-why summary { border: 0; text-decoration: underline; font-size: 1em; }
-  :is(#tabs, #strip-place) button:is([data-photo-at], .lg, .sm, .label-wrap, [role=tab], #strip-place *) { min-height: 44px; }
+  :is(#tabs, #strip-place) button:is([data-photo-at], [data-frame], .lg, .sm, .label-wrap, [role=tab], #strip-place *) { min-height: 44px; }
 }
 #tabs button[aria-selected=true] { color: var(--primary-700); }
 .dark #tabs button[aria-selected=true] { color: var(--primary-400); }

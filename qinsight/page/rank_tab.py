@@ -15,6 +15,7 @@ import gradio as gr
 
 from qinsight.ahead import held
 from qinsight.errors import QInsightError
+from qinsight.page.contest_tab import ContestTab
 from qinsight.page.host import Host
 from qinsight.page.lightbox import Lightbox, Lightboxes
 from qinsight.page.line import Job
@@ -120,6 +121,7 @@ class RankTab(Tab):
         self.left_out = line("rank", "rank-left-out")
         self.problem = line("rank", "rank-problem", "now")
         self.news = gr.HTML(None, html_template="${qi.shoot.news(value)}", elem_id="rank-news")
+        self.contest = ContestTab(self.host, self.sampling, self.spoken, self.lightboxes)
         self.table = gr.HTML(None, html_template="<div></div>", elem_id="rank-table")
         self._lay_out_exports()
         self.lines = [self.laid, self.status, self.left_out, self.problem]
@@ -211,6 +213,7 @@ class RankTab(Tab):
 
     def left(self, request: gr.Request) -> None:
         super().left(request)
+        self.contest.left(request)
         desk = self._desks.pop(request.session_hash or "", None)
         if desk is not None and desk.shoot is not None:
             self._parted[desk.key] = desk

@@ -118,6 +118,16 @@
     if (photo) qiLoupe.go(photo, Number(x), Number(y));
   });
 
+  // --- a tournament: the verdict, the frames in their order, what was asked ---
+  function contest(tab, id, label, value) {
+    const shown = part(tab, id, value) ?? {}, rows = list(shown.rows);
+    if (!rows.length) return "";
+    const drawn = rows.map(([number, name, strength]) =>
+      `<li><button type="button" data-frame="${safe(number)}">${safe(name)}</button> ${safe(strength)}</li>`);
+    return `<section class="qi-any qi-contest" aria-label="${safe(label)}"><b>${safe(shown.said)}</b><ol>${drawn.join("")}</ol>`
+      + `${list(shown.lines).map(line => `<p class="qi-sure">${safe(line)}</p>`).join("")}</section>`;
+  }
+
   // --- what to do, now and the next time ---
   function advice(tab, id, label, value) {
     const rows = list(part(tab, id, value)?.rows).map(row =>
@@ -132,5 +142,5 @@
     return `<div class="qi-chip"><p data-say="calmly">${safe(value?.said)}</p>${why}</div>`;
   }
 
-  Object.assign(qi, { say, gauge, band, cues, advice, headline, claims, places });
+  Object.assign(qi, { say, gauge, band, cues, advice, headline, claims, places, contest });
 })();

@@ -258,6 +258,67 @@ SENTENCES = {
     "lower left": ("左下", "左下"),
     "lower middle": ("下方中间", "下の中央"),
     "lower right": ("右下", "右下"),
+    # a tournament
+    "Expected {least} to {most} frames for a tournament, got {count}.": (
+        "淘汰赛需要 {least} 至 {most} 张照片，现有 {count} 张。",
+        "トーナメントには {least}～{most} 枚が必要ですが、{count} 枚です。",
+    ),
+    "Cannot tell: no pair has two replies that can be read.": (
+        "无法判断：没有一对照片的两个回答都能解读。",
+        "判定できません：両方の回答を読める組がありません。",
+    ),
+    "Expected at least {least} photos that can be read, got {count}.": (
+        "至少需要 {least} 张可读取的照片，现有 {count} 张。",
+        "読み込める写真が {least} 枚以上必要ですが、{count} 枚です。",
+    ),
+    "{name}: {error}": ("{name}：{error}", "{name}：{error}"),
+    "{name} is the best.": ("{name} 最好。", "{name} が最も良い。"),
+    "Cannot tell: the model changed its mind whenever two photos changed places.": (
+        "无法判断：两张照片一换位置，模型就改变主意。",
+        "判定できません：2 枚の順を入れ替えるたびにモデルの判断が変わりました。",
+    ),
+    "Cannot tell which is the best of {names}.": (
+        "无法判断 {names} 中哪张最好。",
+        "{names} のうちどれが最も良いか判定できません。",
+    ),
+    "Asked {asked} pairs in both orders, of at most {most}; strengths are log-odds beside the mean frame, the intervals hold 95 in 100.": (
+        "以两种顺序问了 {asked} 对，最多 {most} 对；强度为相对平均的对数几率，区间在 100 次中有 95 次成立。",
+        "{asked} 組を両方の順で尋ねました（最大 {most} 組）。強さは平均のコマに対する対数オッズ、区間は 100 回に 95 回成り立ちます。",
+    ),
+    "{one} | {other}: {error}": ("{one} | {other}：{error}", "{one} | {other}：{error}"),
+    "In a circle: {one} is better than {other}, that than {third}, and that than {one}.": (
+        "循环：{one} 胜过 {other}，{other} 胜过 {third}，{third} 又胜过 {one}。",
+        "循環：{one} は {other} より、{other} は {third} より、{third} は {one} より良いとされました。",
+    ),
+    "; {count} could not be read": ("；{count} 对无法解读", "、{count} 組は読み取れず"),
+    "Order: no pair was answered in both orders{unread}.": (
+        "顺序：没有一对在两种顺序下都得到回答{unread}。",
+        "順序：両方の順で答えのあった組がありません{unread}。",
+    ),
+    "Order: {agree} of {pairs} pairs agree in both orders ({interval}), {first} went to the photo shown first, {second} to the second{mixed}{unread}. {preference}": (
+        "顺序：{pairs} 对中有 {agree} 对在两种顺序下一致（{interval}），{first} 对判给先看的照片，{second} 对判给后看的{mixed}{unread}。{preference}",
+        "順序：{pairs} 組のうち {agree} 組は両方の順で一致（{interval}）、{first} 組は先に見た写真、{second} 組は後に見た写真{mixed}{unread}。{preference}",
+    ),
+    ", {count} to similar in one order only": (
+        "，{count} 对仅在一种顺序下判为相当",
+        "、{count} 組は片方の順でだけ同程度",
+    ),
+    "A preference for first or second is not shown.": (
+        "未见对先后位置的偏好。",
+        "先か後かの好みは見られません。",
+    ),
+    "The model prefers the photo shown first: {interval} of those that its place decided.": (
+        "模型偏好先看的照片：由位置决定的之中占 {interval}。",
+        "モデルは先に見た写真を好みます：位置で決まったうち {interval}。",
+    ),
+    "The model prefers the photo shown second: {interval} of those that its place decided.": (
+        "模型偏好后看的照片：由位置决定的之中占 {interval}。",
+        "モデルは後に見た写真を好みます：位置で決まったうち {interval}。",
+    ),
+    "{low:.0f} to {high:.0f} in 100": (
+        "100 次中 {low:.0f} 至 {high:.0f} 次",
+        "100 回に {low:.0f}～{high:.0f} 回",
+    ),
     # the reply
     'Expected "Image A", "Image B" or "Similar"; the model said {said}.': (
         "应回答 “Image A”、“Image B” 或 “Similar”；模型说的是 {said}。",

@@ -144,6 +144,8 @@
     const place = element("rank-table");
     if (!place) return;
     if (root.parentNode !== place) place.append(root);
+    const found = element("contest");
+    found?.toggleAttribute("data-gone", !frames.some(frame => frame[NUMBER] === found.querySelector("[data-frame]")?.dataset.frame));
     if (told !== qi.word("ranking")) chrome();
   }
 
@@ -253,6 +255,10 @@
       h("p", { class: "qi-acts" }, ...["picked", "rejected", "clear"].map(one => button(t(`do_${one}`), () => flag(one),
         { "aria-pressed": mark(at)[0] === one })), ...[1, 2, 3, 4, 5].map(star),
         ...sizes.get(group(at)) > 1 ? [button(t("burst"), unfold)] : [],
+        ...sizes.get(group(at)) > 1 && !row.bracket ? [button(t("which_best"), () => {
+          element("contest-ask")?.click();
+          element("contest-place")?.scrollIntoView({ block: "center" });
+        })] : [],
         button(t("to_compare", compare.length || ""), compareNow), ...undo.length ? [button(t("undo"), back)] : []),
       h("blockquote", { tabindex: 0 }, row?.text ?? ""), h("p", { class: "qi-facts" }, row?.remark ?? ""), h("p", { class: "qi-facts qi-keys" }, t("shoot_keys")));
   }
@@ -324,6 +330,13 @@
     go(Number(card.dataset.at));
     if (event.ctrlKey || event.shiftKey || event.metaKey) choose(at);
   });
+  addEventListener("click", event => { // a frame of a tournament
+    const place = frames.findIndex(frame => frame[NUMBER] === event.target.closest?.("[data-frame]")?.dataset.frame);
+    if (place < 0) return;
+    opened.add(group(place));
+    draw();
+    go(place);
+  });
   list.addEventListener("dblclick", () => KEYS[" "]());
   list.addEventListener("error", event => event.target.toggleAttribute("data-broken", true), true);
 
@@ -332,6 +345,7 @@
   qi.shoot = {
     news, take, key: kept,
     said: () => ({ marks, low: low(), high: high(), sure: wanted() }),
+    alike: () => alike(at).map(place => frames[place][NUMBER]),
     compared: () => compare.map(place => frames[place][NUMBER]),
   };
 })();

@@ -6,7 +6,7 @@
   "use strict";
 
   const BUTTONS = { assess: ["assess", "stop"], compare: ["compare", "compare-stop"], rank: ["rank", "rank-stop"],
-    places: ["closer", "closer-stop"] };
+    places: ["closer", "closer-stop"], contest: ["contest-ask", "contest-stop"] };
   const tables = {};
   for (const tab of Object.keys(BUTTONS))
     tables[tab] = {

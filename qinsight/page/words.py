@@ -139,6 +139,7 @@ LABELS = {
         "このコンピューターのフォルダーをその場でランク付けするには、起動時に表示されたトークン付きのアドレスを開いてください。",
     ),
     "closer": ("Look closer", "细看各处", "細部を見る"),
+    "which_best": ("Which is best? (tournament)", "哪张最好？（淘汰赛）", "どれが最良か（トーナメント）"),
     "rank": ("Rate all", "全部评分", "すべて評価する"),
     "degradation": ("Degradation", "失真类型", "劣化の種類"),
     "ranking": ("Ranking", "排序结果", "ランキング"),
@@ -380,6 +381,16 @@ PHRASES = {
         "IMG.xmp (Lightroom, Bridge)",
         "IMG.xmp，供 Lightroom、Bridge 读取",
         "IMG.xmp（Lightroom・Bridge 用）",
+    ),
+    "pairs_pace": (
+        "{done} of at most {most} pairs, each in both orders",
+        "{done} / 最多 {most} 对，均以两种顺序",
+        "最大 {most} 組中 {done} 組、それぞれ両方の順",
+    ),
+    "strength": (
+        "best in {chance:.0f} of 100; strength {value:+.1f} ({low:+.1f} to {high:+.1f})",
+        "100 次中有 {chance:.0f} 次最好；强度 {value:+.1f}（{low:+.1f} 至 {high:+.1f}）",
+        "100 回に {chance:.0f} 回は最良、強さ {value:+.1f}（{low:+.1f}～{high:+.1f}）",
     ),
     "places_pace": (
         "{done} of {total} places, each rated at 100 %, {seconds:.0f} s",
