@@ -24,6 +24,7 @@ from qinsight.errors import PhotoError, QInsightError
 from qinsight.page.background import in_background
 from qinsight.page.host import Host
 from qinsight.page.line import Job
+from qinsight.page.result import reasons_checked
 from qinsight.page.uploads import Darkroom, gathered, inside_uploads, names_of, scratch_folder
 from qinsight.page.visitors import address_of
 from qinsight.photos import Photo
@@ -34,6 +35,7 @@ from qinsight.ranking.rows import Row
 from qinsight.report import report
 from qinsight.requests import Request, Sampling
 from qinsight.sentence import by_itself
+from qinsight.trust.claims import Reasons
 from qinsight.trust.confidence import FIELD, with_confidence
 from qinsight.trust.order import in_both_orders
 from qinsight.trust.triage import check_bound, triage
@@ -73,6 +75,7 @@ class ScoreAnswer(TypedDict):
     status: Status
     before: int
     app_confidence: NotRequired[dict[str, Any]]
+    reasons: NotRequired[dict[str, Any]]
 
 
 class DiagnosisAnswer(TypedDict):
@@ -92,6 +95,7 @@ class DiagnosisAnswer(TypedDict):
     status: Status
     before: int
     app_confidence: NotRequired[dict[str, Any]]
+    reasons: NotRequired[dict[str, Any]]
 
 
 class ComparisonAnswer(TypedDict):
@@ -171,6 +175,7 @@ class Api:
         temperature: float | None = None,
         seed: int = 42,
         max_new_tokens: int | None = None,
+        check_reasons: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """Rate the technical quality of one photo from 1 (very poor) to 5 (excellent), with the reasoning behind it.
 
@@ -183,8 +188,11 @@ class Api:
             temperature: 0 for the most likely words (the default), up to 2; 1 where there are several samples.
             seed: Of the samples, a whole number from 0 to 4294967295.
             max_new_tokens: The length of a reply at most; the server's own limit is the default.
+            check_reasons: Also say of each claim in the reasoning whether the pixels support it, in `reasons`.
         """
-        yield from self._each_photo(Task.SCORE, photo, request, samples, temperature, seed, max_new_tokens)
+        yield from self._each_photo(
+            Task.SCORE, photo, request, samples, temperature, seed, max_new_tokens, check_reasons
+        )
 
     def diagnose(
         self,
@@ -194,6 +202,7 @@ class Api:
         temperature: float | None = None,
         seed: int = 42,
         max_new_tokens: int | None = None,
+        check_reasons: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """Name what is technically wrong with one photo: noise, compression, blur or darken, and how severe it is.
 
@@ -206,9 +215,10 @@ class Api:
             temperature: 0 for the most likely words (the default), up to 2; 1 where there are several samples.
             seed: Of the samples, a whole number from 0 to 4294967295.
             max_new_tokens: The length of a reply at most; the server's own limit is the default.
+            check_reasons: Also say of each claim in the reasoning whether the pixels support it, in `reasons`.
         """
         yield from self._each_photo(
-            Task.DEGRADATION, photo, request, samples, temperature, seed, max_new_tokens
+            Task.DEGRADATION, photo, request, samples, temperature, seed, max_new_tokens, check_reasons
         )
 
     def compare(
@@ -300,6 +310,7 @@ class Api:
         temperature: float | None,
         seed: int,
         max_new_tokens: int | None,
+        check_reasons: bool,
     ) -> Iterator[dict[str, Any]]:
         with self._called(request, {"photo": photo}) as (job, paths):
             sampling = self._sampling(samples, temperature, seed, max_new_tokens)
@@ -307,7 +318,8 @@ class Api:
             def requests(photos: list[Photo]) -> list[Request]:
                 return assessment(photos[0].image, [task]) * samples
 
-            yield from self._follow(job, task, {"photo": _name(photo)}, paths, requests, sampling)
+            name = {"photo": _name(photo)}
+            yield from self._follow(job, task, name, paths, requests, sampling, check_reasons)
 
     @contextlib.contextmanager
     def _called(
@@ -353,11 +365,14 @@ class Api:
         paths: Mapping[str, str],
         requests: Callable[[list[Photo]], list[Request]],
         sampling: Sampling,
+        check_reasons: bool = False,
     ) -> Iterator[dict[str, Any]]:
-        for state in _watched(lambda job: self._asked(paths, requests, sampling, job), job):
+        for state in _watched(lambda job: self._asked(paths, requests, sampling, job, check_reasons), job):
             line = report(task, names, state.asked, state.model, made=state.made)
             if len(state.asked) == 1 and (sure := self.host.sure(state.asked[0], sampling)):
                 line[FIELD] = sure
+            if state.reasons is not None:
+                line["reasons"] = state.reasons.as_json()
             yield line | in_both_orders(task, names, state.asked) | _standing(state, job)
 
     def _asked(
@@ -366,6 +381,7 @@ class Api:
         requests: Callable[[list[Photo]], list[Request]],
         sampling: Sampling,
         job: Job,
+        check: bool,
     ) -> Iterator["_State"]:
         engine = yield from self.host.wait(job, lambda status: _State())
         about = engine.about
@@ -376,7 +392,8 @@ class Api:
         for asked in ask(engine, questions, sampling):
             yield _State(model=about.name, asked=asked)
         made = made_by_all(about, questions, sampling)
-        yield _State(model=about.name, asked=asked, made=made, done=True)
+        reasons = reasons_checked(asked[:1], photos[0].image, about.max_pixels)[0] if check else None
+        yield _State(model=about.name, asked=asked, made=made, reasons=reasons, done=True)
 
     def _decoded(self, role: str, path: str, limit: int, job: Job) -> Photo:
         try:
@@ -417,6 +434,7 @@ class _State:
     asked: tuple[Asked, ...] = ()
     rows: tuple[Row, ...] = ()
     made: MadeBy | None = None
+    reasons: Reasons | None = None
     done: bool = False
 
 
@@ -564,6 +582,11 @@ def _check_samples(values: Mapping[str, Any]) -> None:
         raise BadCall("Expected a temperature above 0 with several samples; greedy samples are all the same.")
 
 
+def _yes_or_no(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise BadCall(f"Expected {name} as true or false, got {_shown(value)}.")
+
+
 def _number(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise BadCall(f"Expected {name} as a number, got {_shown(value)}.")
@@ -589,6 +612,7 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
     "temperature": _check_temperature,
     "seed": _whole(0, 2**32 - 1),
     "max_new_tokens": _whole(1, 1 << 20),
+    "check_reasons": _yes_or_no,
     "at_most_wrong": _number,
     "good_from": _number,
 }

@@ -1,7 +1,7 @@
 """The Assess tab: one photo in, its score and its diagnosis thought out side by side."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
 from qinsight.assess import Asked, assessment
-from qinsight.engines.made_by import MadeBy, as_shown, made_by_all
+from qinsight.engines.made_by import MadeBy, made_by_all
 from qinsight.errors import QInsightError
 from qinsight.page.card import card, file_name
 from qinsight.page.card import told as read_told
@@ -23,16 +22,14 @@ from qinsight.page.pictures import facts, line, loupe, running_text, strip
 from qinsight.page.places_tab import PlacesTab
 from qinsight.page.record import Record, assessed, finished, on_the_table
 from qinsight.page.recordings import answers
-from qinsight.page.result import Frame, Sure, answer_part, answer_values
+from qinsight.page.result import Frame, Sure, answer_part, answer_values, reasons_checked
 from qinsight.page.tab import AT_ONCE, Said, Tab, Turn, nothing_said, phrase, remark, turn_of
 from qinsight.page.table import Question, Seen
 from qinsight.page.uploads import BROWSER_FORMATS, Darkroom, photo_input, preview, scratch_folder
 from qinsight.page.words import ENGLISH, Spoken, Words, label
 from qinsight.photos.listing import RAW_SUFFIXES
-from qinsight.prompts import Task
 from qinsight.requests import Sampling
-from qinsight.trust.claims import Reasons, check_reasons
-from qinsight.trust.pixels import measure
+from qinsight.trust.claims import Reasons
 
 NOT_SHOWN = {
     *RAW_SUFFIXES,
@@ -217,7 +214,7 @@ class AssessTab(Tab):
         facts_, frame = facts(photo, about.max_pixels), Frame.of(photo, about.max_pixels)
         seconds = max(one.seconds for one in asked)
         status = partial(_ended, facts_, "recorded", seconds, about.name)
-        checked = _checked(asked, photo.image, about.max_pixels)
+        checked = reasons_checked(asked, photo.image, about.max_pixels)
         return _State(status, tuple(asked), None, frame, checked=checked)
 
     def save_card(self, told: Any, shown: str | None, request: gr.Request) -> list[Any]:
@@ -289,7 +286,7 @@ class AssessTab(Tab):
         seconds, model = max((one.seconds for one in asked), default=0.0), engine.about.name
         ending = "recorded" if recorded else "done"
         made = made_by_all(engine.about, questions, self.sampling)
-        checked = _checked(asked, photo.image, engine.about.max_pixels)
+        checked = reasons_checked(asked, photo.image, engine.about.max_pixels)
         status = partial(_ended, about, ending, seconds, model)
         yield _State(status, asked, picture, frame, made, read=True, checked=checked)
 
@@ -338,13 +335,6 @@ class AssessTab(Tab):
             ),
             seen.part(look(self.loupes, path, seen) if state.read or not seen.running else None),
         ]
-
-
-def _checked(asked: Sequence[Asked], photo: Image.Image, max_pixels: int) -> tuple[Reasons, ...]:
-    """What the pixels that the model saw say of its reasons."""
-    (shown,) = as_shown(assessment(photo, [Task.SCORE]), max_pixels)
-    seen = measure(shown.photos[0])
-    return tuple(check_reasons(one.reply.thinking, seen) for one in asked)
 
 
 def _ended(about: Said, ending: str, seconds: float, model: str, words: Words) -> str:

@@ -96,7 +96,7 @@ class ContestTab(Tab):
 
     def _frames(self, numbers: Any) -> tuple[_Frame, ...]:
         asked = (
-            dict.fromkeys(one for one in numbers[: MOST + 1] if isinstance(one, str) and one.isdecimal())
+            dict.fromkeys(one for one in numbers[:1000] if isinstance(one, str) and one.isdecimal())
             if isinstance(numbers, list)
             else {}
         )

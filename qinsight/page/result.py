@@ -10,15 +10,19 @@ from itertools import groupby
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
 from qinsight.answers import Answer, Clean, Degradation, Distortion, Score, Severity
-from qinsight.assess import Asked
+from qinsight.assess import Asked, assessment
+from qinsight.engines.made_by import as_shown
 from qinsight.page.pictures import drawn, words_of
 from qinsight.page.table import FIRST
 from qinsight.page.words import ENGLISH, PHRASES, Words, label
 from qinsight.photos import Photo
 from qinsight.photos.view import TOKEN, view_size
-from qinsight.trust.claims import Checked, Found, Reasons
+from qinsight.prompts import Task
+from qinsight.trust.claims import Checked, Found, Reasons, check_reasons
+from qinsight.trust.pixels import measure
 
 TOO_SMALL = 16 * TOKEN**2  # pixels: on smaller views the preview was never examined (its card)
 MUCH_SMALLER = 4  # so many pixels of the photo in one that was seen: noise of one pixel is averaged away
@@ -306,6 +310,13 @@ _KEYS = {
     Found.CONTRADICTED: "contradicted",
     Found.NOT_CHECKABLE: "not_checkable",
 }
+
+
+def reasons_checked(asked: Sequence[Asked], photo: Image.Image, max_pixels: int) -> tuple[Reasons, ...]:
+    """What the pixels that the model saw say of its reasons."""
+    (shown,) = as_shown(assessment(photo, [Task.SCORE]), max_pixels)
+    seen = measure(shown.photos[0])
+    return tuple(check_reasons(one.reply.thinking, seen) for one in asked)
 
 
 def reasons_value(asked: Asked | None, checked: Reasons | None, words: Words, running: bool) -> Any:

@@ -106,8 +106,8 @@ def test_what_names_no_frames_is_refused_in_a_sentence(numbers: Any, tmp_path: P
 
 
 def test_more_frames_than_a_tournament_takes_are_refused(tmp_path: Path) -> None:
-    tab, numbers = contest(PairJudge(), shades(tmp_path, 13))
-    assert "got 13" in asked(tab, numbers)[2]["shown"]
+    tab, numbers = contest(PairJudge(), shades(tmp_path, 20))
+    assert "got 20" in asked(tab, numbers)[2]["shown"]
 
 
 @pytest.fixture

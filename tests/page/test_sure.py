@@ -20,7 +20,16 @@ from qinsight.page.card import card, told
 from qinsight.page.host import Host
 from qinsight.page.record import assessed
 from qinsight.page.recordings import Recordings
-from qinsight.page.result import Frame, Sure, answer_values, between, cues_value, gauge_value, reasons_value
+from qinsight.page.result import (
+    Frame,
+    Sure,
+    answer_values,
+    between,
+    cues_value,
+    gauge_value,
+    reasons_checked,
+    reasons_value,
+)
 from qinsight.page.words import ENGLISH, Language, Words
 from qinsight.photos import load_photo
 from qinsight.prompts import Task
@@ -250,12 +259,22 @@ def test_the_api_answers_with_the_field_of_the_command_line(url: str, preview: L
     asked = last(ask(preview, assessment(load_photo(CAT))))
     assert scored["app_confidence"] == confidence(known(preview.about), asked[0])
     assert page.answers("diagnose", photo)[-1]["app_confidence"]["named"] >= 10
+    assert "reasons" not in scored
+    told = page.answers("score", photo, 1, None, 42, None, True)[-1]["reasons"]
+    assert told == json.loads(
+        json.dumps(reasons_checked(asked, load_photo(CAT), preview.about.max_pixels)[0].as_json())
+    )
     assert "app_confidence" not in page.answers("score", photo, 2)[-1]  # of samples nothing is known
     (row,) = page.answers("rank", [photo])[-1]["photos"]
     assert [row["app_low"], row["app_high"]] == scored["app_confidence"]["interval"]
     assert row["app_heap"] is None
     (row,) = page.answers("rank", [photo], None, 0.1, 3.5)[-1]["photos"]
     assert row["app_heap"] == "accept"
+
+
+def test_check_reasons_is_true_or_false() -> None:
+    with pytest.raises(BadCall, match="true or false"):
+        checked("score", {"photo": "data:image/png;base64,AAAA", "check_reasons": 1})
 
 
 @pytest.mark.parametrize(
