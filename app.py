@@ -8,6 +8,7 @@ import secrets
 import sys
 import webbrowser
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +24,7 @@ from qinsight.flags import add_model_flags, open_engine
 from qinsight.keeping import Keep
 from qinsight.requests import Engine, Sampling
 from qinsight.terminal import at_a_terminal
+from qinsight.trust.commands import add_calibration_flag, chosen_calibration
 
 ON_SPACES = "SPACE_ID" in os.environ
 
@@ -75,7 +77,8 @@ def _serve(options: argparse.Namespace, passwords: list[tuple[str, str]] | None)
 
     at_once: dict[str, Any] = {"at_once": AT_ONCE} if borrowed else {}
     recordings = Recordings(listens=borrowed)  # a model of one's own is asked about what is not on record
-    host = Host(open_here, max_pixels=options.max_pixels, recordings=recordings, **at_once)
+    known = partial(chosen_calibration, options)
+    host = Host(open_here, max_pixels=options.max_pixels, recordings=recordings, calibration=known, **at_once)
     address = options.host or os.environ.get(
         "GRADIO_SERVER_NAME", "127.0.0.1"
     )  # as Gradio, and Spaces, have it
@@ -150,6 +153,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add_model_flags(parser)
+    add_calibration_flag(parser)
     add = parser.add_argument
     add("--host", default=None, metavar="ADDRESS", help="default: 127.0.0.1; 0.0.0.0 serves the network")
     add("--port", type=_port, default=None, metavar="N", help="default: the first free one from 7860")

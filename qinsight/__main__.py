@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from qinsight.trust.claims import Reasons
 from qinsight.trust.calibration import Calibration
 from qinsight.trust.commands import add_calibrate, add_calibration_flag, chosen_calibration
-from qinsight.trust.confidence import FIELD, confidence, with_confidence
+from qinsight.trust.confidence import FIELD, confidence, noted, with_confidence
 from qinsight.trust.triage import check_bound, triage
 
 ANSWERED, FAILED, MISUSED, UNREADABLE_ANSWER, UNREADABLE_PHOTO = 0, 1, 2, 3, 4
@@ -288,7 +288,8 @@ def _rank(options: argparse.Namespace) -> int:
     if found.left_out:
         say(found.sentence())
     engine = _engine(options)
-    judge = _judge(options, engine)
+    known = chosen_calibration(options, engine.about)
+    judge = _judge(options, known, engine.about.name)
     code = ANSWERED
     run = rank_folder(
         engine,
@@ -310,23 +311,22 @@ def _rank(options: argparse.Namespace) -> int:
                 line = judge(row).as_json()
                 _print(json.dumps(line, ensure_ascii=False), json.dumps(line))
             progress(state.done, state.total, state.done - state.asked)
-    _export(options, found, judge)
+    _export(options, found, judge, known.holds_for if known else "")
     return code
 
 
 Judge = Callable[[Row], Row]
 
 
-def _judge(options: argparse.Namespace, engine: Engine) -> Judge:
+def _judge(options: argparse.Namespace, known: Calibration | None, model: str) -> Judge:
     """What the app adds to a row; a bound without a calibration is refused before anything is rated."""
-    known = chosen_calibration(options, engine.about)
     if options.at_most_wrong is None:
         return lambda row: with_confidence(row, known)
     if known is None:
         raise QInsightError(
             "Expected a calibration of {model} with --at-most-wrong, found none; `python -m qinsight calibrate "
             "LABELS` makes one from photos that you have rated.",
-            model=engine.about.name,
+            model=model,
         )
     heaps = triage(known, options.at_most_wrong, options.good_from)
     for heap, least in (("accept", heaps.above), ("reject", heaps.below)):
@@ -358,11 +358,12 @@ def _check_rank(options: argparse.Namespace) -> Found:
     return found
 
 
-def _export(options: argparse.Namespace, found: Found, judge: Judge) -> None:
+def _export(options: argparse.Namespace, found: Found, judge: Judge, holds_for: str) -> None:
     from qinsight.ranking.exports import write_exports
 
     rows = [judge(row) for row in ranking(options.out, found.frames)]
-    *first, last = [path.name for path in write_exports(rows, options.out, options.folder, found.sentence())]
+    note = noted(found.sentence(), holds_for)
+    *first, last = [path.name for path in write_exports(rows, options.out, options.folder, note)]
     say(f"Written: {', '.join(first)} and {last} in {options.out}")
     if options.at_most_wrong is not None:
         heaps = Counter(row.app_heap for row in rows if row.app_heap)

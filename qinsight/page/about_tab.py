@@ -30,7 +30,11 @@ def about_text(host: Host, words: Words = ENGLISH) -> str:
     if about.preview or about.name == PUBLISHED:
         facts.append(words("about_licence"))
     listed = "\n".join(f"- {fact}" for fact in facts)
-    card = f"<details><summary>{words('about_card')}</summary>\n\n{_card()}\n\n</details>" if about.preview else about.note
+    card = (
+        f"<details><summary>{words('about_card')}</summary>\n\n{_card()}\n\n</details>"
+        if about.preview
+        else about.note
+    )
     return f"{head}\n{listed}\n\n{card}\n\n{credit}"
 
 

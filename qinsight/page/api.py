@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 from urllib.parse import unquote_to_bytes
 
 import gradio as gr
@@ -24,6 +24,7 @@ from qinsight.errors import PhotoError, QInsightError
 from qinsight.page.background import in_background
 from qinsight.page.host import Host
 from qinsight.page.line import Job
+from qinsight.page.result import reasons_checked
 from qinsight.page.uploads import Darkroom, gathered, inside_uploads, names_of, scratch_folder
 from qinsight.page.visitors import address_of
 from qinsight.photos import Photo
@@ -34,7 +35,10 @@ from qinsight.ranking.rows import Row
 from qinsight.report import report
 from qinsight.requests import Request, Sampling
 from qinsight.sentence import by_itself
+from qinsight.trust.claims import Reasons
+from qinsight.trust.confidence import FIELD, with_confidence
 from qinsight.trust.order import in_both_orders
+from qinsight.trust.triage import check_bound, triage
 
 AGENTS = "agents"  # instead of a network address
 MOST_SAMPLES = 8
@@ -70,6 +74,8 @@ class ScoreAnswer(TypedDict):
     error: str | None
     status: Status
     before: int
+    app_confidence: NotRequired[dict[str, Any]]
+    reasons: NotRequired[dict[str, Any]]
 
 
 class DiagnosisAnswer(TypedDict):
@@ -88,6 +94,8 @@ class DiagnosisAnswer(TypedDict):
     error: str | None
     status: Status
     before: int
+    app_confidence: NotRequired[dict[str, Any]]
+    reasons: NotRequired[dict[str, Any]]
 
 
 class ComparisonAnswer(TypedDict):
@@ -122,6 +130,9 @@ class RankedPhoto(TypedDict):
     remarks: str | None
     error: str | None
     made_by: dict[str, Any] | None
+    app_low: float | None
+    app_high: float | None
+    app_heap: str | None
 
 
 class RankAnswer(TypedDict):
@@ -164,6 +175,7 @@ class Api:
         temperature: float | None = None,
         seed: int = 42,
         max_new_tokens: int | None = None,
+        check_reasons: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """Rate the technical quality of one photo from 1 (very poor) to 5 (excellent), with the reasoning behind it.
 
@@ -176,8 +188,11 @@ class Api:
             temperature: 0 for the most likely words (the default), up to 2; 1 where there are several samples.
             seed: Of the samples, a whole number from 0 to 4294967295.
             max_new_tokens: The length of a reply at most; the server's own limit is the default.
+            check_reasons: Also say of each claim in the reasoning whether the pixels support it, in `reasons`.
         """
-        yield from self._each_photo(Task.SCORE, photo, request, samples, temperature, seed, max_new_tokens)
+        yield from self._each_photo(
+            Task.SCORE, photo, request, samples, temperature, seed, max_new_tokens, check_reasons
+        )
 
     def diagnose(
         self,
@@ -187,6 +202,7 @@ class Api:
         temperature: float | None = None,
         seed: int = 42,
         max_new_tokens: int | None = None,
+        check_reasons: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """Name what is technically wrong with one photo: noise, compression, blur or darken, and how severe it is.
 
@@ -199,9 +215,10 @@ class Api:
             temperature: 0 for the most likely words (the default), up to 2; 1 where there are several samples.
             seed: Of the samples, a whole number from 0 to 4294967295.
             max_new_tokens: The length of a reply at most; the server's own limit is the default.
+            check_reasons: Also say of each claim in the reasoning whether the pixels support it, in `reasons`.
         """
         yield from self._each_photo(
-            Task.DEGRADATION, photo, request, samples, temperature, seed, max_new_tokens
+            Task.DEGRADATION, photo, request, samples, temperature, seed, max_new_tokens, check_reasons
         )
 
     def compare(
@@ -241,7 +258,12 @@ class Api:
             yield from self._follow(job, Task.COMPARISON, names, paths, requests, sampling)
 
     def rank(
-        self, photos: list[AnyPhoto], request: gr.Request, max_new_tokens: int | None = None
+        self,
+        photos: list[AnyPhoto],
+        request: gr.Request,
+        max_new_tokens: int | None = None,
+        at_most_wrong: float | None = None,
+        good_from: float | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Rate and diagnose several photos and sort them, the best first.
 
@@ -251,20 +273,31 @@ class Api:
         Args:
             photos: 1 to 20 photos, each a data URI (data:image/jpeg;base64,...) or the path that POST /gradio_api/upload returned.
             max_new_tokens: The length of a reply at most; the server's own limit is the default.
+            at_most_wrong: With good_from, also sort into heaps (app_heap: accept, reject or look), of which accept and reject are each wrong at most this share of the time, such as 0.05. Needs a calibrated model.
+            good_from: The rating from which a photo is to be accepted, above 1 and up to 5.
         """
         numbered = {str(number): photo for number, photo in enumerate(photos)}
         with self._called(request, numbered) as (job, paths), contextlib.ExitStack() as last:
             sampling = self._sampling(1, None, 42, max_new_tokens)
+            bound = None if at_most_wrong is None or good_from is None else (at_most_wrong, good_from)
             root = scratch_folder()
             last.callback(shutil.rmtree, root, ignore_errors=True)
             folder = _gathered(root, {role: (_name(numbered[role]), path) for role, path in paths.items()})
             found = look(folder)
             for state in _watched(lambda job: self._ranked(folder, found, root / "out", sampling, job), job):
                 yield {
-                    "photos": [row.as_json() for row in state.rows],
+                    "photos": [row.as_json() for row in self._known(state, bound)],
                     "total": len(found.frames),
                     **_standing(state, job),
                 }
+
+    def _known(self, state: "_State", bound: tuple[float, float] | None) -> list[Row]:
+        """The rows with the app's interval, and once all are there with its heap."""
+        known = self.host.calibration
+        if bound and known is None and not self.host.loading:
+            raise QInsightError("Expected no at_most_wrong: this model has no calibration.")
+        heaps = triage(known, *bound) if bound and known and state.done else None
+        return [with_confidence(row, known, heaps) for row in state.rows]
 
     # --- how it is answered ------------------------------------------------------------------------------
 
@@ -277,6 +310,7 @@ class Api:
         temperature: float | None,
         seed: int,
         max_new_tokens: int | None,
+        check_reasons: bool,
     ) -> Iterator[dict[str, Any]]:
         with self._called(request, {"photo": photo}) as (job, paths):
             sampling = self._sampling(samples, temperature, seed, max_new_tokens)
@@ -284,7 +318,8 @@ class Api:
             def requests(photos: list[Photo]) -> list[Request]:
                 return assessment(photos[0].image, [task]) * samples
 
-            yield from self._follow(job, task, {"photo": _name(photo)}, paths, requests, sampling)
+            name = {"photo": _name(photo)}
+            yield from self._follow(job, task, name, paths, requests, sampling, check_reasons)
 
     @contextlib.contextmanager
     def _called(
@@ -330,9 +365,14 @@ class Api:
         paths: Mapping[str, str],
         requests: Callable[[list[Photo]], list[Request]],
         sampling: Sampling,
+        check_reasons: bool = False,
     ) -> Iterator[dict[str, Any]]:
-        for state in _watched(lambda job: self._asked(paths, requests, sampling, job), job):
+        for state in _watched(lambda job: self._asked(paths, requests, sampling, job, check_reasons), job):
             line = report(task, names, state.asked, state.model, made=state.made)
+            if len(state.asked) == 1 and (sure := self.host.sure(state.asked[0], sampling)):
+                line[FIELD] = sure
+            if state.reasons is not None:
+                line["reasons"] = state.reasons.as_json()
             yield line | in_both_orders(task, names, state.asked) | _standing(state, job)
 
     def _asked(
@@ -341,6 +381,7 @@ class Api:
         requests: Callable[[list[Photo]], list[Request]],
         sampling: Sampling,
         job: Job,
+        check: bool,
     ) -> Iterator["_State"]:
         engine = yield from self.host.wait(job, lambda status: _State())
         about = engine.about
@@ -351,7 +392,8 @@ class Api:
         for asked in ask(engine, questions, sampling):
             yield _State(model=about.name, asked=asked)
         made = made_by_all(about, questions, sampling)
-        yield _State(model=about.name, asked=asked, made=made, done=True)
+        reasons = reasons_checked(asked[:1], photos[0].image, about.max_pixels)[0] if check else None
+        yield _State(model=about.name, asked=asked, made=made, reasons=reasons, done=True)
 
     def _decoded(self, role: str, path: str, limit: int, job: Job) -> Photo:
         try:
@@ -392,6 +434,7 @@ class _State:
     asked: tuple[Asked, ...] = ()
     rows: tuple[Row, ...] = ()
     made: MadeBy | None = None
+    reasons: Reasons | None = None
     done: bool = False
 
 
@@ -452,7 +495,9 @@ def checked(name: str, given: Sequence[Any] | Mapping[str, Any]) -> list[Any]:
         if value is not parameter.default:
             CHECKS[parameter.name](parameter.name, value)
         values.append(value)
-    _check_samples(dict(zip(parameters, values, strict=True)))
+    told = dict(zip(parameters, values, strict=True))
+    _check_samples(told)
+    _check_bound(told)
     return values
 
 
@@ -537,6 +582,27 @@ def _check_samples(values: Mapping[str, Any]) -> None:
         raise BadCall("Expected a temperature above 0 with several samples; greedy samples are all the same.")
 
 
+def _yes_or_no(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise BadCall(f"Expected {name} as true or false, got {_shown(value)}.")
+
+
+def _number(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise BadCall(f"Expected {name} as a number, got {_shown(value)}.")
+
+
+def _check_bound(values: Mapping[str, Any]) -> None:
+    share, rating = values.get("at_most_wrong"), values.get("good_from")
+    if (share is None) != (rating is None):
+        raise BadCall("Expected at_most_wrong and good_from together, got one of them.")
+    if share is not None and rating is not None:
+        try:
+            check_bound(share, rating)
+        except QInsightError as error:
+            raise BadCall(str(error)) from error
+
+
 CHECKS: dict[str, Callable[[str, Any], None]] = {
     "photo": _check_photo,
     "other": _check_photo,
@@ -546,6 +612,9 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
     "temperature": _check_temperature,
     "seed": _whole(0, 2**32 - 1),
     "max_new_tokens": _whole(1, 1 << 20),
+    "check_reasons": _yes_or_no,
+    "at_most_wrong": _number,
+    "good_from": _number,
 }
 
 

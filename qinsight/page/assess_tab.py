@@ -19,15 +19,17 @@ from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.loupe import Loupes, look
 from qinsight.page.pictures import examples, facts, film, line, loupe, running_text
+from qinsight.page.places_tab import PlacesTab
 from qinsight.page.record import Record, assessed, finished, on_the_table
 from qinsight.page.recordings import answers
-from qinsight.page.result import Frame, answer_part, answer_values
+from qinsight.page.result import Frame, Sure, answer_part, answer_values, reasons_checked
 from qinsight.page.tab import AT_ONCE, Said, Tab, Turn, nothing_said, phrase, remark, turn_of
 from qinsight.page.table import Question, Seen
 from qinsight.page.uploads import BROWSER_FORMATS, Darkroom, photo_input, preview, scratch_folder
 from qinsight.page.words import ENGLISH, Spoken, Words, label
 from qinsight.photos.listing import RAW_SUFFIXES
 from qinsight.requests import Sampling
+from qinsight.trust.claims import Reasons
 
 NOT_SHOWN = {
     *RAW_SUFFIXES,
@@ -45,7 +47,8 @@ SAMPLE = Path(__file__).parents[2] / "examples" / "photos" / "cat_blurred.jpg"
 class _State:
     """What the page knows so far; `picture` is what it shows of a photo that no browser can.
 
-    `read`: the photo has been read for the model, so that a loupe may have it read for itself.
+    `read`: the photo has been read for the model, so that a loupe may have it read for itself. `checked`: what the
+    pixels say of each reasoning.
     """
 
     status: Said
@@ -54,6 +57,7 @@ class _State:
     frame: Frame | None = None
     made: MadeBy | None = None
     read: bool = False
+    checked: tuple[Reasons, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ class AssessTab(Tab):
                     self.stop = gr.Button(label("stop"), elem_id="stop", min_width=100)
                     gr.Button(label("choose"), elem_id="choose", min_width=100)  # film.js opens the field
                 self.loupe = loupe("assess", "photo-loupe")
+                self.places = PlacesTab(self.host, self.sampling, self.spoken, self.loupes)
             with gr.Column(min_width=320, scale=2, elem_id="answer"):
                 self.say = answer_part("say")
                 self.status = line("assess", "status")
@@ -149,6 +154,10 @@ class AssessTab(Tab):
             self.save_card, [table, self.photo], [self.card, self.problem], js=asked_for, **AT_ONCE
         ).success(None, [self.card], None, js="file => qi.download(file)", **AT_ONCE)
 
+    def left(self, request: gr.Request) -> None:
+        super().left(request)
+        self.places.left(request)
+
     def worded(self, words: Words) -> list[tuple[Any, Any]]:
         return [(self.examples, gr.update(value=_gallery(words)))]
 
@@ -182,7 +191,9 @@ class AssessTab(Tab):
             return None
         facts_, frame = facts(photo, about.max_pixels), Frame.of(photo, about.max_pixels)
         seconds = max(one.seconds for one in asked)
-        return _State(partial(_ended, facts_, "recorded", seconds, about.name), tuple(asked), None, frame)
+        status = partial(_ended, facts_, "recorded", seconds, about.name)
+        checked = reasons_checked(asked, photo.image, about.max_pixels)
+        return _State(status, tuple(asked), None, frame, checked=checked)
 
     def save_card(self, told: Any, shown: str | None, request: gr.Request) -> list[Any]:
         """One picture of the photo and its answer, of what the browser has on the table."""
@@ -253,7 +264,9 @@ class AssessTab(Tab):
         seconds, model = max((one.seconds for one in asked), default=0.0), engine.about.name
         ending = "recorded" if recorded else "done"
         made = made_by_all(engine.about, questions, self.sampling)
-        yield _State(partial(_ended, about, ending, seconds, model), asked, picture, frame, made, read=True)
+        checked = reasons_checked(asked, photo.image, engine.about.max_pixels)
+        status = partial(_ended, about, ending, seconds, model)
+        yield _State(status, asked, picture, frame, made, read=True, checked=checked)
 
     def _show(
         self, question: Question, state: _State, seen: Seen, pictures: list[Any] | None = None
@@ -261,10 +274,16 @@ class AssessTab(Tab):
         record, about = None, self.host.about
         if not seen.running and about and finished(state.asked):
             name = Path(question.subject).name
-            record = assessed(seen.words, name, state.asked, about.name, state.frame, state.made)
+            sure = self._sure(state)
+            record = assessed(
+                seen.words, name, state.asked, about.name, state.frame, state.made, sure, state.checked
+            )
         if state.picture:
             pictures = [self.photo.shown(state.picture)]
         return self._values(state, seen, question.subject, record, pictures=pictures)
+
+    def _sure(self, state: _State) -> list[Sure]:
+        return [self.host.sure(one, self.sampling) for one in state.asked] or [None, None]
 
     def _values(
         self,
@@ -288,7 +307,9 @@ class AssessTab(Tab):
             seen.part(seen.problem),
             *(
                 seen.part(value)
-                for value in answer_values(state.asked, state.frame, words, stage, share, goes_on)
+                for value in answer_values(
+                    state.asked, state.frame, words, stage, share, goes_on, self._sure(state), state.checked
+                )
             ),
             seen.part(look(self.loupes, path, seen) if state.read or not seen.running else None),
         ]

@@ -15,6 +15,7 @@ from qinsight.answers import Clean, Degradation, Distortion, Score, Severity
 from qinsight.errors import QInsightError
 from qinsight.page.result import sentence, without_cues
 from qinsight.page.words import ENGLISH, Language, Words
+from qinsight.trust.confidence import FIELD
 
 WIDTH, PHOTO, MARGIN = 1200, 800, 60  # pixels; `PHOTO` is the most that the photo is high
 LONGEST = 100_000  # characters of an answer that is sent to be drawn
@@ -46,6 +47,8 @@ class Told:
     thinking: tuple[str, ...]
     notes: tuple[str, ...]
     model: str
+    interval: tuple[float, float] | None = None
+    holds_for: str = ""
 
 
 def told(answer: Any) -> Told:
@@ -61,6 +64,7 @@ def told(answer: Any) -> Told:
             tuple(without_cues(str(one["thinking"] or "")) for one in (score, degradation)),
             tuple(map(str, score.get("app_notes", ()))),
             str(score["model"]),
+            *_sure(score.get(FIELD)),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise QInsightError("Expected a finished answer on the table; assess a photo first.") from error
@@ -75,6 +79,16 @@ def _rating(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 5:
         raise ValueError
     return float(value)
+
+
+def _sure(told: Any) -> tuple[tuple[float, float] | None, str]:
+    """The app's interval around the rating, and for which photographs it holds."""
+    if told is None:
+        return None, ""
+    low, high = map(_rating, told["interval"])
+    if low > high:
+        raise ValueError
+    return (low, high), str(told["holds_for"])
 
 
 def _fault(line: dict[str, Any]) -> Degradation | Clean:
@@ -93,7 +107,14 @@ def card(what: Told, photo: Image.Image, words: Words, notes: Sequence[str], day
     stage.paste(shown, ((WIDTH - shown.width) // 2, (stage.height - shown.height) // 2))
     pen.write(sentence(what.rating, what.fault, said), 46, INK, most=3, bold=1)
     if what.rating:
-        pen.scale(what.rating.rating, said)
+        pen.scale(what.rating.rating, said, what.interval)
+        if what.interval:
+            low, high = what.interval
+            known = [
+                said("between", low=low, high=high),
+                said("holds_for", photos=pen.legible(what.holds_for)),
+            ]
+            pen.write(" ".join(known), 21, GREY, most=4)
     for note in notes if said is words else what.notes:
         pen.write(f"{said('app_says')}: {note}", 25, INK, most=3)
     for thinking in what.thinking:
@@ -133,9 +154,9 @@ class _Pen:
             self._at += round(size * 1.4)
         self._at += 14
 
-    def scale(self, rating: float, words: Words) -> None:
-        """The number, beside it the scale from 1 to 5 with its mark."""
-        self._strokes.append((self._at, (rating, words)))
+    def scale(self, rating: float, words: Words, interval: tuple[float, float] | None) -> None:
+        """The number, beside it the scale from 1 to 5 with its mark, and with the app's interval if there is one."""
+        self._strokes.append((self._at, (rating, words, interval)))
         self._at += 92
 
     def below(self, stage: Image.Image) -> Image.Image:
@@ -144,7 +165,7 @@ class _Pen:
         whole.paste(stage, (0, 0))
         draw = ImageDraw.Draw(whole)
         for at, stroke in self._strokes:
-            if len(stroke) == 2:
+            if len(stroke) == 3:
                 _scale(draw, stage.height + at, *stroke)
             else:
                 line, font, colour, bold = stroke
@@ -152,7 +173,9 @@ class _Pen:
         return whole
 
 
-def _scale(draw: ImageDraw.ImageDraw, top: int, rating: float, words: Words) -> None:
+def _scale(
+    draw: ImageDraw.ImageDraw, top: int, rating: float, words: Words, interval: tuple[float, float] | None
+) -> None:
     small, ends = 20, {1: words("rating_1"), 5: words("rating_5")}
     draw.text((MARGIN, top), f"{rating:.2f}", INK, _font("0", 58) or _default(58), stroke_width=1)
     left, right = MARGIN + 210, WIDTH - MARGIN - 20
@@ -160,6 +183,9 @@ def _scale(draw: ImageDraw.ImageDraw, top: int, rating: float, words: Words) -> 
     for x in range(left, right, 4):
         hue = round(120 * (x - left) / (right - left))
         draw.rectangle((x, top + 16, x + 3, top + 26), f"hsl({hue}, 45%, 75%)")
+    if interval:
+        low, high = (left + (right - left) * (end - 1) / 4 for end in interval)
+        draw.rectangle((low, top + 16, high, top + 26), f"hsl({round((rating - 1) * 30)}, 60%, 45%)")
     for mark in range(1, 6):
         name = f"{mark} {ends[mark]}" if mark in ends else str(mark)
         anchor = {1: "la", 5: "ra"}.get(mark, "ma")

@@ -94,7 +94,10 @@ class CompareTab(Tab):
         with gr.Accordion(label("reference_optional"), open=False):
             self.reference = photo_input(label("reference"), "photo-reference", 280)
         with gr.Row(equal_height=False):
-            with gr.Column(min_width=280), gr.Accordion(label("first_reasoning"), open=True, elem_id="first-why"):
+            with (
+                gr.Column(min_width=280),
+                gr.Accordion(label("first_reasoning"), open=True, elem_id="first-why"),
+            ):
                 self.first_words = running_text("compare", "first-words", "first_words")
             with (
                 gr.Column(min_width=280, elem_id="second-panel"),

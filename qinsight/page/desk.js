@@ -12,6 +12,7 @@
     kind: value => GIVEN.kinds.includes(value),
     low: value => typeof value === "number" && value >= 1 && value <= 5,
     high: value => typeof value === "number" && value >= 1 && value <= 5.05,
+    bound: value => [0, 0.02, 0.05, 0.1, 0.2].includes(value),
     view: value => ["grid", "film", "list"].includes(value),
     sort: value => ["rating", "name", "time"].includes(value),
     keys: value => typeof value === "boolean",
@@ -75,7 +76,7 @@
   }).observe(document.documentElement, { attributeFilter: ["lang"] });
 
   // --- keyboard ---
-  const ASK = Object.values(qi.BUTTONS).map(([ask]) => ask), STOP = Object.values(qi.BUTTONS).map(([, stop]) => stop);
+  const ASK = Object.values(qi.BUTTONS).map(([ask]) => ask).filter(ask => ask !== "closer"), STOP = Object.values(qi.BUTTONS).map(([, stop]) => stop);
   const EXAMPLES = { examples: ".thumbnail-item", pairs: ".thumbnail-item" };
   const at = {}; // which example of each list was opened last
 

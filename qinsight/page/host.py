@@ -7,14 +7,17 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from qinsight.assess import Asked
 from qinsight.engines.checkpoint import Progress
 from qinsight.errors import EngineError, QInsightError, RequestFailed, Stopped
 from qinsight.page.line import GLANCE, Job, Line
 from qinsight.page.recordings import Recordings
 from qinsight.requests import GREEDY, MAX_PIXELS, About, Delta, Engine, Request, Sampling
 from qinsight.sentence import Sentence
+from qinsight.trust.calibration import Calibration
+from qinsight.trust.confidence import confidence
 
 State = TypeVar("State")
 
@@ -31,8 +34,11 @@ class Host:
         recordings: Recordings | None = None,
         at_once: int = 1,
         max_pixels: int | None = None,
+        calibration: Callable[[About], Calibration | None] = lambda about: None,
     ) -> None:
         self._open = open_engine
+        self._calibrated = calibration  # finds what is known of the model that answers
+        self.calibration: Calibration | None = None
         self.line = Line() if line is None else line
         self._at_once = at_once  # questions in this process
         self._max_pixels = max_pixels  # instead of the model's own
@@ -54,6 +60,7 @@ class Host:
         try:
             engine = self._open(self._progress)
             self.line.at_once = max(self._at_once, engine.about.in_flight // 2)  # a photo is two questions
+            self.calibration = self._calibrated(engine.about.at(self._max_pixels))
             self._engine = engine
             if engine.about.idle_gpu:
                 print(  # noqa: T201
@@ -101,6 +108,10 @@ class Host:
         """The size at which photos are shown to the model; while that is not known, the usual one."""
         about = self.about
         return about.max_pixels if about else self._max_pixels or MAX_PIXELS
+
+    def sure(self, asked: Asked, sampling: Sampling) -> dict[str, Any] | None:
+        """What the app may say beside a greedy answer; None where nothing is known of its model."""
+        return None if sampling.temperature else confidence(self.calibration, asked)
 
     def wait(self, job: Job, told: Callable[[Sentence], State]) -> Generator[State, None, Engine]:
         """Take the job on, yield what is `told` of the status until the engine is ready, and return it as the job's.

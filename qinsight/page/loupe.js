@@ -142,9 +142,32 @@
           if (at === level && (marks.blown || marks.blocked)) pen.drawImage(stripes(picture, limits), ...from, ...size);
         }
     }
+    if (map?.photo === view.number && !view.still) over(pen, left, top, by);
     canvas.style.touchAction = glass.times > 1 ? "none" : "pan-y";
     view.root.classList.toggle("qi-close", glass.times > 1);
     tell(view, by);
+  }
+
+  // Places that were looked at more closely: boxes with the rating, thick where something is named.
+  let map = null;
+  function over(pen, left, top, by) {
+    const thin = devicePixelRatio;
+    pen.save();
+    Object.assign(pen, { strokeStyle: "white", fillStyle: "white", shadowColor: "black", shadowBlur: 3 * thin, font: `600 ${13 * thin}px system-ui` });
+    for (const [x, y, width, height, rating, named] of map.tiles) {
+      pen.lineWidth = (named ? 3 : 1) * thin;
+      pen.strokeRect(left + x * by, top + y * by, width * by, height * by);
+      pen.fillText(`${rating} ${named}`, left + x * by + 5 * thin, top + y * by + 16 * thin, width * by - 8 * thin);
+    }
+    pen.restore();
+  }
+  const places = shown => { map = shown; later(); };
+  function go(photo, x, y) {
+    const view = [...views].find(one => one.number === photo && one.facts && !one.still && visible(one));
+    if (!view) return;
+    Object.assign(view.glass, { x: x / view.facts.width, y: y / view.facts.height });
+    settle(view, 1);
+    view.root.scrollIntoView({ block: "nearest" });
   }
 
   function tell(view, by) {
@@ -371,5 +394,5 @@
   }, ALIVE);
   new MutationObserver(later).observe(document.documentElement, { attributeFilter: ["lang"] });
 
-  window.qiLoupe = { mount, pair, glass, act, later, views };
+  window.qiLoupe = { mount, pair, glass, act, later, views, places, go };
 })();

@@ -115,6 +115,14 @@ class Loupes:
                 self._forget(next(iter(self._paths)))
         return number
 
+    def path(self, number: str) -> str | None:
+        """The photo of that number; None where there is none, or no longer."""
+        return self._paths.get(number)
+
+    def image(self, number: str) -> Image.Image:
+        """The photo's own pixels, decoded now or before; `PhotoError` where it is gone."""
+        return self._original(number).image
+
     def answer(self, api: str, visitor: str, max_pixels: int) -> tuple[bytes, bytes]:
         """Media type and body for what `api` asks: the facts of a photo or one of its tiles.
 

@@ -37,6 +37,29 @@ SENTENCE = {
     ),
 }
 
+SURE = {
+    "between": (
+        "The app: between {low:.1f} and {high:.1f}, nine times in ten.",
+        "本应用：十次有九次在 {low:.1f} 与 {high:.1f} 之间。",
+        "アプリ：10 回のうち 9 回は {low:.1f} から {high:.1f} の間です。",
+    ),
+    "called": (
+        "The app: the model said “{fault}” of {times} photos; {right} times it was right.",
+        "本应用：模型曾对 {times} 张照片说“{fault}”，其中 {right} 次正确。",
+        "アプリ：モデルが「{fault}」と答えた {times} 枚のうち、正しかったのは {right} 枚です。",
+    ),
+    "supported": ("supported by the pixels", "像素支持此说法", "画素が裏付ける"),
+    "contradicted": ("contradicted by the pixels", "像素与此说法矛盾", "画素と食い違う"),
+    "not_checkable": ("not checkable by the pixels", "无法用像素核对", "画素では確かめられない"),
+    "measured_so": ("{found}: {measured}", "{found}：{measured}", "{found}：{measured}"),
+    "faithful": ("Faithfulness: {part:.0%}.", "与像素相符：{part:.0%}。", "画素との一致：{part:.0%}。"),
+    "holds_for": (
+        "Measured on, and holds for photos like: {photos}.",
+        "测量所用、并仅适用于此类照片：{photos}。",
+        "測った写真、当てはまるのはこれに似た写真だけ：{photos}。",
+    ),
+}
+
 WHAT = {
     "what": ("What this means", "含义说明", "この意味"),
     "what_rating": (
@@ -45,6 +68,13 @@ WHAT = {
         "人们对技术质量的平均评价，从 1（很差）到 5（优秀）。美感、题材和构图不计在内。",
         "技術的な画質に人々が付ける平均点で、1（非常に悪い）から 5（非常に良い）まで。"
         "美しさ、被写体、構図は含みません。",
+    ),
+    "what_between": (
+        "The dark part of the scale: of ten photos like those that people rated for the app, nine lie in "
+        "theirs. Of other photos it says nothing.",
+        "刻度上的深色段：在人们评过分的同类照片中，十张有九张落在各自的范围内。对其他照片不作说明。",
+        "目盛りの濃い部分です。人が評価した同じ種類の写真の 10 枚に 9 枚がその範囲に入ります。"
+        "ほかの写真については何も言えません。",
     ),
     "what_noise": (
         "Grain or coloured specks that were not in the scene. High ISO and brightened shadows make it.",
@@ -280,4 +310,4 @@ TRUST = {
     ),
 }
 
-MEANINGS = UNDEREXPOSED | SENTENCE | WHAT | CUES | ADVICE | TRUST
+MEANINGS = UNDEREXPOSED | SENTENCE | SURE | WHAT | CUES | ADVICE | TRUST

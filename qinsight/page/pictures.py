@@ -147,6 +147,10 @@ CSS = """
 .qi-scale li { width: 0; margin: 0; white-space: nowrap; display: flex; flex-direction: column; align-items: center; }
 .qi-scale li:first-child { align-items: start; }
 .qi-scale li:last-child { align-items: end; }
+.qi-sure { margin: .3em 0 0; padding-left: .8em; border-left: 4px solid #b7791f; font-size: .9em; line-height: 1.4; }
+.qi-claim { text-decoration: underline dotted; text-underline-offset: .25em; }
+.qi-words .qi-why:not([open]) { display: inline-block; }
+.qi-sure span + span { color: var(--body-text-color-subdued); }
 .qi-band b, .qi-cues b { font-size: 1.05em; }
 .qi-band > span { display: block; font-size: .85em; }
 .qi-band ol { display: grid; grid-template-columns: repeat(5, 1fr); gap: 4px; list-style: none;
@@ -182,6 +186,11 @@ CSS = """
 .qi-film button:not(.qi-kept) { border: 1px solid var(--border-color-primary); border-radius: 6px; padding: .4em .8em; }
 .qi-kept { position: relative; padding: 0; width: 96px; height: 64px; border-radius: 6px; overflow: hidden; font-size: .75em;
   overflow-wrap: anywhere; background: var(--background-fill-secondary); }
+.qi-places { display: flex; flex-wrap: wrap; gap: 4px; }
+.qi-places p { flex-basis: 100%; }
+:is(.qi-places, .qi-contest) button { padding: .2em .6em; border: 1px solid var(--border-color-primary); border-radius: 6px; font-size: .85em; color: var(--body-text-color); }
+[data-gone], :is(#closer-stop, #contest-stop):disabled { display: none !important; }
+.qi-contest { padding-left: .8em; border-left: 4px solid #b7791f; }
 .qi-kept img { display: block; width: 100%; height: 100%; object-fit: cover; margin: 0; }
 .qi-kept b { position: absolute; right: 4px; bottom: 4px; padding: 0 5px; border-radius: 4px; background: #121315dd; color: white; }
 .qi-kept[aria-current] { outline: 2px solid var(--primary-600); outline-offset: 1px; }
@@ -195,10 +204,10 @@ CSS = """
 :is(#say, #band, #cues, #advice):not(:has(.qi-any)), :is(#score-why, #diagnosis-why, #first-why, #second-why):has(.qi-words:empty),
 #answer:not(:has(#band .qi-any)) #raw-why { display: none; }
 #say:has(.qi-wait) ~ #status { position: absolute; clip-path: inset(50%); height: 1px; overflow: hidden; }
-:is(#problem, #compare-problem, #rank-problem, #rank-left-out):has(.qi-line:empty) { display: none; }
+:is(#problem, #compare-problem, #rank-problem, #rank-left-out, #places-status, #places-problem, #contest-status, #contest-problem):has(.qi-line:empty) { display: none; }
 .qi-unseen { position: absolute; width: 1px; height: 1px; margin: -1px; overflow: hidden; clip-path: inset(50%);
   white-space: nowrap; }
-#assess-record, #compare-record, #rank-record, #photo-loupe, #pair { position: absolute; }
+#assess-record, #places-record, #contest-record, #compare-record, #rank-record, #photo-loupe, #pair { position: absolute; }
 [data-old] > * { visibility: hidden; }
 [data-old] * { transition: none !important; }
 .qi-note { position: fixed; bottom: 1em; left: 50%; transform: translateX(-50%); z-index: 100; padding: .5em 1em;
@@ -238,7 +247,7 @@ CSS = """
   .qi-chip summary { display: inline-flex; }
   .qi-rated > .qi-why > summary { right: -1em; top: 0; }
   .qi-why summary { border: 0; text-decoration: underline; font-size: 1em; }
-  :is(#tabs, .qi-film) button:is(.lg, .sm, .label-wrap, [role=tab], .qi-film *) { min-height: 44px; }
+  :is(#tabs, .qi-film) button:is([data-photo-at], [data-frame], .lg, .sm, .label-wrap, [role=tab], .qi-film *) { min-height: 44px; }
 }
 #tabs button[aria-selected=true] { color: var(--primary-700); }
 .dark #tabs button[aria-selected=true] { color: var(--primary-400); }

@@ -15,6 +15,7 @@ import gradio as gr
 
 from qinsight.ahead import held
 from qinsight.errors import QInsightError
+from qinsight.page.contest_tab import ContestTab
 from qinsight.page.host import Host
 from qinsight.page.lightbox import Lightbox, Lightboxes
 from qinsight.page.line import Job
@@ -55,6 +56,7 @@ class _State:
     rows: tuple[Row, ...] = ()
     total: int = 0
     left_out: tuple[str, ...] = ()
+    ranked: bool = False
 
 
 @dataclass
@@ -70,6 +72,7 @@ class _Desk:
     shoot: Shoot | None = None
     going: bool = False
     root: Path | None = None
+    bound: Any = None  # as the browser asked for it
     working: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -105,6 +108,7 @@ class RankTab(Tab):
         self.left_out = line("rank", "rank-left-out")
         self.problem = line("rank", "rank-problem", "now")
         self.news = gr.HTML(None, html_template="${qi.shoot.news(value)}", elem_id="rank-news")
+        self.contest = ContestTab(self.host, self.sampling, self.spoken, self.lightboxes)
         self.table = gr.HTML(None, html_template="<div></div>", elem_id="rank-table")
         self._lay_out_exports()
         self.lines = [self.laid, self.status, self.left_out, self.problem]
@@ -133,6 +137,7 @@ class RankTab(Tab):
                         kind: gr.Button(label(f"xmp_{kind}"), elem_id=f"rank-{kind}", min_width=120)
                         for kind in (*PLACES, "copies")
                     }
+            self.bounding = gr.Button("", visible="hidden", elem_id="rank-sure")
             self.to_compare = gr.Button("", visible="hidden", elem_id="rank-compare")
 
     def _wire(self) -> None:
@@ -145,6 +150,8 @@ class RankTab(Tab):
         other = "(_, ...given) => [qi.turn('rank', false), ...given]"
         for event in (self.files.change, self.path.submit):
             event(self.others, [self.laid, *given], self.outputs, js=other, **AT_ONCE)
+        wanted = "() => [qi.shoot.said().sure]"
+        self.bounding.click(self.bound, [self.laid], [self.news], js=wanted, **AT_ONCE)
         how = [self.laid, self.laid, self.names, self.stars, self.caption, self.keep, self.place]
         for kind, button in (self.downloads | self.in_place).items():
             js = f"(_, __, ...how) => ['{kind}', qi.shoot.said(), ...how]"
@@ -176,8 +183,13 @@ class RankTab(Tab):
             return gr.skip()
         return self._news(self._desk(request), Seen(question.number, self.spoken.words(request)))
 
+    def bound(self, told: Any, request: gr.Request) -> Any:
+        """The light table with the heaps of another bound."""
+        self._desk(request).bound = told
+        return self.headed(request)
+
     def _news(self, desk: _Desk, seen: Seen) -> dict[str, Any]:
-        return seen.part(shown(desk.shoot, desk.key, seen.words))
+        return seen.part(shown(desk.shoot, desk.key, seen.words, self.host.calibration, desk.bound))
 
     def _desk(self, request: gr.Request) -> _Desk:
         """The visitor's own; those of visitors who left without a word are forgotten in the end."""
@@ -188,6 +200,7 @@ class RankTab(Tab):
 
     def left(self, request: gr.Request) -> None:
         super().left(request)
+        self.contest.left(request)
         desk = self._desks.pop(request.session_hash or "", None)
         if desk is not None and desk.shoot is not None:
             self._parted[desk.key] = desk
@@ -275,7 +288,7 @@ class RankTab(Tab):
 
         def show(question: Question, state: _State, seen: Seen) -> list[Any]:
             for shoot in shoots:
-                shoot.hold(folded(state.rows))
+                shoot.hold(folded(state.rows), ranked=state.ranked)
             return self._values(desk, state, seen)
 
         yield from self.follow(request, _State(phrase("gathering")), work, show, _seconds_to_show)
@@ -335,7 +348,7 @@ class RankTab(Tab):
         rows = ranking(shoot.out, frames)
         unread = sum(row.error is not None for row in rows)
         status = phrase("ranked_but" if unread else "ranked", count=len(rows) - unread, unread=unread)
-        return _State(status, tuple(rows), len(found.frames), found.left_out)
+        return _State(status, tuple(rows), len(found.frames), found.left_out, ranked=done is None)
 
     def take(
         self,
@@ -374,9 +387,11 @@ class RankTab(Tab):
         chosen = choices(said, *how)
         done = {row.photo for row in shoot.rows.values()}
         rows = ranking(shoot.out, [frame for frame in shoot.found.frames if done & {*frame}])
-        rows = judged(rows, shoot.box, chosen)
+        calibration = self.host.calibration
+        rows = judged(rows, shoot, chosen, calibration)
         if kind in self.downloads:
-            path = written(shoot, rows, kind, chosen, scratch_folder())
+            holds_for = calibration.holds_for if calibration else ""
+            path = written(shoot, rows, kind, chosen, scratch_folder(), holds_for)
             return {"number": self.lightboxes.offer(path), "name": path.name}, nothing_said
         if kind not in self.in_place or shoot.uploaded or not is_local(request):
             raise QInsightError("Expected a folder of this computer, opened with the token of its page.")

@@ -11,11 +11,23 @@ from qinsight.answers import Clean, Degradation, Score
 from qinsight.assess import Asked, verdict
 from qinsight.engines.made_by import MadeBy
 from qinsight.page.pictures import laid, words_of
-from qinsight.page.result import Frame, answers_of, diagnosis, grade, notes, of_five
+from qinsight.page.result import (
+    Frame,
+    Sure,
+    answers_of,
+    between,
+    checked_line,
+    diagnosis,
+    grade,
+    notes,
+    of_five,
+)
 from qinsight.page.table import Seen
 from qinsight.page.words import Words, label
 from qinsight.prompts import Task
 from qinsight.report import report
+from qinsight.trust.claims import Reasons
+from qinsight.trust.confidence import FIELD
 from qinsight.trust.order import in_both_orders
 
 
@@ -58,6 +70,8 @@ def assessed(
     model: str,
     frame: Frame | None = None,
     made: MadeBy | None = None,
+    sure: Sequence[Sure] = (None, None),
+    checked: Sequence[Reasons] = (),
 ) -> dict[str, Any]:
     """What to take home of a photo's score and diagnosis; what the app notes stands apart from the model's words."""
     said = [_in_short(one, words) for one in asked]
@@ -67,13 +81,25 @@ def assessed(
     lines = [
         report(task, {"photo": name}, [one], model, made=made) for task, one in zip(tasks, asked, strict=True)
     ]
+    lines = [line | ({FIELD: known} if known else {}) for line, known in zip(lines, sure, strict=True)]
+    if checked:
+        lines = [line | {"reasons": one.as_json()} for line, one in zip(lines, checked, strict=True)]
+        thinking = [
+            f"{said}\n\n{checked_line(one, words)}" for said, one in zip(thinking, checked, strict=True)
+        ]
     found = answers_of(asked)
     noted = notes(*found, frame, words)
     if noted:
         lines = [line | {"app_notes": notes(*found, frame)} for line in lines]
         thinking.append("\n".join([words("app_says"), *noted]))
     short = [f"{found[0].rating:.2f}", words(grade(found[0].rating))] if found[0] else said[1:]
-    ready = _ready([name, *said, model], thinking, words("end").join(said), lines, name)
+    ready = _ready(
+        [name, *said, *filter(None, [between(sure[0], words)]), model],
+        thinking,
+        words("end").join(said),
+        lines,
+        name,
+    )
     return ready | {"name": name, "short": short, "notes": noted}
 
 

@@ -13,6 +13,16 @@
       + list(shown.lines).map(line => `<p>${safe(line)}</p>`).join("") + "</details>"
     : "";
 
+  // What the app knows of how far that can be trusted, and for which photographs.
+  const sure = shown => list(shown.sure).length
+    ? `<p class="qi-sure">${list(shown.sure).map(line => `<span>${safe(line)}</span>`).join(" ")}</p>` : "";
+
+  // A reasoning whose claims were checked: the app's sign behind each sentence, in which there is what was measured.
+  const claims = shown => list(shown.pieces).map(([text, sign, found, lines]) => sign
+    ? `<span class="qi-claim">${safe(text)}</span><details class="qi-why"><summary title="${safe(list(lines).join(" "))}">${safe(sign)}`
+      + `<span class="qi-unseen"> ${safe(found)}</span></summary>${list(lines).map(line => `<p class="qi-sure">${safe(line)}</p>`).join("")}</details>`
+    : safe(text)).join("") + `<p class="qi-sure">${safe(shown.line)}</p>`;
+
   // --- the sentence; while there is none, the stage, a bar and the seconds ---
   let begun = { number: -1, at: 0 };
 
@@ -64,7 +74,7 @@
       + (ends.length ? `<i class="qi-dot" style="left: ${place(rating)}"></i>` : "")
       + `<ol>${[ends[0], "", "", "", ends[1]].map((end, at) =>
         `<li>${at + 1}<span>${safe(end)}</span></li>`).join("")}</ol>
-      </div></div>${why(shown.why)}</div>`;
+      </div></div>${why(shown.why)}${sure(shown)}</div>`;
   }
 
   // --- the fault, and the model's own odds of each severity ---
@@ -76,7 +86,7 @@
       + `<span>${safe(level?.name)}</span><em>${safe(level?.percent)}</em></li>`);
     return `<div class="qi-any qi-band"><b>${safe(shown.words ?? "–")}</b>${why(shown.why)}`
       + (drawn.length ? `<ol aria-label="${safe(label)}">${drawn.join("")}</ol>` : "")
-      + `<span>${safe(shown.label)}</span></div>`;
+      + `<span>${safe(shown.label)}</span>${sure(shown)}</div>`;
   }
 
   // --- the digits that the preview read, each as a bar ---
@@ -90,6 +100,32 @@
     });
     if (!drawn.length) return "";
     return `<div class="qi-any qi-cues"><b>${safe(shown.title)}</b>${why(shown.why)}<ul>${drawn.join("")}</ul></div>`;
+  }
+
+  // --- the places that were looked at more closely: over the photo, and as buttons that lead there ---
+  function places(tab, id, label, value) {
+    const shown = part(tab, id, value) ?? {}, tiles = list(shown.tiles);
+    qiLoupe.places(tiles.length ? shown : null);
+    if (!tiles.length) return "";
+    const drawn = tiles.map(([x, y, width, height, rating, named, where]) =>
+      `<button type="button" data-photo-at="${safe([shown.photo, count(x) + count(width) / 2, count(y) + count(height) / 2])}">`
+      + `<b>${safe(rating)}</b> ${safe(where)}${named ? ` · <b>${safe(named)}</b>` : ""}</button>`);
+    return `<div class="qi-any qi-places" role="group" aria-label="${safe(label)}">`
+      + `${list(shown.lines).map(line => `<p class="qi-sure">${safe(line)}</p>`).join("")}${drawn.join("")}</div>`;
+  }
+  addEventListener("click", event => {
+    const [photo, x, y] = event.target.closest?.("[data-photo-at]")?.dataset.photoAt.split(",") ?? [];
+    if (photo) qiLoupe.go(photo, Number(x), Number(y));
+  });
+
+  // --- a tournament: the verdict, the frames in their order, what was asked ---
+  function contest(tab, id, label, value) {
+    const shown = part(tab, id, value) ?? {}, rows = list(shown.rows);
+    if (!rows.length) return "";
+    const drawn = rows.map(([number, name, strength]) =>
+      `<li><button type="button" data-frame="${safe(number)}">${safe(name)}</button> ${safe(strength)}</li>`);
+    return `<section class="qi-any qi-contest" aria-label="${safe(label)}"><b>${safe(shown.said)}</b><ol>${drawn.join("")}</ol>`
+      + `${list(shown.lines).map(line => `<p class="qi-sure">${safe(line)}</p>`).join("")}</section>`;
   }
 
   // --- what to do, now and the next time ---
@@ -106,5 +142,5 @@
     return `<div class="qi-chip"><p data-say="calmly">${safe(value?.said)}</p>${why}</div>`;
   }
 
-  Object.assign(qi, { say, gauge, band, cues, advice, headline });
+  Object.assign(qi, { say, gauge, band, cues, advice, headline, claims, places, contest });
 })();

@@ -6,17 +6,23 @@ Rating, fault and severity are the model's words and are never changed; what the
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
 from qinsight.answers import Answer, Clean, Degradation, Distortion, Score, Severity
-from qinsight.assess import Asked
+from qinsight.assess import Asked, assessment
+from qinsight.engines.made_by import as_shown
 from qinsight.page.pictures import drawn, words_of
 from qinsight.page.table import FIRST
 from qinsight.page.words import ENGLISH, PHRASES, Words, label
 from qinsight.photos import Photo
 from qinsight.photos.view import TOKEN, view_size
+from qinsight.prompts import Task
+from qinsight.trust.claims import Checked, Found, Reasons, check_reasons
+from qinsight.trust.pixels import measure
 
 TOO_SMALL = 16 * TOKEN**2  # pixels: on smaller views the preview was never examined (its card)
 MUCH_SMALLER = 4  # so many pixels of the photo in one that was seen: noise of one pixel is averaged away
@@ -117,11 +123,11 @@ def _megapixels(size: tuple[int, int]) -> float:
 # --- what is drawn: values that result.js draws, and the elements they are drawn in -----------------------------------
 
 
-def answer_part(kind: str, name: str = "") -> gr.HTML:
-    """An element of the Assess tab that shows one part of the answer."""
+def answer_part(kind: str, name: str = "", tab: str = "assess") -> gr.HTML:
+    """An element that shows one part of the answer to a tab's question."""
     return gr.HTML(
         FIRST.part(None),
-        html_template=drawn(f"{kind}('assess', '{kind}', label, value)"),
+        html_template=drawn(f"{kind}('{tab}', '{kind}', label, value)"),
         label=label(name) if name else "",
         elem_id=kind,
     )
@@ -143,11 +149,33 @@ def say_value(
     return said
 
 
-def gauge_value(asked: Asked | None, words: Words = ENGLISH, running: bool = True) -> dict[str, Any]:
+Sure = dict[str, Any] | None
+"""The app's word beside an answer, as `qinsight.trust.confidence` has it; None where nothing is known."""
+
+
+def between(sure: Sure, words: Words = ENGLISH) -> str:
+    """Where ratings of photos like this lie, in a line of the app's; empty where nobody knows."""
+    return words("between", low=sure["interval"][0], high=sure["interval"][1]) if sure else ""
+
+
+def _called(sure: Sure, answer: Degradation | Clean, words: Words) -> list[str]:
+    """How often the class was right when it was named, in a line of the app's."""
+    named = words("no_fault") if isinstance(answer, Clean) else words(str(answer.distortion))
+    return [words("called", times=sure["named"], right=sure["right"], fault=named)] if sure else []
+
+
+def _holds_for(sure: Sure, words: Words) -> list[str]:
+    return [words("holds_for", photos=sure["holds_for"])] if sure else []
+
+
+def gauge_value(
+    asked: Asked | None, words: Words = ENGLISH, running: bool = True, sure: Sure = None
+) -> dict[str, Any]:
     """What the scale shows for a score's reply: nothing, the rating, or that there is none."""
     answer = asked.answer if asked else None
     if isinstance(answer, Score):
         rating = answer.rating
+        explained = [words("what_rating"), *([words("what_between")] if sure else [])]
         return {
             "rating": rating,
             "words": f"{rating:.2f}",
@@ -155,28 +183,35 @@ def gauge_value(asked: Asked | None, words: Words = ENGLISH, running: bool = Tru
             "hue": round((rating - 1) * 30),
             "label": of_five(rating, words) + _repaired(answer.repairs, words),
             "ends": [words("rating_1"), words("rating_5")],
-            "why": _why([words("what_rating")], words),
+            "why": _why(explained, words),
+            "interval": sure["interval"] if sure else [],
+            "sure": [between(sure, words), *_holds_for(sure, words)] if sure else [],
         }
     said, under = _nothing_yet(asked, words, running)
     return {"rating": 1, "words": said, "percent": 0, "hue": 0, "label": under}
 
 
-def band_value(asked: Asked | None, words: Words = ENGLISH, running: bool = True) -> dict[str, Any]:
+def band_value(
+    asked: Asked | None, words: Words = ENGLISH, running: bool = True, sure: Sure = None
+) -> dict[str, Any]:
     """What stands for a diagnosis: the class in words and the model's own odds of each severity."""
     answer = asked.answer if asked else None
     if isinstance(answer, Clean):
         under = words("clean_of") + _repaired(answer.repairs, words)
-        why = _why([words("what_clean")], words)
-        return {"words": words("clean"), "levels": [], "label": under, "why": why}
+        why = _why([words("what_clean"), *_holds_for(sure, words)], words)
+        called = _called(sure, answer, words)
+        return {"words": words("clean"), "levels": [], "label": under, "why": why, "sure": called}
     if isinstance(answer, Degradation):
         odds = asked.severity_odds if asked else None
         under = words("chances" if odds else "no_chances") + _repaired(answer.repairs, words)
         explained = [words(f"what_{answer.distortion}"), *([words("what_odds")] if odds else [])]
+        explained += _holds_for(sure, words)
         return {
             "words": diagnosis(answer, words),
             "levels": [_level(level, answer, odds, words) for level in Severity],
             "label": under,
             "why": _why(explained, words),
+            "sure": _called(sure, answer, words),
         }
     said, under = _nothing_yet(asked, words, running)
     return {"words": said, "levels": [], "label": under}
@@ -208,16 +243,37 @@ _MEASURED = re.compile(r"\A\s*Measured cues: ?([^.<\n]*)(?:\. *|$|(?=\n))")
 _CUE = re.compile(r"([a-z]\w*) (\d)(?=,|$)")
 
 
-def cues_value(asked: Sequence[Asked], words: Words = ENGLISH) -> dict[str, Any]:
-    """The digits with which the preview begins its thinking, each with its name and what it stands for."""
+def cues_value(
+    asked: Sequence[Asked], words: Words = ENGLISH, checked: Sequence[Reasons] = ()
+) -> dict[str, Any]:
+    """The digits with which the preview begins its thinking, each with its name and what it stands for.
+
+    Those that could be `checked` have the app's sign, and what it measured.
+    """
     found = [_MEASURED.match(one.reply.thinking) for one in asked]
-    read = next((_CUE.findall(one[1].strip()) for one in found if one), [])
+    place = next((place for place, one in enumerate(found) if one), 0)
+    read = _CUE.findall(one[1].strip()) if found and (one := found[place]) else []
+    signs = _signed_cues(checked[place], words) if checked else {}
     cues = [
-        {"name": _cue(name, words), "digit": int(digit), "what": _what(name, words)} for name, digit in read
+        {
+            "name": " ".join([_cue(name, words), *signs.get(name, [])[:1]]),
+            "digit": int(digit),
+            "what": " ".join([_what(name, words), *signs.get(name, [])[1:]]),
+        }
+        for name, digit in read
     ]
     return (
         {"title": words("measured"), "cues": cues, "why": _why([words("what_cues")], words)} if cues else {}
     )
+
+
+def _signed_cues(checked: Reasons, words: Words) -> dict[str, list[str]]:
+    """By the name of a digit the sign of what the pixels say of it, and what was measured."""
+    claims = {checked.text[one.claim.start : one.claim.end].split()[0]: one for one in checked.checked}
+    return {
+        name: [SIGNS[one.found], words("named", name=words("app_says"), problem=_measured(one, words))]
+        for name, one in claims.items()
+    }
 
 
 def _cue(name: str, words: Words) -> str:
@@ -248,24 +304,83 @@ def reasons_of(asked: Asked | None, words: Words = ENGLISH, running: bool = True
     return without_cues(words_of(asked, words, running))
 
 
+SIGNS = {Found.SUPPORTED: "✓", Found.CONTRADICTED: "✗", Found.NOT_CHECKABLE: "?"}
+_KEYS = {
+    Found.SUPPORTED: "supported",
+    Found.CONTRADICTED: "contradicted",
+    Found.NOT_CHECKABLE: "not_checkable",
+}
+
+
+def reasons_checked(asked: Sequence[Asked], photo: Image.Image, max_pixels: int) -> tuple[Reasons, ...]:
+    """What the pixels that the model saw say of its reasons."""
+    (shown,) = as_shown(assessment(photo, [Task.SCORE]), max_pixels)
+    seen = measure(shown.photos[0])
+    return tuple(check_reasons(one.reply.thinking, seen) for one in asked)
+
+
+def reasons_value(asked: Asked | None, checked: Reasons | None, words: Words, running: bool) -> Any:
+    """The thinking; once it was checked, in pieces with the app's sign behind each sentence that claims something."""
+    text = reasons_of(asked, words, running)
+    if asked is None or checked is None or not checked.checked:
+        return text
+    start = len(checked.text) - len(without_cues(checked.text))
+    pieces, done = [], 0
+    for (begins, ends), claims in groupby(checked.checked, lambda one: (one.claim.start, one.claim.end)):
+        if begins >= start:
+            pieces += [
+                [text[done : begins - start]],
+                [text[begins - start : ends - start], *_sign([*claims], words)],
+            ]
+            done = ends - start
+    return {"pieces": [*pieces, [text[done:]]], "line": checked_line(checked, words)}
+
+
+def checked_line(checked: Reasons, words: Words) -> str:
+    """How much of a reasoning the pixels bear out, as a line of the app's."""
+    said = words("named", name=words("app_says"), problem=words.sentence(checked.sentence))
+    part = checked.faithfulness
+    return said if part is None else f"{said} {words('faithful', part=part)}"
+
+
+def _sign(claims: Sequence[Checked], words: Words) -> list[Any]:
+    """What the pixels say of one sentence: of several claims in it, the worst counts."""
+    found = {one.found for one in claims}
+    worst = next(kind for kind in (Found.CONTRADICTED, Found.SUPPORTED, Found.NOT_CHECKABLE) if kind in found)
+    return [SIGNS[worst], words(_KEYS[worst]), [_measured(one, words) for one in claims]]
+
+
+def _measured(one: Checked, words: Words) -> str:
+    return words("measured_so", found=words(_KEYS[one.found]), measured=words.remark(one.measured))
+
+
 def raw_of(asked: Sequence[Asked]) -> str:
     """Both replies to the last letter, once they have ended."""
     return "\n\n".join(one.text for one in asked if one.finish)
 
 
 def answer_values(
-    asked: Sequence[Asked], frame: Frame | None, words: Words, stage: str, share: float | None, running: bool
+    asked: Sequence[Asked],
+    frame: Frame | None,
+    words: Words,
+    stage: str,
+    share: float | None,
+    running: bool,
+    sure: Sequence[Sure] = (None, None),
+    checked: Sequence[Reasons] = (),
 ) -> list[Any]:
     """The values of everything that shows the answer, in the order in which `AssessTab` lists them."""
     score, degradation = asked if len(asked) == 2 else (None, None)
     ended = not stage and bool(asked) and all(one.finish for one in asked)
+    known = (None, None) if frame and frame.too_small else sure
+    told = checked or (None, None)
     return [
-        gauge_value(score, words, running),
-        band_value(degradation, words, running),
-        reasons_of(score, words, running),
-        reasons_of(degradation, words, running),
+        gauge_value(score, words, running, known[0]),
+        band_value(degradation, words, running, known[1]),
+        reasons_value(score, told[0], words, running),
+        reasons_value(degradation, told[1], words, running),
         say_value(asked, frame, words, stage, share),
-        cues_value(asked, words),
+        cues_value(asked, words, checked),
         advice_value(answers_of(asked)[1] if ended else None, words),
         raw_of(asked),
     ]

@@ -155,6 +155,170 @@ SENTENCES = {
         "上传的照片已过期；请重新上传。",
         "アップロードの期限が切れました。もう一度アップロードしてください。",
     ),
+    # how far an answer can be trusted
+    "Expected at least {least} labelled photographs that the model could rate, got {number}; of fewer, no interval is honest.": (
+        "至少需要 {least} 张模型能评分且带标注的照片，只有 {number} 张；更少则区间不可信。",
+        "モデルが評価できたラベル付きの写真が {least} 枚以上必要ですが、{number} 枚です。これより少ないと区間は正直ではありません。",
+    ),
+    "This calibration is of other weights: {mine}, and {theirs} answers.": (
+        "此校准属于另一套权重：{mine}，而作答的是 {theirs}。",
+        "この較正は別の重み {mine} のものですが、答えるのは {theirs} です。",
+    ),
+    "This calibration is of weights held in {mine}, and they are held in {theirs} now.": (
+        "此校准所用权重的精度为 {mine}，现在为 {theirs}。",
+        "この較正の重みの精度は {mine} ですが、いまは {theirs} です。",
+    ),
+    "This calibration is of photos rated at up to {mine} pixels, and they are rated at {theirs} now.": (
+        "此校准的照片按至多 {mine} 像素评分，现在为 {theirs}。",
+        "この較正の写真は最大 {mine} 画素で評価したものですが、いまは {theirs} 画素です。",
+    ),
+    "The calibration cannot be written to {path}: {cause}.": (
+        "校准无法写入 {path}：{cause}。",
+        "較正を {path} に書き込めません：{cause}。",
+    ),
+    "Expected a calibration written by `calibrate` in {path}; it cannot be read ({error}).": (
+        "{path} 应为 `calibrate` 写出的校准文件，但无法读取（{error}）。",
+        "{path} は `calibrate` が書いた較正のはずですが、読み込めません（{error}）。",
+    ),
+    "Expected a share above 0 and below 0.5 as the bound on what may be wrong, got {share:g}.": (
+        "允许出错的比例应大于 0 且小于 0.5，而不是 {share:g}。",
+        "誤ってよい割合は 0 より大きく 0.5 未満のはずですが、{share:g} です。",
+    ),
+    "Expected a rating above 1 and up to 5 from which a photo is good, got {rating:g}.": (
+        "视为合格的起始评分应大于 1 且不超过 5，而不是 {rating:g}。",
+        "良い写真とみなす評価は 1 より大きく 5 以下のはずですが、{rating:g} です。",
+    ),
+    # what was measured, beside what the model claims
+    "{found}: {claim} ({measured})": ("{found}：{claim}（{measured}）", "{found}：{claim}（{measured}）"),
+    "Of {count} claims that can be measured the pixels support {yes} and contradict {no}.": (
+        "在 {count} 项可测量的说法中，像素支持 {yes} 项，反对 {no} 项。",
+        "測れる {count} 件の主張のうち、画素は {yes} 件を裏付け、{no} 件と食い違います。",
+    ),
+    "no flat place to measure noise in, {specks:.1%} specks": (
+        "没有可测噪声的平坦处，斑点 {specks:.1%}",
+        "ノイズを測れる平らな所がない、斑点 {specks:.1%}",
+    ),
+    "noise {level:.1f} of 255 in flat places, {specks:.1%} specks": (
+        "平坦处噪声 {level:.1f}（满 255），斑点 {specks:.1%}",
+        "平らな所のノイズ {level:.1f}（255 中）、斑点 {specks:.1%}",
+    ),
+    "8 x 8 grid {level:.2f} (0.07 and more: blocks)": (
+        "8 × 8 网格 {level:.2f}（0.07 以上为方块）",
+        "8 × 8 の格子 {level:.2f}（0.07 以上はブロック）",
+    ),
+    "no edge to measure sharpness at": ("没有可测锐度的边缘", "鮮鋭さを測れる輪郭がない"),
+    "the strongest edges rise {rise:.0%} of their height in a pixel (under 31%: soft)": (
+        "最硬的边缘在一个像素内上升其高度的 {rise:.0%}（低于 31% 为柔）",
+        "最も硬い輪郭は 1 画素で高さの {rise:.0%} 上がる（31% 未満は甘い）",
+    ),
+    "mean luminance {mean:.0%}, bright parts {light:.0%}": (
+        "平均亮度 {mean:.0%}，亮处 {light:.0%}",
+        "平均輝度 {mean:.0%}、明るい所 {light:.0%}",
+    ),
+    "{share:.1%} of the pixels are clipped at white": (
+        "{share:.1%} 的像素溢出为白",
+        "画素の {share:.1%} が白とび",
+    ),
+    "{share:.1%} of the pixels are nearly black": (
+        "{share:.1%} 的像素接近全黑",
+        "画素の {share:.1%} がほぼ黒",
+    ),
+    "from dark to bright {range:.0%} of the range": (
+        "从暗到亮占全范围的 {range:.0%}",
+        "暗から明まで全範囲の {range:.0%}",
+    ),
+    "neither noise, blocks, blur nor darkness measured": (
+        "未测得噪声、方块、模糊或昏暗",
+        "ノイズ、ブロック、ぼけ、暗さのいずれも測定されず",
+    ),
+    # where in the photo
+    "expected at least {least} x {least} pixels for a map of places, got {width} x {height}": (
+        "要细看各处，照片至少需 {least} × {least} 像素，而它是 {width} × {height}",
+        "細部を見るには {least} × {least} 画素以上が必要ですが、{width} × {height} です",
+    ),
+    "sharpest here: {place}, {x},{y} (edges rise {value:.0%} in a pixel)": (
+        "此处最清晰：{place}，{x},{y}（边缘在一个像素内上升 {value:.0%}）",
+        "最も鮮鋭な所：{place}、{x},{y}（輪郭が 1 画素で {value:.0%} 上がる）",
+    ),
+    "noisiest here: {place}, {x},{y} (noise {value:.1f} of 255)": (
+        "此处噪声最多：{place}，{x},{y}（噪声 {value:.1f}，满 255）",
+        "最もノイズの多い所：{place}、{x},{y}（255 中 {value:.1f}）",
+    ),
+    "no place where noise can be seen": ("未见有噪声之处", "ノイズの見える所はない"),
+    "rated lowest here: {place}, {x},{y} ({value:.2f})": (
+        "此处评分最低：{place}，{x},{y}（{value:.2f}）",
+        "評価が最も低い所：{place}、{x},{y}（{value:.2f}）",
+    ),
+    "upper left": ("左上", "左上"),
+    "upper middle": ("上方中间", "上の中央"),
+    "upper right": ("右上", "右上"),
+    "middle left": ("左侧", "左"),
+    "centre": ("中央", "中央"),
+    "middle right": ("右侧", "右"),
+    "lower left": ("左下", "左下"),
+    "lower middle": ("下方中间", "下の中央"),
+    "lower right": ("右下", "右下"),
+    # a tournament
+    "Expected {least} to {most} frames for a tournament, got {count}.": (
+        "淘汰赛需要 {least} 至 {most} 张照片，现有 {count} 张。",
+        "トーナメントには {least}～{most} 枚が必要ですが、{count} 枚です。",
+    ),
+    "Cannot tell: no pair has two replies that can be read.": (
+        "无法判断：没有一对照片的两个回答都能解读。",
+        "判定できません：両方の回答を読める組がありません。",
+    ),
+    "Expected at least {least} photos that can be read, got {count}.": (
+        "至少需要 {least} 张可读取的照片，现有 {count} 张。",
+        "読み込める写真が {least} 枚以上必要ですが、{count} 枚です。",
+    ),
+    "{name}: {error}": ("{name}：{error}", "{name}：{error}"),
+    "{name} is the best.": ("{name} 最好。", "{name} が最も良い。"),
+    "Cannot tell: the model changed its mind whenever two photos changed places.": (
+        "无法判断：两张照片一换位置，模型就改变主意。",
+        "判定できません：2 枚の順を入れ替えるたびにモデルの判断が変わりました。",
+    ),
+    "Cannot tell which is the best of {names}.": (
+        "无法判断 {names} 中哪张最好。",
+        "{names} のうちどれが最も良いか判定できません。",
+    ),
+    "Asked {asked} pairs in both orders, of at most {most}; strengths are log-odds beside the mean frame, the intervals hold 95 in 100.": (
+        "以两种顺序问了 {asked} 对，最多 {most} 对；强度为相对平均的对数几率，区间在 100 次中有 95 次成立。",
+        "{asked} 組を両方の順で尋ねました（最大 {most} 組）。強さは平均のコマに対する対数オッズ、区間は 100 回に 95 回成り立ちます。",
+    ),
+    "{one} | {other}: {error}": ("{one} | {other}：{error}", "{one} | {other}：{error}"),
+    "In a circle: {one} is better than {other}, that than {third}, and that than {one}.": (
+        "循环：{one} 胜过 {other}，{other} 胜过 {third}，{third} 又胜过 {one}。",
+        "循環：{one} は {other} より、{other} は {third} より、{third} は {one} より良いとされました。",
+    ),
+    "; {count} could not be read": ("；{count} 对无法解读", "、{count} 組は読み取れず"),
+    "Order: no pair was answered in both orders{unread}.": (
+        "顺序：没有一对在两种顺序下都得到回答{unread}。",
+        "順序：両方の順で答えのあった組がありません{unread}。",
+    ),
+    "Order: {agree} of {pairs} pairs agree in both orders ({interval}), {first} went to the photo shown first, {second} to the second{mixed}{unread}. {preference}": (
+        "顺序：{pairs} 对中有 {agree} 对在两种顺序下一致（{interval}），{first} 对判给先看的照片，{second} 对判给后看的{mixed}{unread}。{preference}",
+        "順序：{pairs} 組のうち {agree} 組は両方の順で一致（{interval}）、{first} 組は先に見た写真、{second} 組は後に見た写真{mixed}{unread}。{preference}",
+    ),
+    ", {count} to similar in one order only": (
+        "，{count} 对仅在一种顺序下判为相当",
+        "、{count} 組は片方の順でだけ同程度",
+    ),
+    "A preference for first or second is not shown.": (
+        "未见对先后位置的偏好。",
+        "先か後かの好みは見られません。",
+    ),
+    "The model prefers the photo shown first: {interval} of those that its place decided.": (
+        "模型偏好先看的照片：由位置决定的之中占 {interval}。",
+        "モデルは先に見た写真を好みます：位置で決まったうち {interval}。",
+    ),
+    "The model prefers the photo shown second: {interval} of those that its place decided.": (
+        "模型偏好后看的照片：由位置决定的之中占 {interval}。",
+        "モデルは後に見た写真を好みます：位置で決まったうち {interval}。",
+    ),
+    "{low:.0f} to {high:.0f} in 100": (
+        "100 次中 {low:.0f} 至 {high:.0f} 次",
+        "100 回に {low:.0f}～{high:.0f} 回",
+    ),
     # the reply
     'Expected "Image A", "Image B" or "Similar"; the model said {said}.': (
         "应回答 “Image A”、“Image B” 或 “Similar”；模型说的是 {said}。",

@@ -4,11 +4,12 @@
   "use strict";
 
   const RUN = "q-insight-run", PICKS = "q-insight-picks-";
-  const VIEWS = ["grid", "film", "list"], SORTS = ["rating", "name", "time"], STATES = ["all", "picked", "rejected", "undecided"];
+  const VIEWS = ["grid", "film", "list"], SORTS = ["rating", "name", "time"], STATES = ["all", "picked", "rejected", "undecided", "look"];
+  const HEAPS = { accept: "▲", reject: "▼", look: "◆" }; // the app's, where it knows how far ratings can be trusted
   const NUMBER = 0, ID = 1, NAME = 2, TAKEN = 3, SETTINGS = 4; // of a frame
   const set = qi.settings, t = (key, value = "") => qi.word(key).replace("@", value);
   let run = "", key = "", frames = [], rows = [], kinds = [], marks = {}, undo = [], opened = new Set(), compare = [], pair = [];
-  let fault = set.kind ?? "all", state = "all", at = 0, cards = [], order = [], told = "", chosen = false, taken = "", warned = false, due = 0;
+  let fault = set.kind ?? "all", state = "all", at = 0, cards = [], order = [], told = "", chosen = false, taken = "", warned = false, due = 0, sure = null, asking = 0;
   const low = () => set.low ?? 1, high = () => set.high ?? 5.05, view = () => set.view ?? "grid", sort = () => set.sort ?? "rating";
 
   const element = id => document.getElementById(id);
@@ -30,6 +31,15 @@
     if (flag || row?.rating == null) return flag ?? "undecided";
     if (row.rating < low() && !row.bracket && !stars) return "rejected";
     return row.rating >= high() ? "picked" : "undecided";
+  }
+
+  // The bound on what may be wrong in a heap, and from which rating a photo is good: the picking slider's.
+  const bounded = () => sure && set.bound && high() <= 5;
+  const wanted = () => bounded() ? [set.bound, high()] : [0, 0];
+  const eyes = place => bounded() && rows[place]?.heap === "look" && !mark(place).some(Boolean);
+  function ask() {
+    clearTimeout(asking);
+    if (sure && String(sure.asked ?? "0,0") !== String(wanted())) asking = setTimeout(() => element("rank-sure")?.click(), 300);
   }
 
   function say(places, change) {
@@ -75,7 +85,7 @@
     const shown = qi.part("rank", "rank-news", value);
     const mine = Array.isArray(shown?.frames) ? shown : { frames: [], rows: [], kinds: [], run: "", key: "" };
     if (mine.frames[0]?.[NUMBER] !== frames[0]?.[NUMBER] || mine.frames.length !== frames.length) lay(mine);
-    [rows, kinds] = [mine.rows, mine.kinds];
+    [rows, kinds, sure] = [mine.rows, mine.kinds, mine.sure];
     later();
     return "";
   }
@@ -108,7 +118,7 @@
     name: (a, b) => frames[a][NAME].localeCompare(frames[b][NAME], "en", { numeric: true }),
     time: (a, b) => (frames[a][TAKEN] || "9999").localeCompare(frames[b][TAKEN] || "9999") || SORTED.name(a, b),
   };
-  const fits = place => (fault === "all" || rows[place]?.fault === fault) && (state === "all" || verdict(place) === state);
+  const fits = place => (fault === "all" || rows[place]?.fault === fault) && (state === "all" || (state === "look" ? eyes(place) : verdict(place) === state));
   const group = place => rows[place]?.group ?? `-${place}`;
   const alike = place => frames.map((_, other) => other).filter(other => group(other) === group(place));
 
@@ -134,6 +144,8 @@
     const place = element("rank-table");
     if (!place) return;
     if (root.parentNode !== place) place.append(root);
+    const found = element("contest");
+    found?.toggleAttribute("data-gone", !frames.some(frame => frame[NUMBER] === found.querySelector("[data-frame]")?.dataset.frame));
     if (told !== qi.word("ranking")) chrome();
   }
 
@@ -149,6 +161,9 @@
       choice("view", VIEWS, view(), one => qi.keep({ view: one })),
       choice("sort", SORTS, sort(), one => qi.keep({ sort: one })),
       slider("low", t("reject_below"), 5, draw), slider("high", t("pick_from"), 5.05, draw),
+      h("div", { class: "qi-choice", "data-sure": "" }, h("label", {}, t("at_most_wrong"), h("select", { change: event => { qi.keep({ bound: Number(event.target.value) }); draw(); } },
+        ...[0, 2, 5, 10, 20].map(one => h("option", { value: one / 100 }, one ? `${one} / 100` : "–")))), h("output"),
+        h("details", { class: "qi-why" }, h("summary", {}, "?", h("span", { class: "qi-unseen" }, t("what_heaps"))), h("p", {}, t("heaps_are")), h("p"))),
       choice("state", STATES, state, one => { state = one; }),
       h("div", { class: "qi-choice qi-faults", role: "group", "aria-label": t("degradation") }, h("span", {}, t("degradation"))));
     draw();
@@ -180,17 +195,18 @@
   function paint(place) {
     const card = cards[place], row = rows[place], [flag, stars] = mark(place), now = verdict(place), size = sizes.get(group(place));
     const badge = size > 1 ? t(row.bracket ? "bracket_of" : "alike", size) : "";
-    const seen = JSON.stringify([row?.rating, row?.word, row?.error, now, flag, stars, badge, compare.indexOf(place), told]);
+    const seen = JSON.stringify([row?.rating, row?.word, row?.error, now, flag, stars, badge, compare.indexOf(place), told, bounded() && row?.heap]);
     if (card.seen === seen) return;
     card.seen = seen;
+    const heap = bounded() && row?.heap ? `${HEAPS[row.heap]} ${t(`heap_${row.heap}`)}` : "";
     const parts = [row?.rating?.toFixed(1) ?? (row ? "–" : "…"), row ? row.error || row.word : t("unrated"),
-      (now === "undecided" ? "" : now === "picked" ? "P " : "X ") + "★".repeat(stars ?? 0), frames[place][NAME],
+      `${heap} ${now === "undecided" ? "" : now === "picked" ? "P " : "X "}${"★".repeat(stars ?? 0)}`.trim(), frames[place][NAME],
       compare.includes(place) ? "ABCD"[compare.indexOf(place)] : badge];
     ["b", "span", "em", "small", "u"].forEach((tag, number) => { card.querySelector(tag).textContent = parts[number]; });
     Object.assign(card.dataset, { verdict: now, by: flag ? "person" : "slider" });
     card.toggleAttribute("data-waiting", !row);
     card.setAttribute("aria-selected", compare.includes(place));
-    card.setAttribute("aria-label", [parts[3], parts[0], parts[1], t(now), stars ? `${stars} ★` : "", badge].filter(Boolean).join(", "));
+    card.setAttribute("aria-label", [parts[3], parts[0], parts[1], heap, t(now), stars ? `${stars} ★` : "", badge].filter(Boolean).join(", "));
   }
 
   function summary() {
@@ -206,6 +222,15 @@
       if (document.activeElement !== slider) slider.value = value;
       slider.nextSibling.textContent = divides ? `${value.toFixed(2)} · ${number}` : "–";
     }
+    const eyed = count(eyes), choose = bar.querySelector("[data-sure]");
+    choose.hidden = !sure;
+    choose.querySelector("select").value = set.bound ?? 0;
+    choose.querySelector("output").textContent = !set.bound ? "" : bounded() ? `${HEAPS.look} ${eyed}` : t("good_first");
+    choose.querySelector("p + p").textContent = sure?.holds ?? "";
+    bar.querySelector("[data-one=look]").hidden = !bounded();
+    bar.querySelector("[data-one=look]").textContent = `${t("state_look")} ${eyed}`;
+    if (state === "look" && !bounded()) { state = "all"; later(); }
+    ask();
     const faults = bar.querySelector(".qi-faults"), focused = document.activeElement?.dataset?.fault;
     faults.replaceChildren(faults.firstChild, ...kinds.map(([kind, text]) => button(
       kind === "all" ? text : `${text} ${count(place => rows[place]?.fault === kind)}`,
@@ -230,6 +255,10 @@
       h("p", { class: "qi-acts" }, ...["picked", "rejected", "clear"].map(one => button(t(`do_${one}`), () => flag(one),
         { "aria-pressed": mark(at)[0] === one })), ...[1, 2, 3, 4, 5].map(star),
         ...sizes.get(group(at)) > 1 ? [button(t("burst"), unfold)] : [],
+        ...sizes.get(group(at)) > 1 && !row.bracket ? [button(t("which_best"), () => {
+          element("contest-ask")?.click();
+          element("contest-place")?.scrollIntoView({ block: "center" });
+        })] : [],
         button(t("to_compare", compare.length || ""), compareNow), ...undo.length ? [button(t("undo"), back)] : []),
       h("blockquote", { tabindex: 0 }, row?.text ?? ""), h("p", { class: "qi-facts" }, row?.remark ?? ""), h("p", { class: "qi-facts qi-keys" }, t("shoot_keys")));
   }
@@ -303,6 +332,13 @@
     go(Number(card.dataset.at));
     if (event.ctrlKey || event.shiftKey || event.metaKey) choose(at);
   });
+  addEventListener("click", event => { // a frame of a tournament
+    const place = frames.findIndex(frame => frame[NUMBER] === event.target.closest?.("[data-frame]")?.dataset.frame);
+    if (place < 0) return;
+    opened.add(group(place));
+    draw();
+    go(place);
+  });
   list.addEventListener("dblclick", () => KEYS[" "]());
   list.addEventListener("error", event => event.target.toggleAttribute("data-broken", true), true);
 
@@ -310,7 +346,8 @@
   qi.refresh = () => { before(); mount(); };
   qi.shoot = {
     news, take, key: kept,
-    said: () => ({ marks, low: low(), high: high() }),
+    said: () => ({ marks, low: low(), high: high(), sure: wanted() }),
+    alike: () => alike(at).map(place => frames[place][NUMBER]),
     compared: () => pair.map(place => frames[place][NUMBER]),
   };
 })();

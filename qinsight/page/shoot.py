@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path, PurePath
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from qinsight.answers import Degradation, Distortion, Severity
 from qinsight.errors import QInsightError
@@ -21,6 +21,9 @@ from qinsight.ranking.rows import Row, of_each_file
 from qinsight.ranking.sidecars import Naming, has_sidecar, write_sidecars
 from qinsight.ranking.tables import reasoning
 from qinsight.ranking.xmp import STARS, check_stars
+from qinsight.trust.calibration import Calibration
+from qinsight.trust.confidence import noted, with_confidence
+from qinsight.trust.triage import Heap, Triage, triage
 
 CSS = (Path(__file__).parent / "shoot.css").read_text(encoding="utf-8")
 KINDS = ("all", "clean", *map(str, Distortion))
@@ -37,14 +40,16 @@ class Shoot:
     found: Found
     box: Lightbox
     rows: dict[int, Row] = field(default_factory=dict)
+    ranked: bool = False  # whether it is known of the rows which frames belong together
 
     @property
     def uploaded(self) -> bool:
         """Whether a stranger sent them."""
         return self.box.uploaded
 
-    def hold(self, rows: Iterable[Row]) -> None:
+    def hold(self, rows: Iterable[Row], *, ranked: bool) -> None:
         """What is known of the frames by now."""
+        self.ranked = ranked
         self.rows |= {self.box.place_of[row.photo]: row for row in rows if row.photo in self.box.place_of}
 
     def signature(self) -> str:
@@ -54,16 +59,50 @@ class Shoot:
         return sha256(f"{place}\n{names}".encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
-def shown(shoot: Shoot | None, key: str, words: Words) -> dict[str, Any] | None:
-    """The light table: its frames at once, the rows as they come; each at its place, so that little travels again."""
+class Bound(NamedTuple):
+    """At most this share of what is accepted, and of what is rejected, may be wrong; good is what is rated from there.
+
+    Zeros where nobody asked for heaps.
+    """
+
+    at_most_wrong: float = 0.0
+    good_from: float = 0.0
+
+
+NO_BOUND = Bound()
+
+
+def bound_of(told: Any) -> Bound:
+    """What a browser sent; anything that makes no sense asks for no heaps."""
+    numbers = told if isinstance(told, list) and len(told) == 2 else [0, 0]
+    share, rating = (float(one) if type(one) in (int, float) else 0.0 for one in numbers)
+    return Bound(share, rating) if 0 < share < 0.5 and 1 < rating <= 5 else NO_BOUND
+
+
+def heaps_of(calibration: Calibration | None, bound: Bound) -> Triage | None:
+    """Where photos fall at this bound; None where nobody asked, or nothing is known of the model."""
+    return triage(calibration, *bound) if calibration and bound.at_most_wrong else None
+
+
+def shown(
+    shoot: Shoot | None, key: str, words: Words, calibration: Calibration | None = None, asked: Any = None
+) -> dict[str, Any] | None:
+    """The light table: its frames at once, the rows as they come; each at its place, so that little travels again.
+
+    `asked` is the bound that the browser asked for, as it sent it.
+    """
     if shoot is None:
         return None
+    heaps = heaps_of(calibration, bound_of(asked))
+    rows = {place: _known(row, shoot.ranked, calibration, heaps) for place, row in shoot.rows.items()}
+    holds = words("holds_for", photos=calibration.holds_for) if calibration else ""
     places = range(len(shoot.box.frames))
     return {
         "run": shoot.signature(),
         "key": key,
         "frames": [_frame(shoot.box, place) for place in places],
-        "rows": [_row(shoot.rows.get(place), words) for place in places],
+        "rows": [_row(rows.get(place), words) for place in places],
+        "sure": {"asked": asked, "holds": holds} if calibration else None,
         "kinds": [[kind, words(_KEYS.get(kind, kind))] for kind in KINDS],
     }
 
@@ -81,6 +120,9 @@ def _frame(box: Lightbox, place: int) -> list[str]:
 def _row(row: Row | None, words: Words) -> dict[str, Any] | None:
     if row is None:
         return None
+    remarks = [words.remark(row.remarks)] if row.remarks else []
+    if row.app_low is not None:
+        remarks.append(words("between", low=row.app_low, high=row.app_high))
     rating = row.rating if row.expected_rating is None else row.expected_rating
     return {
         "rating": None if rating is None else round(rating, 2),
@@ -91,7 +133,8 @@ def _row(row: Row | None, words: Words) -> dict[str, Any] | None:
         "bracket": row.bracket,
         "text": "\n\n".join(map(without_cues, reasoning(row).split("\n\n"))),
         "error": words.remark(row.error) if row.error else "",
-        "remark": words.remark(row.remarks) if row.remarks else "",
+        "remark": " ".join(remarks),
+        "heap": row.app_heap or "",
     }
 
 
@@ -117,6 +160,7 @@ class Choices:
     naming: Naming = "full"
     caption: bool = False
     keep_ratings: bool = True
+    bound: Bound = NO_BOUND
 
 
 def choices(told: Any, names: str, stars: str, caption: bool, keep: bool) -> Choices:
@@ -126,7 +170,8 @@ def choices(told: Any, names: str, stars: str, caption: bool, keep: bool) -> Cho
     said = {name: _mark(mark) for name, mark in (marks if isinstance(marks, dict) else {}).items()}
     naming: Naming = "stem" if names == "stem" else "full"
     low, high = _threshold(told.get("low")), _threshold(told.get("high"))
-    return Choices(said, low, high, _stars(stars), naming, caption is True, keep is not False)
+    bound = bound_of(told.get("sure"))
+    return Choices(said, low, high, _stars(stars), naming, caption is True, keep is not False, bound)
 
 
 def _mark(mark: Any) -> tuple[str | None, int | None]:
@@ -153,9 +198,16 @@ def _stars(text: str) -> tuple[float, ...]:
     return found
 
 
-def judged(rows: Sequence[Row], box: Lightbox, chosen: Choices) -> list[Row]:
-    """The rows with what a person said of them."""
-    return [_judged(row, box, chosen) for row in rows]
+def judged(rows: Sequence[Row], shoot: Shoot, chosen: Choices, calibration: Calibration | None) -> list[Row]:
+    """The rows with what a person said of them, and with what the app knows, in fields of its own."""
+    heaps = heaps_of(calibration, chosen.bound)
+    return [_known(_judged(row, shoot.box, chosen), shoot.ranked, calibration, heaps) for row in rows]
+
+
+def _known(row: Row, ranked: bool, calibration: Calibration | None, heaps: Triage | None) -> Row:
+    """With the app's interval and heap; nothing is to be rejected that may yet prove to be of a bracket."""
+    row = with_confidence(row, calibration, heaps)
+    return replace(row, app_heap=str(Heap.LOOK)) if row.app_heap == Heap.REJECT and not ranked else row
 
 
 def _judged(row: Row, box: Lightbox, chosen: Choices) -> Row:
@@ -167,11 +219,13 @@ def _judged(row: Row, box: Lightbox, chosen: Choices) -> Row:
     return replace(row, pick=known, stars=stars)
 
 
-def written(shoot: Shoot, rows: Sequence[Row], kind: str, chosen: Choices, place: Path) -> Path:
-    """One export in a folder the page may hand out from."""
+def written(
+    shoot: Shoot, rows: Sequence[Row], kind: str, chosen: Choices, place: Path, holds_for: str = ""
+) -> Path:
+    """One export in a folder the page may hand out from; `holds_for` are the photographs of the app's intervals."""
     if kind in FILES:
         path = place / FILES[kind]
-        EXPORTS[FILES[kind]](rows, path, shoot.folder, shoot.found.sentence())
+        EXPORTS[FILES[kind]](rows, path, shoot.folder, noted(shoot.found.sentence(), holds_for))
         return path
     files = of_each_file(rows, raw_only=chosen.naming == "stem")
     sidecars, _ = write_sidecars(files, shoot.folder, out=place / "xmp", naming=chosen.naming, **_how(chosen))

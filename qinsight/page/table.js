@@ -5,7 +5,8 @@
 (() => {
   "use strict";
 
-  const BUTTONS = { assess: ["assess", "stop"], compare: ["compare", "compare-stop"], rank: ["rank", "rank-stop"] };
+  const BUTTONS = { assess: ["assess", "stop"], compare: ["compare", "compare-stop"], rank: ["rank", "rank-stop"],
+    places: ["closer", "closer-stop"], contest: ["contest-ask", "contest-stop"] };
   const tables = {};
   for (const tab of Object.keys(BUTTONS))
     tables[tab] = {
@@ -37,6 +38,7 @@
     const told = { number: here.number + 1, of: here.photos, running: here.running };
     here.number = told.number;
     if (photos) here.photos = here.number;
+    if (tab === "assess" && photos && tables.places.running) element("closer-stop")?.click();
     Object.assign(here, { running: starts, stopping: false, record: null, unsettled: -Infinity });
     refresh();
     return told;
@@ -230,15 +232,18 @@
     restore();
     for (const [tab, [ask, halt]] of Object.entries(BUTTONS)) {
       const here = tables[tab];
-      disable(ask, here.running);
+      disable(ask, here.running || (tab === "places" && !looked()));
       disable(halt, !here.running || here.stopping);
       for (const what of ["copy", "save", "card"]) disable(`${tab}-${what}`, !record(tab));
       for (const [id, found] of Object.entries(here.parts)) old(id, found.number !== here.number || unsettled(tab));
     }
     cover(element("photo"), looking("assess", "photo-loupe"));
     beside(looking("compare", "pair"));
+    element("places")?.toggleAttribute("data-gone", tables.places.parts.places?.shown?.photo !== looked());
     qi.look();
   }
+
+  const looked = () => looking("assess", "photo-loupe")?.photo ?? null;
 
   // What the loupe shows: nothing of an older question, nor while another picture lies in the box.
   function looking(tab, id) {
@@ -311,6 +316,7 @@
   // A reply. Where the model was shown B first, whom its names mean is said beside them, as ours; one click hides that.
   const NAMES = /\b(?:(?:image|photo|picture)s?\s+["“]?([AB])\b|(first|second)\s+(?:image|photo|picture)\b)/gi;
   function said(shown) {
+    if (shown?.pieces) return qi.claims(shown);
     if (!shown?.yours) return safe(shown);
     let done = 0, drawn = "";
     for (const found of shown.text.matchAll(NAMES)) {
@@ -335,7 +341,7 @@
   window.qi = {
     BUTTONS, turn, lay, recall, told, ended, laidAt: () => choice.turned, put, restored, chosen, giving, overtaken, again, swap, stop, failed, // choosing and asking
     pictures, record, refresh, line, words, take, loupe, // showing
-    picture: () => choice.picture ?? null, // on the table of Assess
+    looked, picture: () => choice.picture ?? null, // on the table of Assess
     part, safe, count: number, number: tab => tables[tab].number, // for those who draw parts of their own
   };
 })();

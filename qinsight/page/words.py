@@ -138,6 +138,8 @@ LABELS = {
         "若要就地为本机文件夹排序，请打开启动页面时打印的带令牌的地址。",
         "このコンピューターのフォルダーをその場でランク付けするには、起動時に表示されたトークン付きのアドレスを開いてください。",
     ),
+    "closer": ("Look closer", "细看各处", "細部を見る"),
+    "which_best": ("Which is best? (tournament)", "哪张最好？（淘汰赛）", "どれが最良か（トーナメント）"),
     "rank": ("Rate all", "全部评分", "すべて評価する"),
     "degradation": ("Degradation", "失真类型", "劣化の種類"),
     "ranking": ("Ranking", "排序结果", "ランキング"),
@@ -183,6 +185,21 @@ LABELS = {
     "state_picked": ("Picked", "已选中", "採用"),
     "state_rejected": ("Rejected", "已排除", "不採用"),
     "state_undecided": ("Undecided", "未定", "未定"),
+    "state_look": ("Needs your eyes", "需您亲自看", "目視が必要"),
+    "at_most_wrong": ("at most wrong", "允许出错", "誤りの上限"),
+    "heap_accept": ("accept", "可接受", "採用可"),
+    "heap_reject": ("reject", "可排除", "不採用可"),
+    "heap_look": ("look", "请查看", "要確認"),
+    "good_first": ("choose “pick from” first", "请先设定选中的起始分", "先に採用する評価を選んでください"),
+    "what_heaps": ("What this means", "含义说明", "この意味"),
+    "heaps_are": (
+        "The app’s heaps: of what it accepts, and of what it rejects, no more than that share should be wrong. Good is what is rated "
+        "from “pick from” up. The rest needs your eyes. Nothing is picked or rejected for you, and no frame of a bracket is in reject.",
+        "本应用的分堆：在它接受的和排除的照片中，出错的比例都不应超过此值。达到“选中”起始分即为合格，其余需您亲自看。"
+        "不会替您选中或排除，包围曝光的照片从不归入排除。",
+        "アプリの仕分けです。採用可の中でも不採用可の中でも、誤りはこの割合までのはずです。採用する評価以上を良い写真とし、残りは目視が必要です。"
+        "代わりに採用・不採用にはせず、ブラケットの写真は不採用可に入りません。",
+    ),
     "picked": ("picked", "已选中", "採用"),
     "rejected": ("rejected", "已排除", "不採用"),
     "undecided": ("undecided", "未定", "未定"),
@@ -365,6 +382,29 @@ PHRASES = {
         "IMG.xmp，供 Lightroom、Bridge 读取",
         "IMG.xmp（Lightroom・Bridge 用）",
     ),
+    "pairs_pace": (
+        "{done} of at most {most} pairs, each in both orders",
+        "{done} / 最多 {most} 对，均以两种顺序",
+        "最大 {most} 組中 {done} 組、それぞれ両方の順",
+    ),
+    "strength": (
+        "best in {chance:.0f} of 100; strength {value:+.1f} ({low:+.1f} to {high:+.1f})",
+        "100 次中有 {chance:.0f} 次最好；强度 {value:+.1f}（{low:+.1f} 至 {high:+.1f}）",
+        "100 回に {chance:.0f} 回は最良、強さ {value:+.1f}（{low:+.1f}～{high:+.1f}）",
+    ),
+    "places_pace": (
+        "{done} of {total} places, each rated at 100 %, {seconds:.0f} s",
+        "已看 {done} / {total} 处，均按 100 % 评分，{seconds:.0f} 秒",
+        "{total} か所中 {done} か所、それぞれ 100 % で評価、{seconds:.0f} 秒",
+    ),
+    "covered": (
+        "these places are {part:.0%} of the photo",
+        "这些位置占照片的 {part:.0%}",
+        "これらの場所は写真の {part:.0%} です",
+    ),
+    "sharpest": ("sharpest", "最清晰", "最も鮮鋭"),
+    "noisiest": ("noisiest", "噪声最多", "最もノイズが多い"),
+    "lowest": ("lowest", "最低分", "最低評価"),
     "ready": ("{total} photos.", "{total} 张照片。", "写真 {total} 枚。"),
     "kept_table": (
         "The shoot is back: {count} photos are rated.",

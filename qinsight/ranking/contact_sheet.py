@@ -93,8 +93,21 @@ def _card(rank: int, row: Row, folder: Path, thumbnail: int) -> str:
         f"<h2><bdi>{_shown(row.photo)}</bdi></h2>\n"
         f'<p><span class="rank">{rank}.</span> {_rating(row)}</p>\n'
         f"<p>{_shown(_finding(row))}</p>\n"
-        f"{best}{details if reasoning(row) else ''}</article>\n"
+        f"{best}{_by_the_app(row)}{details if reasoning(row) else ''}</article>\n"
     )
+
+
+_SIGNS = {"accept": "▲", "reject": "▼", "look": "◆"}  # no colours
+
+
+def _by_the_app(row: Row) -> str:
+    """What the app adds, as its own: the interval and the heap."""
+    told = []
+    if row.app_low is not None:
+        told.append(f"between {row.app_low:.1f} and {row.app_high:.1f}, nine times in ten")
+    if row.app_heap:
+        told.append(f"{_SIGNS.get(row.app_heap, '')} {row.app_heap}")
+    return f"<p><small>The app: {_shown('; '.join(told))}</small></p>\n" if told else ""
 
 
 def _picture(name: str, folder: Path, thumbnail: int) -> str:

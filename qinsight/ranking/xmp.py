@@ -115,6 +115,9 @@ _OUR_FIELDS = {
     "ratedBy": "model",
     "photoSha256": "sha256",
     "personPick": "pick",
+    "appHeap": "app_heap",
+    "appLow": "app_low",
+    "appHigh": "app_high",
 }
 _OUR_NAMES = (*_OUR_FIELDS, "reasoning", "stars", "formerRating")
 
@@ -140,11 +143,14 @@ NEW_PACKET = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 
 def _keywords(row: Row) -> list[str]:
-    """q-insight:blur and q-insight:serious, or q-insight:clean; q-insight:best in a burst, q-insight:bracket."""
+    """q-insight:blur and q-insight:serious, or q-insight:clean; q-insight:best in a burst, q-insight:bracket.
+
+    With a bound also the app's heap: q-insight:accept, q-insight:reject or q-insight:look.
+    """
     found = ["clean"] if row.distortion_class == "null" else [row.distortion_class, row.severity]
     best = "best" if row.best and row.group is not None else None
     bracket = "bracket" if row.bracket else None
-    told = (*found, best, bracket, "picked" if row.pick == "picked" else None)
+    told = (*found, best, bracket, "picked" if row.pick == "picked" else None, row.app_heap)
     return [KEYWORD + clean(word) for word in told if word not in (None, "null")]
 
 

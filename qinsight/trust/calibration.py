@@ -10,6 +10,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,9 +76,13 @@ class Calibration:
                 number=len(self.points),
             )
 
+    @cached_property
+    def _misses(self) -> list[float]:
+        return sorted(point.miss for point in self.points)
+
     def reach(self, share: float = SHARE) -> float:
         """How many spreads from the expected rating cover this share of labels, of new ones too."""
-        far = sorted(point.miss for point in self.points)
+        far = self._misses
         place = math.ceil((len(far) + 1) * share)
         return far[place - 1] if place <= len(far) else math.inf
 

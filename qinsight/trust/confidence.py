@@ -69,6 +69,12 @@ def with_confidence(row: Row, calibration: Calibration | None, triage: Triage | 
     return replace(row, app_low=round(low, 2), app_high=round(high, 2), app_heap=heap)
 
 
+def noted(note: str, holds_for: str) -> str:
+    """The note at the end of a contact sheet, with the photographs for which the app's intervals and heaps hold."""
+    told = f"What the app says holds for photographs like: {holds_for}." if holds_for else ""
+    return " ".join(filter(None, [note, told]))
+
+
 def _said_of_class(named: str, right: int, times: int) -> Sentence:
     if named == "null":
         return Sentence("Of {times} photos that it called clean, {right} were.", times=times, right=right)

@@ -92,9 +92,13 @@ class Orders:
         if self.preference is None:
             return Sentence("A preference for first or second is not shown.")
         share = self.to_first if self.preference == "first" else Share(self.second, self.to_first.of)
+        if self.preference == "first":
+            return Sentence(
+                "The model prefers the photo shown first: {interval} of those that its place decided.",
+                interval=_interval(share),
+            )
         return Sentence(
-            "The model prefers the photo shown {place}: {interval} of those that its place decided.",
-            place=self.preference,
+            "The model prefers the photo shown second: {interval} of those that its place decided.",
             interval=_interval(share),
         )
 

@@ -117,39 +117,45 @@ class Places:
         told = []
         if tile := self.sharpest:
             told.append(
-                _named(
+                Sentence(
                     "sharpest here: {place}, {x},{y} (edges rise {value:.0%} in a pixel)",
-                    self,
-                    tile,
-                    tile.sharpness,
+                    **self._at(tile),
+                    value=tile.sharpness,
                 )
             )
         if tile := self.noisiest:
             told.append(
-                _named(
+                Sentence(
                     "noisiest here: {place}, {x},{y} (noise {value:.1f} of 255)",
-                    self,
-                    tile,
-                    255 * (tile.noise or 0),
+                    **self._at(tile),
+                    value=255 * (tile.noise or 0),
                 )
             )
         else:
             told.append(Sentence("no place where noise can be seen"))
         if tile := self.lowest:
-            told.append(_named("rated lowest here: {place}, {x},{y} ({value:.2f})", self, tile, tile.worth))
+            told.append(
+                Sentence(
+                    "rated lowest here: {place}, {x},{y} ({value:.2f})", **self._at(tile), value=tile.worth
+                )
+            )
         return told
+
+    def _at(self, tile: Tile) -> dict[str, Any]:
+        x, y = tile.centre
+        return {"place": self.where(tile), "x": x, "y": y}
 
     def where(self, tile: Tile) -> Sentence:
         """The ninth of the photo in which a tile's centre lies, in words."""
         (x, y), (width, height) = tile.centre, self.size
-        row = ("upper", "middle", "lower")[min(2, 3 * y // height)]
-        column = ("left", "middle", "right")[min(2, 3 * x // width)]
-        return Sentence("centre" if row == column == "middle" else f"{row} {column}")
+        return NINTHS[min(2, 3 * y // height)][min(2, 3 * x // width)]
 
 
-def _named(template: str, places: Places, tile: Tile, value: float | None) -> Sentence:
-    x, y = tile.centre
-    return Sentence(template, place=places.where(tile), x=x, y=y, value=value)
+NINTHS = (
+    (Sentence("upper left"), Sentence("upper middle"), Sentence("upper right")),
+    (Sentence("middle left"), Sentence("centre"), Sentence("middle right")),
+    (Sentence("lower left"), Sentence("lower middle"), Sentence("lower right")),
+)
 
 
 def tiles_of(size: tuple[int, int], most: int = TILES) -> tuple[int, list[Tile]]:

@@ -26,15 +26,25 @@ def lines(standing: Standing, names: Sequence[str]) -> list[str]:
     """The frames, strongest first, and below them what was asked and what came."""
     told = [
         f"{place}. {_strength(standing, frame)}  {names[frame]}"
-        for place, frame in enumerate(_ranked(standing), start=1)
+        for place, frame in enumerate(by_strength(standing), start=1)
     ]
-    told.append(verdict(standing, names))
-    told.append(_asked(standing))
-    told += [_circle(triple, names) for triple in standing.intransitive]
-    told += [
-        f"{names[pair.one]} | {names[pair.other]}: {pair.error}" for pair in standing.pairs if pair.error
+    return [*told, verdict(standing, names), *remarks(standing, names)]
+
+
+def remarks(standing: Standing, names: Sequence[str]) -> list[Sentence]:
+    """Below the verdict: what was asked, what goes in a circle, which pair failed, how often both orders agree."""
+    failed = [pair for pair in standing.pairs if pair.error]
+    return [
+        _asked(standing),
+        *(_circle(triple, names) for triple in standing.intransitive),
+        *(
+            Sentence(
+                "{one} | {other}: {error}", one=names[pair.one], other=names[pair.other], error=pair.error
+            )
+            for pair in failed
+        ),
+        standing.orders.sentence(),
     ]
-    return [*told, standing.orders.sentence()]
 
 
 def report(
@@ -80,7 +90,8 @@ def _told_pair(pair: Pair, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _ranked(standing: Standing) -> list[int]:
+def by_strength(standing: Standing) -> list[int]:
+    """The places of the frames, the strongest first."""
     return sorted(range(standing.frames), key=lambda frame: -standing.strengths[frame].value)
 
 

@@ -20,6 +20,14 @@ from shared.engines import ScriptedEngine
 from shared.places import REPOSITORY
 
 PACKAGE = REPOSITORY / "qinsight"
+
+
+def trust_of_a_terminal() -> set[str]:
+    """What stays in a terminal of how far an answer can be trusted; the rest is met on the page too."""
+    met = {"calibration.py", "claims.py", "triage.py"}
+    return {path.name for path in (PACKAGE / "trust").glob("*.py")} - met
+
+
 # Met on a command line, when the page is started, or in the API only: that stays in English.
 TECHNICAL = {
     *("__main__.py", "flags.py", "keeping.py", "library.py"),
@@ -28,7 +36,7 @@ TECHNICAL = {
     *("photos/jpeg.py", "ranking/embedding.py", "ranking/picks.py", "ranking/sidecars.py", "ranking/xmp.py"),
     "ranking/contact_sheet.py",
     *("check/identity.py", "check/pictures.py", "page/passwords.py"),  # a terminal's
-    *(f"trust/{path.name}" for path in (PACKAGE / "trust").glob("*.py")),  # a terminal's
+    *(f"trust/{name}" for name in trust_of_a_terminal()),
 }
 SAME_EVERYWHERE = {
     "comma",
@@ -44,6 +52,7 @@ SAME_EVERYWHERE = {
     "headline",
     "verdict",
     "verdict_half",
+    "measured_so",
 }
 
 
@@ -83,7 +92,7 @@ def test_every_word_is_used_and_every_used_word_is_there() -> None:
         used |= set(re.findall(r'"(\w+)"', path.read_text(encoding="utf-8")))
     made = re.compile(
         r"rating_\d|task_\w+|head_\w+|[a-z]+_?|(astronaut|cat|coffee|rocket)_\w+"
-        r"|\w+_dark|(cue|what|now|next|loupe|pair|view|sort|state|do|names|xmp)_\w+"
+        r"|\w+_dark|(cue|what|now|next|loupe|pair|view|sort|state|do|names|xmp|heap)_\w+"
     )  # by an f-string, an enum or a file's name
     unused = [key for key in [*LABELS, *PHRASES] if key not in used and not made.fullmatch(key)]
     assert unused == []

@@ -11,7 +11,8 @@ from qinsight.page.host import Host
 from qinsight.page.line import Job, Line
 from qinsight.page.uploads import Darkroom
 from qinsight.page.visitors import Visitors
-from qinsight.requests import Engine
+from qinsight.requests import About, Engine
+from qinsight.trust.calibration import Calibration
 from shared.engines import PatientEngine
 from shared.proxies import free_port
 
@@ -19,8 +20,14 @@ TOKEN = "only-at-home"
 
 
 @contextlib.contextmanager
-def served(engine: Engine, darkroom: Darkroom | None = None, *, local: bool = False) -> Iterator[str]:
-    host = Host(lambda progress: engine)
+def served(
+    engine: Engine,
+    darkroom: Darkroom | None = None,
+    *,
+    local: bool = False,
+    calibration: Callable[[About], Calibration | None] = lambda about: None,
+) -> Iterator[str]:
+    host = Host(lambda progress: engine, calibration=calibration)
     host.start()
     page = build_page(host, darkroom=darkroom, local=local)
     visitors = Visitors(token="at-home") if local else None
