@@ -128,6 +128,7 @@ def test_the_last_settings_are_remembered_and_photos_and_replies_until_the_tab_c
         upload(page, name)
         shows(page, "gauge", "4.25")
         open_tab(page, 2)
+        upload(page, name, "rank-files")
         page.locator("#rank-table [data-slider=low]").fill("3.5")
         page.locator("#rank-table [data-one=name]").click()
         page.reload()
@@ -138,7 +139,10 @@ def test_the_last_settings_are_remembered_and_photos_and_replies_until_the_tab_c
     assert json.loads(local["q-insight"]) == {"tab": "rank", "low": 3.5, "sort": "name"}
     for word in ("secret-name", "Fine detail", "4.25", "uploads"):
         assert word not in json.dumps(local)
-    assert {*session} == {"q-insight-answered"}  # the strip: until the tab closes
+    assert {*session} == {
+        "q-insight-answered",
+        "q-insight-run",
+    }  # the film, and a number: until the tab closes
 
 
 def test_the_browser_is_handed_every_language_and_every_choice_of_the_filter(
@@ -365,7 +369,7 @@ def test_a_saved_answer_is_the_json_of_the_command_line_and_a_copied_one_can_be_
     for command, script in (("score", SCORE), ("diagnose", DIAGNOSIS)):
         engine = ScriptedEngine(script)
         monkeypatch.setattr(command_line, "open_engine", lambda *_, engine=engine: engine)
-        command_line.main([command, str(photo), "--json"])
+        command_line.main([command, str(photo), "--check-reasons", "--json"])
         printed.append(json.loads(capsys.readouterr().out))
     for line in [*saved, *printed]:
         line["seconds"] = 0
