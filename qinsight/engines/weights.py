@@ -35,6 +35,7 @@ from qinsight.engines.checkpoint import (
     read_json,
     silent,
 )
+from qinsight.engines.gauge import QUESTION
 from qinsight.errors import EngineError
 from qinsight.photos.view import TOKEN
 from qinsight.requests import BATCH, Sampling
@@ -47,7 +48,6 @@ BYTES_PER_PARAMETER = {
     # the language model's linear layers at half a byte and a bit, embeddings, head and vision tower in bf16
     Precision.NF4: 0.87,
 }
-QUESTION = 256  # tokens of a question and its frame, about
 HEADROOM = 1.5e9  # bytes on a GPU beside the weights: CUDA's own, activations, the cache of one conversation
 
 # What transformers, peft and safetensors raise at files that are damaged or do not belong together.
