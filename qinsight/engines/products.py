@@ -22,7 +22,7 @@ HELD = (
 GROUP = 32  # output rows that the kernel wants side by side
 # From how many rows taking apart costs less than the kernel: measured at the shapes of the published weights
 # (tests/benchmarks/processor.py) on a core without AMX (tiles that make bf16 products several times faster).
-MANY, MANY_WITH_AMX = 384, 32
+MANY, MANY_WITH_AMX = 640, 32
 
 
 def in_pieces(model: Any, check: Check) -> None:
@@ -127,11 +127,13 @@ class FourBits(torch.nn.Module):
             numbers = _apart(byte, ones, GROUP, GROUP, state, torch.bfloat16)
             # (parity, group, scales of K, K of a scale, b, high and low half)
             numbers = numbers.view(2, groups, -1, state.blocksize // 2, GROUP // 2, 2)
-            scales = state.absmax[:, part].view(-1, groups, 2, GROUP // 2).permute(1, 0, 3, 2).flip(-1)
+            low, high = state.absmax[:, part].view(-1, groups, 2, GROUP // 2).unbind(2)
+            scales = torch.stack([high, low], dim=-1).transpose(0, 1)
             block = values.new_empty(2, *numbers.shape[2:4], groups, GROUP // 2, 2)
             torch.mul(numbers, scales[None, :, :, None], out=block.permute(0, 3, 1, 2, 4, 5))
             product = (values @ block.view(width, -1)).view(-1, groups, GROUP // 2, 2)
-            out[:, part].view(-1, groups, 2, GROUP // 2).copy_(product.flip(-1).transpose(-1, -2))
+            for half, columns in enumerate(out[:, part].view(-1, groups, 2, GROUP // 2).unbind(2)):
+                columns.copy_(product[..., 1 - half])
         return out
 
 

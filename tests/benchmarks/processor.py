@@ -9,6 +9,7 @@ then its kernel for any number of rows. Both ways in turn, in one run, with the 
 """
 
 import argparse
+import itertools
 import statistics
 import threading
 import time
@@ -123,7 +124,7 @@ def ask(engine: LocalEngine, photo: Image.Image, sampling: Sampling) -> dict[str
         tokens += delta.tokens
     mark()
     hook.remove()
-    spans = [(b[0] - a[0], b[1] - a[1]) for a, b in zip(marks, marks[1:], strict=False)]
+    spans = [(b[0] - a[0], b[1] - a[1]) for a, b in itertools.pairwise(marks)]
     word = (spans[2][0] / max(1, tokens - 1), spans[2][1] / max(1, tokens - 1))
     return {"vision": spans[0], "prompt": spans[1], "word": word}
 
