@@ -133,27 +133,19 @@ def whole(model: str, megapixels: float, tokens: int, rounds: int) -> None:
     side = int((megapixels * 1e6) ** 0.5) // 28 * 28
     photo = Image.effect_noise((side, side), 60).convert("RGB")
     sampling = Sampling(tokens)
-    first: list[dict[str, Times]] = []
-    engine = None
-    for before in (True, False):
-        engine = None  # give its memory back
-        started = time.perf_counter()
-        engine = LocalEngine.open(model, Device.CPU)
-        print(
-            f"{engine.about.name} in {engine.about.precision}, loaded in {time.perf_counter() - started:.1f} s"
-        )
-        with way(before):
-            first.append(ask(engine, photo, sampling))
-        print(f"memory of this process {psutil.Process().memory_info().rss / 1e9:.1f} GB", flush=True)
-    assert engine is not None
-    for part in first[0]:
-        told(f"first question, {part}", first[0][part], first[1][part])
+    started = time.perf_counter()
+    engine = LocalEngine.open(model, Device.CPU)
+    print(f"{engine.about.name} in {engine.about.precision}, loaded in {time.perf_counter() - started:.1f} s")
+    for part, times in ask(engine, photo, sampling).items():
+        print(f"first question, {part:18} {times[0]:8.3f} s ({times[1]:8.3f} of processor)", flush=True)
+    print(f"memory of this process {psutil.Process().memory_info().rss / 1e9:.1f} GB", flush=True)
     later: tuple[list[dict[str, Times]], ...] = ([], [])
     for _ in range(rounds):
         for number, before in enumerate((True, False)):
             with way(before):
                 later[number].append(ask(engine, photo, sampling))
-    for part in first[0]:
+            print({part: times for part, times in later[number][-1].items()}, flush=True)
+    for part in later[0][0]:
         told(f"later questions, {part}", *(middle([one[part] for one in side]) for side in later))
     stops(engine, photo)
 
@@ -161,7 +153,7 @@ def whole(model: str, megapixels: float, tokens: int, rounds: int) -> None:
 def stops(engine: LocalEngine, photo: Image.Image) -> None:
     """Seconds from Stop to the end, at several moments of the prompt."""
     waited = []
-    for moment in (1.0, 3.0, 6.0, 9.0, 12.0):
+    for moment in (5.0, 30.0, 60.0):
         stop, at = threading.Event(), []
         timer = threading.Timer(moment, lambda: (at.append(time.perf_counter()), stop.set()))  # noqa: B023
         timer.start()
