@@ -431,6 +431,8 @@ def _engine(options: argparse.Namespace) -> Engine:
     engine = open_engine(options, show_step)
     if engine.about.idle_gpu:
         say(f"A GPU was expected and could not be used because {engine.about.idle_gpu}.")
+    if engine.about.advice:
+        say(engine.about.advice)
     return engine
 
 

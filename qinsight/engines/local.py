@@ -26,6 +26,7 @@ from qinsight.engines.products import in_pieces
 from qinsight.engines.weights import (
     DoesNotFit,
     Weights,
+    advice,
     batch_for,
     choose_model,
     free_cached_memory,
@@ -36,6 +37,7 @@ from qinsight.errors import EngineError, RequestFailed, Stopped
 from qinsight.photos.view import view
 from qinsight.prompts import KNOWN_BEFORE, Order, build_messages
 from qinsight.requests import GREEDY, About, Delta, Request, Sampling, Stage
+from qinsight.sentence import Sentence
 
 SLOW = 1e12  # multiplications before the first word, on a CPU: some two seconds, from which on it is told how far it is
 PACE = 0.5  # seconds between two such words
@@ -58,6 +60,7 @@ class LocalEngine:
         self._precision = precision
         self._progress = progress
         self._fingerprint = self._idle_gpu = ""
+        self._advice: Sentence | None = None
         self._contents: dict[str, str] = {}
         self._frozen = True
         self._loaded: dict[str, Weights] = {}
@@ -114,6 +117,7 @@ class LocalEngine:
             memory_bytes=sum(weights.memory_bytes for weights in self._loaded.values()),
             max_pixels=checkpoint.max_pixels,
             idle_gpu=self._idle_gpu,
+            advice=self._advice,
             weights=self._fingerprint,
             batch=batch_for(loaded),
             details={name or checkpoint.name: "loaded" for name in self._loaded},
@@ -175,6 +179,7 @@ class LocalEngine:
             self._loaded.clear()
             free_cached_memory()
             weights = load(checkpoint, self._device, precision, self._progress)
+        self._advice = advice(weights)
         self._watch_layers(weights)
         quicken(weights.model.model.visual, self._check)
         if weights.device.type == "cpu":

@@ -46,11 +46,13 @@ def many_rows() -> int:
 
 
 class Whole(torch.nn.Module):
-    """A linear layer of plain weights; a short product is the stock one."""
+    """A linear layer of plain weights. A short product is the stock one; of bf16 weights, where the processor has no
+    products for them, they are taken apart as those of 4 bits are, for more than one row."""
 
     def __init__(self, stock: torch.nn.Linear, check: Check) -> None:
         super().__init__()
         self.stock, self._check = stock, check
+        self._apart = stock.weight.dtype is torch.bfloat16 and not has_kernel()
 
     @property
     def weight(self) -> Tensor:
@@ -60,11 +62,14 @@ class Whole(torch.nn.Module):
         """(..., K) to (..., N)."""
         weight, bias = self.stock.weight, self.stock.bias
         rows = values.numel() // values.shape[-1]
+        apart = self._apart and rows > 1
+        kind, most = (torch.float32, HELD // weight.shape[1]) if apart else (values.dtype, len(weight))
+        given = values.to(kind)
         found = [
-            linear(values, weight[part], None if bias is None else bias[part])
-            for part in pieces(rows * weight.shape[1], len(weight), self._check)
+            linear(given, weight[part].to(kind), None if bias is None else bias[part].to(kind))
+            for part in pieces(rows * weight.shape[1], len(weight), self._check, most=most)
         ]
-        return found[0] if len(found) == 1 else torch.cat(found, dim=-1)
+        return (found[0] if len(found) == 1 else torch.cat(found, dim=-1)).to(values.dtype)
 
 
 class FourBits(torch.nn.Module):

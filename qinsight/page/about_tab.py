@@ -29,6 +29,8 @@ def about_text(host: Host, words: Words = ENGLISH) -> str:
     ]
     if about.preview or about.name == PUBLISHED:
         facts.append(words("about_licence"))
+    if about.advice:
+        facts.append(words.remark(about.advice))
     listed = "\n".join(f"- {fact}" for fact in facts)
     card = f"{words('about_card')}\n\n{_card()}" if about.preview else about.note
     return f"{head}\n{listed}\n\n{card}\n\n{credit}"

@@ -49,7 +49,7 @@ def near(found: torch.Tensor, wanted: torch.Tensor) -> bool:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("rows", [1, 3, 31, 32, 500])
+@pytest.mark.parametrize("rows", [1, 3, 31, 32, 700])
 @pytest.mark.parametrize("shape", [*SHAPES, (24, 80), (33, 62)])
 @pytest.mark.parametrize("nested", [True, False])
 def test_a_product_of_any_number_of_rows_is_that_of_the_weights_taken_apart(
@@ -109,6 +109,24 @@ def test_where_the_processor_has_no_kernel_products_are_of_float32(monkeypatch: 
     assert near(found, wanted)
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("rows", [1, 2, 40])
+def test_plain_weights_of_bf16_are_taken_apart_too_where_the_processor_has_no_products_for_them(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    stock = torch.nn.Linear(128, 320, dtype=torch.bfloat16)
+    values = values_of(rows, 128)
+    monkeypatch.setattr(products, "has_avx512bf16", lambda: False)
+    monkeypatch.setattr(products, "HELD", 128 * 64)
+    kinds = []
+    monkeypatch.setattr(products, "linear", lambda *parts: kinds.append(parts[1].dtype) or linear(*parts))
+    found = Whole(stock, never)(values)
+    assert kinds == ([torch.bfloat16] if rows == 1 else [torch.float32] * 5)
+    assert found.dtype is torch.bfloat16
+    assert near(found, linear(values.double(), stock.weight.double(), stock.bias.double()))
+
+
 class Looks:
     """Counts the looks at Stop; after so many of them somebody stopped."""
 
@@ -129,10 +147,10 @@ def test_a_long_product_looks_at_stop_between_its_pieces(kind: str, monkeypatch:
     stock: Any = torch.nn.Linear(128, 320, dtype=torch.bfloat16) if kind == "plain" else four_bits(320, 128)
     if kind == "stored":
         stock.support_avx512bf16_for_cpu = False
-    values = values_of(600, 128)
+    values = values_of(700, 128)
     kind_of = Whole if kind == "plain" else FourBits
     whole = kind_of(copy.deepcopy(stock), never)(values)
-    monkeypatch.setattr(pieces, "PIECE", 600 * 128 * 64)  # 64 columns at a time
+    monkeypatch.setattr(pieces, "PIECE", 700 * 128 * 64)  # 64 columns at a time
     looks = Looks()
     assert torch.allclose(kind_of(copy.deepcopy(stock), looks)(values).float(), whole.float(), atol=0.07)
     assert looks.number == 5
