@@ -12,7 +12,6 @@ from typing import Any, Protocol
 from PIL import Image
 
 from qinsight.prompts import Task
-from qinsight.sentence import Sentence
 
 MAX_PIXELS = 1_003_520  # 1,280 image tokens: near the sizes the ratings were learnt at
 NUM_ALTERNATIVES = 20  # the most that OpenAI allows, and vLLM unless told otherwise
@@ -132,7 +131,7 @@ class About:
     memory_bytes: int = 0
     max_pixels: int = MAX_PIXELS
     idle_gpu: str = ""  # why a GPU that is there does not answer
-    advice: Sentence | None = None  # what would answer sooner on this computer
+    advice: str = ""  # what would answer sooner on this computer
     weights: str = ""  # their fingerprint, where they lie in a folder: two may share a name
     in_flight: int = 0  # requests a server has at a time; 0 where those of one stream are answered together
     batch: int = BATCH  # photos that a ranking asks about together, where nobody says otherwise

@@ -60,7 +60,7 @@ class LocalEngine:
         self._precision = precision
         self._progress = progress
         self._fingerprint = self._idle_gpu = ""
-        self._advice: Sentence | None = None
+        self._advice = Sentence("")
         self._contents: dict[str, str] = {}
         self._frozen = True
         self._loaded: dict[str, Weights] = {}

@@ -131,7 +131,7 @@ def test_a_processor_without_bf16_products_is_told_and_what_would_be_sooner(
     official: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(weights_module, "has_kernel", lambda: False)
-    assert LocalEngine.open(str(official), CPU).about.advice is None, "small weights are fast anyway"
+    assert LocalEngine.open(str(official), CPU).about.advice == "", "small weights are fast anyway"
     monkeypatch.setattr(weights_module, "WORTH", 1)
     engine = LocalEngine.open(str(official), CPU)
     assert "`python -m qinsight convert MODEL --out DIR`" in str(engine.about.advice)
@@ -139,7 +139,7 @@ def test_a_processor_without_bf16_products_is_told_and_what_would_be_sooner(
     host.load()
     assert "llama.cpp is made for such processors" in about_text(host)
     monkeypatch.setattr(weights_module, "has_kernel", lambda: True)
-    assert LocalEngine.open(str(official), CPU).about.advice is None
+    assert LocalEngine.open(str(official), CPU).about.advice == ""
 
 
 @pytest.mark.parametrize("precision", Precision)
