@@ -18,9 +18,8 @@ _PARAMETERS = inspect.signature(Qwen2_5_VLTextModel.forward).parameters
 CACHE_WORD = "cache" if "cache" in _PARAMETERS else "past_key_values"
 
 
-LONG = (
-    1.5e11  # tokens squared times width: a layer's attention on a CPU takes a second, and cannot be stopped
-)
+LONG = 1.5e11  # tokens squared times width: a layer's attention takes a CPU a second, and hears no Stop
+SHORT = 256  # tokens of a part, at least
 
 
 def _parts(embeddings: Tensor) -> Iterator[slice]:
@@ -28,7 +27,7 @@ def _parts(embeddings: Tensor) -> Iterator[slice]:
     rows, length, width = embeddings.shape
     size = length
     if embeddings.device.type == "cpu" and rows * length**2 * width > LONG:
-        size = max(256, int(LONG / (rows * length * width)))
+        size = max(SHORT, int(LONG / (rows * length * width)))
     for start in range(0, length, size):
         yield slice(start, min(length, start + size))
 

@@ -32,6 +32,7 @@ from qinsight.engines.weights import (
     free_cached_memory,
     idle_gpu,
     load,
+    mapped_bytes,
 )
 from qinsight.errors import EngineError, RequestFailed, Stopped
 from qinsight.photos.view import view
@@ -171,8 +172,9 @@ class LocalEngine:
             return self._loaded[part]
         checkpoint = self._model.parts[part].fetch(self._progress)
         precision = next((weights.precision for weights in self._loaded.values()), self._precision)
+        held = sum(map(mapped_bytes, self._loaded.values()))
         try:
-            weights = load(checkpoint, self._device, precision, self._progress)
+            weights = load(checkpoint, self._device, precision, self._progress, held)
         except DoesNotFit:
             if not self._loaded:
                 raise

@@ -71,6 +71,7 @@ NF4_SKIP = ["model.visual", "lm_head"]
 
 # where the system has its driver; on Linux only, where the wheel of torch may be one without CUDA
 NVIDIA = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
+MAPS = Path("/proc/self/maps")  # which files are where in this process, on Linux
 
 
 class DoesNotFit(EngineError):
@@ -165,6 +166,20 @@ def free_memory(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
+def mapped_bytes(weights: "Weights") -> int:
+    """Bytes of weights that lie in their file still: the system counts them as free, since it can read them again."""
+    if weights.device.type != "cpu" or not MAPS.exists():
+        return 0
+    lines = [line.split(maxsplit=5) for line in MAPS.read_text().splitlines()]
+    files = [line[0].split("-") for line in lines if len(line) == 6 and line[5].endswith(".safetensors")]
+    spans = [(int(first, 16), int(last, 16)) for first, last in files]
+    return sum(
+        int(weight.nbytes)
+        for weight in weights.model.parameters()
+        if any(first <= weight.data_ptr() < last for first, last in spans)
+    )
+
+
 def batch_for(weights: Weights) -> int:
     """How many photos, both questions about each, a GPU has room for beside the weights; elsewhere `BATCH`."""
     if weights.device.type != "cuda":
@@ -185,11 +200,15 @@ def load(
     device: Device = Device.AUTO,
     precision: Precision = Precision.AUTO,
     progress: Progress = silent,
+    held: int = 0,
 ) -> Weights:
-    """Read the weights into memory; `EngineError` where they do not fit or are broken."""
+    """Read the weights into memory; `EngineError` where they do not fit or are broken.
+
+    `held`: bytes that are counted as free and are not, see `mapped_bytes`.
+    """
     place = choose_device(device)
     stored = stored_precision(checkpoint)
-    precision = choose_precision(checkpoint, place, precision)
+    precision = choose_precision(checkpoint, place, precision, held)
     source = checkpoint.base or checkpoint
     making = precision is Precision.NF4 and stored is not Precision.NF4
     kept = None
@@ -221,7 +240,7 @@ def load(
         if folder != source.folder:  # a copy that something has broken is made again
             shutil.rmtree(folder, ignore_errors=True)
             if not folder.exists():
-                return load(checkpoint, device, precision, progress)
+                return load(checkpoint, device, precision, progress, held)
         raise EngineError(
             "The weights of {name} cannot be loaded: {cause}", name=checkpoint.name, cause=_first_line(error)
         ) from error
@@ -253,7 +272,9 @@ def load(
     )
 
 
-def choose_precision(checkpoint: Checkpoint, place: torch.device, wanted: Precision) -> Precision:
+def choose_precision(
+    checkpoint: Checkpoint, place: torch.device, wanted: Precision, held: int = 0
+) -> Precision:
     """The precision to load in, `EngineError` where it is impossible or does not fit."""
     stored = stored_precision(checkpoint)
     if stored is Precision.NF4:
@@ -265,7 +286,7 @@ def choose_precision(checkpoint: Checkpoint, place: torch.device, wanted: Precis
             )
         wanted = Precision.NF4
     count = parameter_count(checkpoint)
-    free = free_memory(place)
+    free = free_memory(place) - held
 
     def needs(precision: Precision) -> float:
         size = count * BYTES_PER_PARAMETER[precision]

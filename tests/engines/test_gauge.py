@@ -8,12 +8,13 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+import torch
 
 from qinsight.assess import ask, last, reading_of
+from qinsight.engines import decoding, local, pieces
 from qinsight.engines import gauge as gauge_module
-from qinsight.engines import local
 from qinsight.engines.gauge import Gauge
-from qinsight.engines.local import LocalEngine
+from qinsight.engines.local import LocalEngine, prepare
 from qinsight.errors import Stopped
 from qinsight.requests import Delta, Request, Sampling, Stage
 
@@ -178,3 +179,49 @@ def test_the_time_left_is_what_the_share_says(monkeypatch: pytest.MonkeyPatch) -
     more = gauge.now()
     assert more is not None
     assert more.share == 0.99, "more than was expected"
+
+
+# --- long attention ---------------------------------------------------------------------------------------------------
+
+
+def test_a_prompt_that_is_read_in_parts_gives_the_same_words(
+    engine: LocalEngine, fixture_requests: dict[str, Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys of 16,000 tokens against as many queries take a 7B model seconds in each layer: Stop waited for them."""
+    requests = [fixture_requests["score"], fixture_requests["dist"]]
+    whole = words(list(engine.stream(requests, FEW)))
+    monkeypatch.setattr(decoding, "LONG", 1)
+    passes = 0
+
+    def count(*_: Any) -> None:
+        nonlocal passes
+        passes += 1
+
+    monkeypatch.setattr(decoding, "SHORT", 40)
+    handle = engine._weights("score_degradation").model.lm_head.register_forward_pre_hook(count)
+    assert words(list(engine.stream(requests, FEW))) == whole
+    handle.remove()
+    assert passes > 12
+
+
+def test_stop_is_heard_inside_the_attention_of_a_large_photo(
+    engine: LocalEngine, fixture_requests: dict[str, Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = engine._weights("score_degradation")
+    request = fixture_requests["score"]
+    wanted = prepare(weights, [request], 12_845_056)[0].embeddings
+    monkeypatch.setattr(pieces, "PIECE", 1e6)
+    assert torch.allclose(prepare(weights, [request], 12_845_056)[0].embeddings, wanted, atol=1e-5)
+    looked = 0
+
+    def looks() -> None:
+        nonlocal looked
+        looked += 1
+        if looked == 3:
+            raise Stopped("Stopped.")
+
+    for block in weights.model.model.visual.blocks:
+        monkeypatch.setattr(block.attn, "_check", looks)
+    with pytest.raises(Stopped):
+        prepare(weights, [request], 12_845_056)
+    assert looked == 3

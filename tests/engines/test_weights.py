@@ -170,6 +170,19 @@ def test_weights_stored_in_four_bits_are_refused_too_or_take_the_place_of_the_ot
     assert list(engines[0]._loaded) == ["comparison"]
 
 
+@pytest.mark.skipif(not weights_module.MAPS.exists(), reason="only Linux tells")
+def test_weights_that_lie_in_their_file_still_are_not_taken_for_free_memory(
+    quantized: Path, monkeypatch: pytest.MonkeyPatch, fixture_requests: dict[str, Request]
+) -> None:
+    """Linux counts them as available: two parts were loaded where one has room, and read from the disk at each word."""
+    size = sum(file.stat().st_size for file in (quantized / "score_degradation").glob("*.safetensors"))
+    monkeypatch.setattr(weights_module, "free_memory", lambda _: int(size * 1.5))
+    engine = LocalEngine.open(str(quantized), CPU)
+    assert 0.8 * size < weights_module.mapped_bytes(engine._weights("score_degradation")) <= size
+    said(engine, [fixture_requests["comparison"]], 2)
+    assert list(engine._loaded) == ["comparison"]
+
+
 def test_a_device_that_is_not_here_is_refused() -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
