@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from qinsight.assess import MOST_SAMPLES, Asked, ask, comparison, samples
+from qinsight.assess import MOST_SAMPLES, Asked, ask, comparison, reading_of, samples
 from qinsight.check.command import add_command as add_check
 from qinsight.engines.checkpoint import Device
 from qinsight.engines.gguf_header import Type
@@ -25,8 +25,8 @@ from qinsight.ranking.folder import rank_folder, ranking
 from qinsight.ranking.rows import Row, of_each_file
 from qinsight.ranking.xmp import STARS, check_stars
 from qinsight.report import report
-from qinsight.requests import BATCH, Engine, Request, Sampling
-from qinsight.terminal import at_a_terminal, counted, say, show_step
+from qinsight.requests import BATCH, Engine, Reading, Request, Sampling, Stage
+from qinsight.terminal import at_a_terminal, counted, end_step, say, show_step
 from qinsight.trust.audit_command import add_command as add_audit
 from qinsight.trust.order import Orders, in_both_orders
 from qinsight.trust.places import add_command as add_places
@@ -432,6 +432,8 @@ def _engine(options: argparse.Namespace) -> Engine:
     engine = open_engine(options, show_step)
     if engine.about.idle_gpu:
         say(f"A GPU was expected and could not be used because {engine.about.idle_gpu}.")
+    if engine.about.advice:
+        say(engine.about.advice)
     return engine
 
 
@@ -450,7 +452,13 @@ def _watch(states: Iterator[tuple[Asked, ...]]) -> tuple[Asked, ...]:
     """Run to the end; on a terminal the thinking of the first reply is shown as it comes."""
     shown = 0
     state: tuple[Asked, ...] = ()
+    far: Reading | None = None
     for state in states:
+        before, far = far, reading_of(state)
+        if far is not None:
+            show_step(_how_far(far), far.share, "reading")
+        elif before is not None:
+            end_step()
         if sys.stderr.isatty():
             thinking = state[0].reply.thinking
             sys.stderr.write(thinking[shown:])
@@ -459,6 +467,12 @@ def _watch(states: Iterator[tuple[Asked, ...]]) -> tuple[Asked, ...]:
     if shown:
         sys.stderr.write("\n")
     return state
+
+
+def _how_far(reading: Reading) -> str:
+    doing = {Stage.LOOKING: "Looking at the photo", Stage.READING: "Reading"}[reading.stage]
+    left = "" if reading.seconds_left is None else f", about {max(1, reading.seconds_left):.0f} s left"
+    return f"{doing}: layer {reading.layer} of {reading.layers}{left}"
 
 
 def _report(

@@ -26,7 +26,7 @@ from qinsight.answers import (
 from qinsight.errors import AnswerError, EngineError, RequestFailed
 from qinsight.odds import Place, distortion_odds, mean_of, rating_odds, severity_odds
 from qinsight.prompts import Task
-from qinsight.requests import GREEDY, Engine, Finish, Request, Sampling
+from qinsight.requests import GREEDY, Engine, Finish, Reading, Request, Sampling
 from qinsight.sentence import Sentence
 
 Key = TypeVar("Key", bound=Hashable)
@@ -42,6 +42,7 @@ class Asked:
     seconds: float = 0.0
     finish: Finish | None = None
     places: tuple[Place, ...] = ()
+    reading: Reading | None = None  # before its first word
 
     @cached_property
     def reply(self) -> Reply:
@@ -119,6 +120,7 @@ def ask(
                 seconds=time.monotonic() - started,
                 finish=delta.finish or before.finish,
                 places=places,
+                reading=delta.reading,
             )
             yield tuple(state)
         if any(one.finish is None for one in state):
@@ -162,6 +164,11 @@ def ask_each(
         for key in left:
             alone = {key: questions[key]}
             yield from ask_each(engine, alone, sampling, max_pixels=max_pixels, stop=stop)
+
+
+def reading_of(asked: Sequence[Asked]) -> Reading | None:
+    """How far the model is with what it reads before the first word of one of these."""
+    return next((one.reading for one in asked if one.reading), None)
 
 
 def last(states: Iterator[tuple[Asked, ...]]) -> tuple[Asked, ...]:

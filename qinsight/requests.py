@@ -81,13 +81,33 @@ class Finish(StrEnum):
     LENGTH = "length"
 
 
+class Stage(StrEnum):
+    """What a model does before its first word."""
+
+    LOOKING = "looking"  # at the photos, one after the other
+    READING = "reading"  # the photos and the question together
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How far a model is before its first word: the layer at work of those of this stage, the share of everything
+    that is done, and about how many seconds are left where that can be told."""
+
+    stage: Stage
+    layer: int
+    layers: int
+    share: float
+    seconds_left: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Delta:
     """A few more words of one reply.
 
     `alternatives` are (token text, probability) pairs, most likely first, for the place where `text`
     begins; the untempered probabilities of the model. Engines give them inside the answer and may
-    leave them out elsewhere.
+    leave them out elsewhere. Where the first word is long in coming, deltas without words say in `reading` how far
+    the model is.
     """
 
     request: int
@@ -95,6 +115,7 @@ class Delta:
     tokens: int = 1
     alternatives: tuple[tuple[str, float], ...] = ()
     finish: Finish | None = None
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +131,7 @@ class About:
     memory_bytes: int = 0
     max_pixels: int = MAX_PIXELS
     idle_gpu: str = ""  # why a GPU that is there does not answer
+    advice: str = ""  # what would answer sooner on this computer
     weights: str = ""  # their fingerprint, where they lie in a folder: two may share a name
     in_flight: int = 0  # requests a server has at a time; 0 where those of one stream are answered together
     batch: int = BATCH  # photos that a ranking asks about together, where nobody says otherwise

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 LOGGED = 30.0  # seconds between two lines of a log
+STEP = 10.0  # the same of one step, for somebody who waits for it
 
 
 def at_a_terminal(run: Callable[[], int]) -> int:
@@ -57,12 +59,43 @@ def say(words: str, *, result: bool = False) -> None:
     file.flush()
 
 
-def show_step(words: str, done: float | None) -> None:
-    """A step of something long, such as a model that is loaded, in a line of a terminal that is written over."""
-    if sys.stderr.isatty():
+def show_step(words: str, done: float | None, step: str = "") -> None:
+    """A step of something long, such as a model that is loaded, in a line of a terminal that is written over.
+
+    Where nobody watches, a line each ten seconds, the first of them after ten. With the name of a `step` whose
+    words change, its first is told at once.
+    """
+    if not sys.stderr.isatty():
+        _LINES.show(step or words, words + (f" {done:.0%}" if done is not None else ""), 0 if step else STEP)
+    else:
         sys.stderr.write(f"\r{words}" + (f" {done:4.0%}" if done is not None else "") + "\033[K")
         sys.stderr.write("\n" if done is None or done >= 1 else "")
         sys.stderr.flush()
+
+
+def end_step() -> None:
+    """The line that was written over is empty again."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\033[K")
+        sys.stderr.flush()
+
+
+class _Lines:
+    """Steps as lines of a log."""
+
+    def __init__(self) -> None:
+        self._step, self._due = "", 0.0
+
+    def show(self, step: str, line: str, wait: float) -> None:
+        now = time.monotonic()
+        if step != self._step:
+            self._step, self._due = step, now + wait
+        if now >= self._due:
+            say(line)
+            self._due = now + STEP
+
+
+_LINES = _Lines()
 
 
 @contextmanager

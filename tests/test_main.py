@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 
 from qinsight import __main__ as command_line
+from qinsight import terminal
 from qinsight.__main__ import main
+from qinsight.engines import local
 from qinsight.requests import Delta, Finish
 from shared.engines import ScriptedEngine
 from shared.places import OFFICIAL, REPOSITORY
@@ -388,3 +391,17 @@ def test_the_module_runs_and_tells_its_exit_code(rubbish: str) -> None:
     )
     assert done.returncode == 4
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["score", "compare"])
+def test_how_far_a_slow_model_is_before_its_first_word_is_told_beside_the_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.setattr(local, "SLOW", 0)
+    monkeypatch.setattr(local, "PACE", 0.001)
+    monkeypatch.setattr(terminal, "_LINES", terminal._Lines())
+    photos = [PHOTOS["a"], PHOTOS["b"]] if command == "compare" else [PHOTOS["score"]]
+    main([command, *photos, "--json", "--max-new-tokens", "4", *MODEL])
+    told = capsys.readouterr()
+    assert re.search(r"^(Looking at the photo|Reading): layer [123] of 3 \d+%$", told.err, re.M)
+    assert json.loads(told.out)["tokens"]

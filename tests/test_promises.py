@@ -13,7 +13,8 @@ PACKAGE = REPOSITORY / "qinsight"
 TESTS = REPOSITORY / "tests"
 HEAVY = {"torch", "transformers", "gradio", "peft", "bitsandbytes"}
 MAY_BE_HEAVY = {
-    f"qinsight.engines.{name}" for name in ("local", "conversation", "decoding", "eyes", "weights")
+    f"qinsight.engines.{name}"
+    for name in ("local", "conversation", "decoding", "eyes", "gauge", "products", "weights")
 }
 
 # The rooms, lowest first: a room imports only what stands before it. A `__main__` stands above everything.

@@ -130,3 +130,39 @@ def test_warnings_are_shown_to_those_who_ask_for_them(monkeypatch: pytest.Monkey
         warnings.warn("for developers", FutureWarning, stacklevel=1)
     assert len(found) == 1
     assert os.environ["PYTHONWARNINGS"] == "ignore"
+
+
+class Clock:
+    """The time of the terminal, moved by hand."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(terminal.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(terminal, "_LINES", terminal._Lines())
+
+
+def test_a_long_step_is_a_line_each_ten_seconds_where_nobody_watches(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock(monkeypatch)
+    for second in range(25):
+        terminal.show_step("Loading preview", second / 25)
+        clock.now += 1
+    assert capsys.readouterr().err.splitlines() == ["Loading preview 40%", "Loading preview 80%"]
+    for second in range(25):
+        terminal.show_step(f"Reading: layer {second}", second / 25, "reading")
+        clock.now += 1
+    told = ["Reading: layer 0 0%", "Reading: layer 10 40%", "Reading: layer 20 80%"]
+    assert capsys.readouterr().err.splitlines() == told
+    terminal.show_step("Loading comparison", None)
+    terminal.end_step()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_long_step_is_one_line_of_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    terminal.show_step("Reading: layer 3", 0.25, "reading")
+    terminal.end_step()
+    assert capsys.readouterr().err == "\rReading: layer 3  25%\033[K\r\033[K"

@@ -2,7 +2,7 @@
 
 import inspect
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -16,6 +16,20 @@ LOG = logging.getLogger(__name__)
 # What a forward pass calls its cache: transformers 5.24 warns of the old word, 5.40 no longer knows it.
 _PARAMETERS = inspect.signature(Qwen2_5_VLTextModel.forward).parameters
 CACHE_WORD = "cache" if "cache" in _PARAMETERS else "past_key_values"
+
+
+LONG = 1.5e11  # tokens squared times width: a layer's attention takes a CPU a second, and hears no Stop
+SHORT = 256  # tokens of a part, at least
+
+
+def _parts(embeddings: Tensor) -> Iterator[slice]:
+    """A prompt (B, T, D) whole, or in parts that read one after the other where attention would take too long."""
+    rows, length, width = embeddings.shape
+    size = length
+    if embeddings.device.type == "cpu" and rows * length**2 * width > LONG:
+        size = max(SHORT, int(LONG / (rows * length * width)))
+    for start in range(0, length, size):
+        yield slice(start, min(length, start + size))
 
 
 class Decoder(Protocol):
@@ -61,8 +75,14 @@ class Growing:
 
     def prompt(self, embeddings: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
         """Read (B, T, D) embeddings, padded on the left where `mask` (B, T) is 0; logits (B, V)."""
-        self.mask = torch.cat([self.mask, mask], dim=1) if self.mask.numel() else mask
-        return forward(self.model, self.cache, embeddings, positions, self._mask_if_padded())
+        known = self.mask.shape[1] if self.mask.numel() else 0
+        whole = torch.cat([self.mask, mask], dim=1) if known else mask
+        logits = torch.empty(0)
+        for part in _parts(embeddings):
+            self.mask = whole[:, : known + part.stop]
+            read = embeddings[:, part], positions[:, :, part], self._mask_if_padded()
+            logits = forward(self.model, self.cache, *read)
+        return logits
 
     def keep(self, staying: Sequence[int]) -> None:
         """Rows may come several times: a beginning that several share."""

@@ -11,6 +11,8 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 from torch.utils.weak import WeakTensorKeyDictionary
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
 
+from qinsight.engines.pieces import Check, never, pieces
+
 PATCH = 14  # of the vision tower; two by two are merged into one token
 
 
@@ -30,13 +32,13 @@ def pixels(
     return twice, torch.tensor([[1, photo.height // PATCH, photo.width // PATCH]])
 
 
-def quicken(visual: Any) -> None:
-    """Put the two layers below into a vision tower, over its own weights."""
+def quicken(visual: Any, check: Check = never) -> None:
+    """Put the two layers below into a vision tower, over its own weights; long attention looks at `check`."""
     if isinstance(visual.patch_embed.proj, torch.nn.Conv3d):
         visual.patch_embed = PatchEmbed(visual.patch_embed.proj)
     plans = _Plans()
     for block in visual.blocks:
-        block.attn = WindowAttention(block.attn, plans)
+        block.attn = WindowAttention(block.attn, plans, check)
 
 
 class PatchEmbed(torch.nn.Module):
@@ -84,11 +86,11 @@ class WindowAttention(torch.nn.Module):
     A photo of 12 megapixels has a thousand windows in each of 28 layers.
     """
 
-    def __init__(self, stock: Any, plans: _Plans) -> None:
+    def __init__(self, stock: Any, plans: _Plans, check: Check) -> None:
         super().__init__()
         self.qkv, self.proj = stock.qkv, stock.proj
         self.heads, self.scaling = stock.num_heads, stock.scaling
-        self._plans = plans
+        self._plans, self._check = plans, check
 
     def forward(
         self, hidden_states: Tensor, cu_seqlens: Tensor, position_embeddings: tuple[Tensor, Tensor], **_: Any
@@ -108,7 +110,11 @@ class WindowAttention(torch.nn.Module):
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, size: int) -> Tensor:
         """Windows of `size` patches, one after the other in (patches, heads, D), each within itself."""
         q, k, v = (one.unflatten(0, (-1, size)).transpose(1, 2) for one in (queries, keys, values))
-        return scaled_dot_product_attention(q, k, v, scale=self.scaling).transpose(1, 2).flatten(0, 1)
+        found = [
+            scaled_dot_product_attention(q[:, :, part], k, v, scale=self.scaling).transpose(1, 2)
+            for part in pieces(k.numel() * 2, size, self._check)
+        ]
+        return torch.cat(found, dim=1).flatten(0, 1) if len(found) > 1 else found[0].flatten(0, 1)
 
 
 def _patches(planes: Tensor) -> Tensor:

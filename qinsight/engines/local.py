@@ -7,7 +7,8 @@ tests/test_engine.py).
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,20 +20,28 @@ from qinsight.ahead import held
 from qinsight.engines.checkpoint import Device, Model, Part, Precision, Progress, locate, silent
 from qinsight.engines.conversation import Conversation, Prompt
 from qinsight.engines.eyes import pixels, quicken
+from qinsight.engines.gauge import Gauge, expected, weights_of
 from qinsight.engines.made_by import contents
+from qinsight.engines.products import in_pieces
 from qinsight.engines.weights import (
     DoesNotFit,
     Weights,
+    advice,
     batch_for,
     choose_model,
     free_cached_memory,
     idle_gpu,
     load,
+    mapped_bytes,
 )
 from qinsight.errors import EngineError, RequestFailed, Stopped
 from qinsight.photos.view import view
 from qinsight.prompts import KNOWN_BEFORE, Order, build_messages
-from qinsight.requests import GREEDY, About, Delta, Request, Sampling
+from qinsight.requests import GREEDY, About, Delta, Request, Sampling, Stage
+from qinsight.sentence import Sentence
+
+SLOW = 1e12  # multiplications before the first word, on a CPU: some two seconds, from which on it is told how far it is
+PACE = 0.5  # seconds between two such words
 
 
 class LocalEngine:
@@ -52,11 +61,14 @@ class LocalEngine:
         self._precision = precision
         self._progress = progress
         self._fingerprint = self._idle_gpu = ""
+        self._advice = Sentence("")
         self._contents: dict[str, str] = {}
         self._frozen = True
         self._loaded: dict[str, Weights] = {}
         self._busy = threading.Lock()
         self._stop = threading.Event()  # of the stream that runs; read by the hooks in the layers
+        self._left = False  # the stream that runs was closed
+        self._gauge: Gauge | None = None  # of the stream that runs, until its first word
 
     @classmethod
     def open(
@@ -106,6 +118,7 @@ class LocalEngine:
             memory_bytes=sum(weights.memory_bytes for weights in self._loaded.values()),
             max_pixels=checkpoint.max_pixels,
             idle_gpu=self._idle_gpu,
+            advice=self._advice,
             weights=self._fingerprint,
             batch=batch_for(loaded),
             details={name or checkpoint.name: "loaded" for name in self._loaded},
@@ -159,29 +172,47 @@ class LocalEngine:
             return self._loaded[part]
         checkpoint = self._model.parts[part].fetch(self._progress)
         precision = next((weights.precision for weights in self._loaded.values()), self._precision)
+        held = sum(map(mapped_bytes, self._loaded.values()))
         try:
-            weights = load(checkpoint, self._device, precision, self._progress)
+            weights = load(checkpoint, self._device, precision, self._progress, held)
         except DoesNotFit:
             if not self._loaded:
                 raise
             self._loaded.clear()
             free_cached_memory()
             weights = load(checkpoint, self._device, precision, self._progress)
-        self._make_stoppable(weights)
-        quicken(weights.model.model.visual)
+        self._advice = advice(weights)
+        self._watch_layers(weights)
+        quicken(weights.model.model.visual, self._check)
+        if weights.device.type == "cpu":
+            in_pieces(weights.model, self._check)
         self._loaded[part] = weights
         return weights
 
-    def _make_stoppable(self, weights: Weights) -> None:
-        """Let a layer refuse to start once `stop` is set: reading a large photo can take long."""
+    def _check(self) -> None:
+        """Refuse to go on once `stop` is set: reading a large photo can take long."""
+        if self._stop.is_set() or self._left:
+            raise Stopped("Stopped.")
 
-        def refuse(*_: Any) -> None:
-            if self._stop.is_set():
-                raise Stopped("Stopped.")
+    def _watch_layers(self, weights: Weights) -> None:
+        """Let a layer look at `stop` before it starts, and tell the gauge that it does."""
+
+        def watched(stage: Stage, number: int, layers: int, size: int) -> Callable[..., None]:
+            def begins(_: Any, given: tuple[Any, ...]) -> None:
+                self._check()
+                if self._gauge is not None:
+                    rows = given[0].numel() // given[0].shape[-1]
+                    self._gauge.begins(stage, number, layers, rows * size)
+
+            return begins
 
         inner = weights.model.model
-        for layer in (*inner.visual.blocks, *inner.language_model.layers):
-            layer.register_forward_pre_hook(refuse)
+        for stage, layers in (
+            (Stage.LOOKING, inner.visual.blocks),
+            (Stage.READING, inner.language_model.layers),
+        ):
+            for number, layer in enumerate(layers, start=1):
+                layer.register_forward_pre_hook(watched(stage, number, len(layers), weights_of(layer)))
 
     def _answer(
         self,
@@ -201,12 +232,35 @@ class LocalEngine:
                     known=known,
                 )
         limit = weights.checkpoint.max_pixels if max_pixels is None else max_pixels
-        prompts = prepare(weights, requests, limit, self._order)
-        conversation = Conversation(weights, prompts, numbers, sampling, replay=self._frozen)
+
+        def read() -> Conversation:
+            prompts = prepare(weights, requests, limit, self._order)
+            return Conversation(weights, prompts, numbers, sampling, replay=self._frozen)
+
+        shared = (self._order or weights.checkpoint.order) is Order.PHOTO_FIRST
+        work = expected(weights.model, requests, limit, shared=shared)
+        slow = work > SLOW and weights.device.type == "cpu"
+        conversation = (yield from self._told(read, Gauge(work), numbers[0])) if slow else read()
         while conversation.rows:
-            if self._stop.is_set():
-                raise Stopped("Stopped.")
+            self._check()
             yield from conversation.step()
+
+    def _told(
+        self, read: Callable[[], Conversation], gauge: Gauge, number: int
+    ) -> Generator[Delta, None, Conversation]:
+        """Read in a thread, telling meanwhile how far that is."""
+        self._gauge = gauge
+        with ThreadPoolExecutor(1, "qinsight-reading") as thread:
+            try:
+                future = thread.submit(read)
+                while wait([future], PACE).not_done:
+                    if (reading := gauge.now()) is not None:
+                        yield Delta(number, "", 0, reading=reading)
+                return future.result()
+            finally:
+                self._left, self._gauge = True, None  # nobody waits for the rest, if any
+                wait([future])
+                self._left = False
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,9 @@ from qinsight.engines.checkpoint import (
     read_json,
     silent,
 )
+from qinsight.engines.gauge import QUESTION
+from qinsight.engines.kept import SIZE, WORTH, keep, kept_folder
+from qinsight.engines.products import has_kernel
 from qinsight.errors import EngineError
 from qinsight.photos.view import TOKEN
 from qinsight.requests import BATCH, Sampling
@@ -45,9 +48,8 @@ BYTES_PER_PARAMETER = {
     Precision.FP32: 4.0,
     Precision.BF16: 2.0,
     # the language model's linear layers at half a byte and a bit, embeddings, head and vision tower in bf16
-    Precision.NF4: 0.87,
+    Precision.NF4: SIZE,
 }
-QUESTION = 256  # tokens of a question and its frame, about
 HEADROOM = 1.5e9  # bytes on a GPU beside the weights: CUDA's own, activations, the cache of one conversation
 
 # What transformers, peft and safetensors raise at files that are damaged or do not belong together.
@@ -69,6 +71,7 @@ NF4_SKIP = ["model.visual", "lm_head"]
 
 # where the system has its driver; on Linux only, where the wheel of torch may be one without CUDA
 NVIDIA = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
+MAPS = Path("/proc/self/maps")  # which files are where in this process, on Linux
 
 
 class DoesNotFit(EngineError):
@@ -128,6 +131,17 @@ def idle_gpu(device: Device = Device.AUTO) -> str:
     )
 
 
+def advice(weights: "Weights") -> Sentence:
+    """What would answer sooner than these weights on a processor that has no instructions for them."""
+    if weights.device.type != "cpu" or has_kernel() or parameter_count(weights.checkpoint) < WORTH:
+        return Sentence("")
+    return Sentence(
+        "This processor has no bf16 products (AVX512-BF16), so {name} answers slowly on it. llama.cpp is made for such "
+        "processors: `python -m qinsight convert MODEL --out DIR`, then --model DIR.",
+        name=weights.checkpoint.name,
+    )
+
+
 def choose_device(device: Device) -> torch.device:
     """The torch device, `EngineError` where this machine has none of the kind."""
     found = {
@@ -152,6 +166,20 @@ def free_memory(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
+def mapped_bytes(weights: "Weights") -> int:
+    """Bytes of weights that lie in their file still: the system counts them as free, since it can read them again."""
+    if weights.device.type != "cpu" or not MAPS.exists():
+        return 0
+    lines = [line.split(maxsplit=5) for line in MAPS.read_text().splitlines()]
+    files = [line[0].split("-") for line in lines if len(line) == 6 and line[5].endswith(".safetensors")]
+    spans = [(int(first, 16), int(last, 16)) for first, last in files]
+    return sum(
+        int(weight.nbytes)
+        for weight in weights.model.parameters()
+        if any(first <= weight.data_ptr() < last for first, last in spans)
+    )
+
+
 def batch_for(weights: Weights) -> int:
     """How many photos, both questions about each, a GPU has room for beside the weights; elsewhere `BATCH`."""
     if weights.device.type != "cuda":
@@ -172,24 +200,34 @@ def load(
     device: Device = Device.AUTO,
     precision: Precision = Precision.AUTO,
     progress: Progress = silent,
+    held: int = 0,
 ) -> Weights:
-    """Read the weights into memory; `EngineError` where they do not fit or are broken."""
+    """Read the weights into memory; `EngineError` where they do not fit or are broken.
+
+    `held`: bytes that are counted as free and are not, see `mapped_bytes`.
+    """
     place = choose_device(device)
     stored = stored_precision(checkpoint)
-    precision = choose_precision(checkpoint, place, precision)
+    precision = choose_precision(checkpoint, place, precision, held)
     source = checkpoint.base or checkpoint
+    making = precision is Precision.NF4 and stored is not Precision.NF4
+    kept = None
+    if making and place.type == "cpu" and parameter_count(checkpoint) >= WORTH:
+        kept = kept_folder(source)
+        making = not kept.is_dir()
     options: dict[str, Any] = {
         "dtype": torch.float32 if precision is Precision.FP32 else torch.bfloat16,
         "attn_implementation": "sdpa",
     }
     if place.type != "cpu" or precision is Precision.NF4:
         options["device_map"] = {"": str(place)}
-    if precision is Precision.NF4 and stored is not Precision.NF4:
+    if making:
         options["quantization_config"] = nf4_config()
+    folder = kept if kept and not making else source.folder
     try:
         with _watched(Sentence("Loading {name}", name=checkpoint.name), progress):
             model, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-                source.folder, local_files_only=True, output_loading_info=True, **options
+                folder, local_files_only=True, output_loading_info=True, **options
             )
     except torch.OutOfMemoryError as error:
         raise DoesNotFit(
@@ -199,6 +237,10 @@ def load(
             name=checkpoint.name,
         ) from error
     except (*_BROKEN, ImportError) as error:
+        if folder != source.folder:  # a copy that something has broken is made again
+            shutil.rmtree(folder, ignore_errors=True)
+            if not folder.exists():
+                return load(checkpoint, device, precision, progress, held)
         raise EngineError(
             "The weights of {name} cannot be loaded: {cause}", name=checkpoint.name, cause=_first_line(error)
         ) from error
@@ -209,6 +251,10 @@ def load(
             count=len(missing),
             first=missing[0],
         )
+    if kept and making:
+        doing = Sentence("Keeping the 4-bit weights of {name} for the next start", name=checkpoint.name)
+        with _watched(doing, progress):
+            keep(model, kept, SIZE * parameter_count(checkpoint))
     if precision is Precision.NF4 and place.type == "cpu":
         _pack_whole_blocks_only(model)
     if checkpoint.base is not None:
@@ -226,7 +272,9 @@ def load(
     )
 
 
-def choose_precision(checkpoint: Checkpoint, place: torch.device, wanted: Precision) -> Precision:
+def choose_precision(
+    checkpoint: Checkpoint, place: torch.device, wanted: Precision, held: int = 0
+) -> Precision:
     """The precision to load in, `EngineError` where it is impossible or does not fit."""
     stored = stored_precision(checkpoint)
     if stored is Precision.NF4:
@@ -238,7 +286,7 @@ def choose_precision(checkpoint: Checkpoint, place: torch.device, wanted: Precis
             )
         wanted = Precision.NF4
     count = parameter_count(checkpoint)
-    free = free_memory(place)
+    free = free_memory(place) - held
 
     def needs(precision: Precision) -> float:
         size = count * BYTES_PER_PARAMETER[precision]
@@ -247,10 +295,10 @@ def choose_precision(checkpoint: Checkpoint, place: torch.device, wanted: Precis
         return size + (HEADROOM if place.type == "cuda" else 0)
 
     if wanted is Precision.AUTO:
-        order = {
-            "cuda": (Precision.BF16, Precision.NF4),
-            "cpu": (Precision.FP32, Precision.BF16, Precision.NF4),
-        }.get(place.type, (Precision.BF16,))
+        on_cpu: tuple[Precision, ...] = (Precision.FP32, Precision.BF16, Precision.NF4)
+        if count >= WORTH and stored is Precision.BF16 and has_kernel():
+            on_cpu = (Precision.BF16, Precision.NF4)  # exact, and twice as fast as in fp32
+        order = {"cuda": (Precision.BF16, Precision.NF4), "cpu": on_cpu}.get(place.type, (Precision.BF16,))
         # a tenth to spare: generation needs room beside the weights
         wanted = next((choice for choice in order if needs(choice) * 1.1 <= free), order[-1])
     if needs(wanted) > free:

@@ -29,6 +29,8 @@ def about_text(host: Host, words: Words = ENGLISH) -> str:
     ]
     if about.preview or about.name == PUBLISHED:
         facts.append(words("about_licence"))
+    if about.advice:
+        facts.append(words.remark(about.advice))
     listed = "\n".join(f"- {fact}" for fact in facts)
     card = (
         f"<details><summary>{words('about_card')}</summary>\n\n{_card()}\n\n</details>"

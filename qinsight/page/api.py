@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 from urllib.parse import unquote_to_bytes
@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes
 import gradio as gr
 from gradio.context import LocalContext
 
-from qinsight.assess import Asked, ask, assessment, comparison
+from qinsight.assess import Asked, ask, assessment, comparison, reading_of
 from qinsight.engines.made_by import MadeBy, made_by_all
 from qinsight.errors import PhotoError, QInsightError
 from qinsight.page.background import in_background
@@ -46,7 +46,18 @@ MOST_RANKED = 20  # photos in one call; a folder is ranked on the page or the co
 MOST_TEMPERATURE = 2.0
 LARGEST_DATA_URI = 24 << 20  # characters: a photo of 18 MB; larger ones are uploaded first
 
-Status = Literal["waiting", "thinking", "done"]
+Status = Literal["waiting", "reading", "thinking", "done"]
+
+
+class HowFar(TypedDict):
+    """How far a slow model is before its first word: the `layer` at work of the `layers` of a `stage`, which is "looking"
+    or "reading", the `share` that is done of all, and about how many seconds are left."""
+
+    stage: str
+    layer: int
+    layers: int
+    share: float
+    seconds_left: float | None
 
 
 class Upload(TypedDict):
@@ -72,6 +83,7 @@ class ScoreAnswer(TypedDict):
     model: str | None
     made_by: dict[str, Any] | None
     error: str | None
+    reading: HowFar | None
     status: Status
     before: int
     app_confidence: NotRequired[dict[str, Any]]
@@ -92,6 +104,7 @@ class DiagnosisAnswer(TypedDict):
     model: str | None
     made_by: dict[str, Any] | None
     error: str | None
+    reading: HowFar | None
     status: Status
     before: int
     app_confidence: NotRequired[dict[str, Any]]
@@ -112,6 +125,7 @@ class ComparisonAnswer(TypedDict):
     model: str | None
     made_by: dict[str, Any] | None
     error: str | None
+    reading: HowFar | None
     status: Status
     before: int
 
@@ -373,6 +387,8 @@ class Api:
                 line[FIELD] = sure
             if state.reasons is not None:
                 line["reasons"] = state.reasons.as_json()
+            far = reading_of(state.asked)
+            line["reading"] = None if far is None else asdict(far)
             yield line | in_both_orders(task, names, state.asked) | _standing(state, job)
 
     def _asked(
@@ -448,7 +464,8 @@ def _watched(work: Callable[[Job], Iterator[_State]], job: Job) -> Iterator[_Sta
 
 def _standing(state: _State, job: Job) -> dict[str, Any]:
     begun = state.asked or state.rows
-    status = "done" if state.done else "thinking" if begun else "waiting"
+    so_far = "reading" if reading_of(state.asked) else "thinking" if begun else "waiting"
+    status = "done" if state.done else so_far
     return {"status": status, "before": 0 if state.done else job.before or 0}
 
 

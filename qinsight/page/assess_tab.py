@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from qinsight.assess import Asked, assessment
+from qinsight.assess import Asked, assessment, reading_of
 from qinsight.engines.made_by import MadeBy, made_by_all
 from qinsight.errors import QInsightError
 from qinsight.page.card import card, file_name
@@ -23,7 +23,7 @@ from qinsight.page.places_tab import PlacesTab
 from qinsight.page.record import Record, assessed, finished, on_the_table
 from qinsight.page.recordings import answers
 from qinsight.page.result import Frame, Sure, answer_part, answer_values, reasons_checked
-from qinsight.page.tab import AT_ONCE, Said, Tab, Turn, nothing_said, phrase, remark, turn_of
+from qinsight.page.tab import AT_ONCE, Said, Tab, Turn, how_far, nothing_said, phrase, remark, turn_of
 from qinsight.page.table import Question, Seen
 from qinsight.page.uploads import BROWSER_FORMATS, Darkroom, photo_input, preview, scratch_folder
 from qinsight.page.words import ENGLISH, Spoken, Words, label
@@ -65,11 +65,11 @@ class _Doing:
     """A status of what is known of the photo and what happens to it now; `share` is how much of that is done."""
 
     facts: Said
-    doing: str
+    doing: Said
     share: float | None = None
 
     def __call__(self, words: Words) -> str:
-        return words("and_then", facts=self.facts(words), doing=words(self.doing))
+        return words("and_then", facts=self.facts(words), doing=self.doing(words))
 
 
 class AssessTab(Tab):
@@ -252,15 +252,17 @@ class AssessTab(Tab):
         photo = self.darkroom.decode(path, engine.about.max_pixels, job.stopped)
         about, frame = facts(photo, engine.about.max_pixels), Frame.of(photo, engine.about.max_pixels)
         picture = preview(photo) if photo.format not in BROWSER_FORMATS else None
-        yield _State(_Doing(about, "looking"), picture=picture, frame=frame, read=True)
+        yield _State(_Doing(about, phrase("looking")), picture=picture, frame=frame, read=True)
         questions = assessment(photo.image)
         recorded, states = answers(
             self.host.recordings, engine, questions, self.sampling, [path], job.stopped
         )
-        thinking = _Doing(about, "replaying" if recorded else "thinking_status")
+        thinking = _Doing(about, phrase("replaying" if recorded else "thinking_status"))
         asked: tuple[Asked, ...] = ()
         for asked in states:
-            yield _State(thinking, asked, picture, frame, read=True)
+            far = reading_of(asked)
+            doing = _Doing(about, how_far(far), far.share) if far else thinking
+            yield _State(doing, () if far else asked, picture, frame, read=True)
         seconds, model = max((one.seconds for one in asked), default=0.0), engine.about.name
         ending = "recorded" if recorded else "done"
         made = made_by_all(engine.about, questions, self.sampling)
@@ -299,7 +301,7 @@ class AssessTab(Tab):
         words, status = seen.words, state.status(seen.words)
         goes_on = seen.running or opened or bool(seen.problem and not state.asked)
         doing = state.status if isinstance(state.status, _Doing) else None
-        stage = (words(doing.doing) if doing else status) if seen.running else ""
+        stage = (doing.doing(words) if doing else status) if seen.running else ""
         share = doing.share if doing else self.host.done if self.host.loading else None
         return [
             on_the_table(seen, record, pictures),

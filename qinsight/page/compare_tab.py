@@ -12,7 +12,7 @@ import gradio as gr
 from PIL import Image, ImageOps
 
 from qinsight.answers import Comparison, Winner
-from qinsight.assess import Asked, Verdict, comparison, verdict
+from qinsight.assess import Asked, Verdict, comparison, reading_of, verdict
 from qinsight.engines.made_by import MadeBy, made_by_all
 from qinsight.errors import PhotoError, QInsightError
 from qinsight.page.assess_tab import EXAMPLES
@@ -22,7 +22,7 @@ from qinsight.page.loupe import Loupes, look
 from qinsight.page.pictures import examples, facts, film, line, loupe, pair, running_text, words_of
 from qinsight.page.record import Record, compared, finished, on_the_table
 from qinsight.page.recordings import answers
-from qinsight.page.tab import AT_ONCE, Said, Tab, Turn, nothing_said, phrase, remark, turn_of
+from qinsight.page.tab import AT_ONCE, Said, Tab, Turn, how_far, nothing_said, phrase, remark, turn_of
 from qinsight.page.table import Question, Seen
 from qinsight.page.uploads import Darkroom, names_of, photo_input
 from qinsight.page.words import ENGLISH, Spoken, Words, label
@@ -232,8 +232,10 @@ class CompareTab(Tab):
         asked: tuple[Asked, ...] = ()
         requests = comparison(*(photo.image for photo in decoded))
         recorded, states = answers(self.host.recordings, engine, requests, self.sampling, paths, job.stopped)
+        thinking = phrase("replaying" if recorded else "thinking_status")
         for asked in states:
-            yield _State(phrase("replaying" if recorded else "thinking_status"), asked, read=True)
+            far = reading_of(asked)
+            yield _State(how_far(far) if far else thinking, () if far else asked, read=True)
         seconds, model = max((one.seconds for one in asked), default=0.0), engine.about.name
         sizes = [facts(photo, engine.about.max_pixels) for photo in decoded]
         ending = "recorded" if recorded else "done"

@@ -68,6 +68,8 @@ class Host:
                     file=sys.stderr,
                     flush=True,
                 )
+            if engine.about.advice:
+                print(engine.about.advice, file=sys.stderr, flush=True)  # noqa: T201
         except QInsightError as error:
             self._error = error.sentence
             print(f"The model cannot answer: {error}", file=sys.stderr, flush=True)  # noqa: T201

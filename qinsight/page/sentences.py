@@ -652,6 +652,14 @@ SENTENCES = {
         "{name} 中缺少 config.json 所述的 {count} 个权重，第一个是 {first}。",
         "{name} には config.json にある重みのうち {count} 個がありません。最初は {first} です。",
     ),
+    "Keeping the 4-bit weights of {name} for the next start": (
+        "正在保存 {name} 的 4 位权重，供下次启动使用",
+        "次回の起動のために {name} の 4 ビットの重みを保存しています",
+    ),
+    "This processor has no bf16 products (AVX512-BF16), so {name} answers slowly on it. llama.cpp is made for such processors: `python -m qinsight convert MODEL --out DIR`, then --model DIR.": (
+        "此处理器不支持 bf16 乘法（AVX512-BF16），因此 {name} 在其上回答较慢。llama.cpp 适合这类处理器：先运行 `python -m qinsight convert MODEL --out DIR`，再用 --model DIR。",
+        "このプロセッサーには bf16 の積（AVX512-BF16）がないため、{name} の回答は遅くなります。llama.cpp はこのようなプロセッサー向けです：`python -m qinsight convert MODEL --out DIR` の後、--model DIR を指定してください。",
+    ),
     "{name} is stored in 4 bits (nf4); expected --precision auto or nf4, got {wanted}.": (
         "{name} 以 4 位（nf4）存储；--precision 应为 auto 或 nf4，而不是 {wanted}。",
         "{name} は 4 ビット（nf4）です。--precision は {wanted} ではなく auto か nf4 にしてください。",

@@ -14,7 +14,7 @@ from qinsight.page.line import Job
 from qinsight.page.table import Question, Seen, Tables
 from qinsight.page.visitors import address_of
 from qinsight.page.words import Spoken, Words
-from qinsight.requests import Sampling
+from qinsight.requests import Reading, Sampling, Stage
 
 Said = Callable[[Words], str]
 """A status in the language that its visitor reads when it is shown."""
@@ -42,6 +42,18 @@ def nothing_said(words: Words) -> str:
 def phrase(key: str, **values: object) -> Said:
     """A phrase of the page as a status."""
     return lambda words: words(key, **values)
+
+
+def how_far(reading: Reading) -> Said:
+    """What a slow model does before its first word, as a status."""
+
+    def said(words: Words) -> str:
+        seconds = reading.seconds_left
+        left = "" if seconds is None else words("time_left", seconds=max(1, seconds))
+        doing = "layer_looking" if reading.stage is Stage.LOOKING else "layer_reading"
+        return words(doing, layer=reading.layer, layers=reading.layers, left=left)
+
+    return said
 
 
 def remark(said: str) -> Said:

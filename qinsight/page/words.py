@@ -247,6 +247,21 @@ PHRASES = {
     "reading": ("Reading the photo …", "正在读取照片……", "写真を読み込んでいます…"),
     "reading_two": ("Reading the photos …", "正在读取照片……", "写真を読み込んでいます…"),
     "looking": ("Looking …", "正在查看……", "写真を見ています…"),
+    "layer_looking": (
+        "Looking: layer {layer} of {layers}{left} …",
+        "正在查看：第 {layer} 层，共 {layers} 层{left}……",
+        "写真を見ています：{layers} 層中 {layer} 層目{left}…",
+    ),
+    "layer_reading": (
+        "Reading: layer {layer} of {layers}{left} …",
+        "正在阅读：第 {layer} 层，共 {layers} 层{left}……",
+        "読んでいます：{layers} 層中 {layer} 層目{left}…",
+    ),
+    "time_left": (
+        ", about {seconds:.0f} s left",
+        "，约剩 {seconds:.0f} 秒",
+        "、残り約 {seconds:.0f} 秒",
+    ),
     "thinking_status": ("Thinking …", "正在思考……", "考えています…"),
     "thinking": ("thinking", "思考中", "思考中"),
     "stopped": ("Stopped.", "已停止。", "停止しました。"),

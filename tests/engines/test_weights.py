@@ -12,6 +12,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 
+from qinsight.engines import kept as kept_module
 from qinsight.engines import weights as weights_module
 from qinsight.engines.checkpoint import PARTS, Device, Precision, locate
 from qinsight.engines.conversation import Conversation
@@ -26,7 +27,7 @@ from qinsight.engines.weights import (
     quantize,
 )
 from qinsight.errors import EngineError
-from qinsight.page.about_tab import headline
+from qinsight.page.about_tab import about_text, headline
 from qinsight.page.host import Host
 from qinsight.requests import Request, Sampling
 
@@ -92,26 +93,53 @@ def test_the_weights_are_held_in_the_precision_asked_for(official: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("device", "free", "chosen"),
+    ("device", "products", "free", "chosen"),
     [
-        ("cpu", 100 * GIGABYTE, "fp32"),
-        ("cpu", 30 * GIGABYTE, "bf16"),
-        ("cpu", 15 * GIGABYTE, "nf4"),
-        ("cuda", 80 * GIGABYTE, "bf16"),
-        ("cuda", 20 * GIGABYTE, "bf16"),
-        ("cuda", 16 * GIGABYTE, "nf4"),
-        ("cuda", 10 * GIGABYTE, "nf4"),
-        ("mps", 40 * GIGABYTE, "bf16"),
+        ("cpu", False, 100 * GIGABYTE, "fp32"),
+        ("cpu", False, 30 * GIGABYTE, "bf16"),
+        ("cpu", False, 15 * GIGABYTE, "nf4"),
+        ("cpu", True, 100 * GIGABYTE, "bf16"),
+        ("cpu", True, 30 * GIGABYTE, "bf16"),
+        ("cpu", True, 15 * GIGABYTE, "nf4"),
+        ("cuda", True, 80 * GIGABYTE, "bf16"),
+        ("cuda", True, 20 * GIGABYTE, "bf16"),
+        ("cuda", True, 16 * GIGABYTE, "nf4"),
+        ("cuda", True, 10 * GIGABYTE, "nf4"),
+        ("mps", False, 40 * GIGABYTE, "bf16"),
     ],
 )
 def test_the_precision_of_the_published_weights_is_the_best_that_fits(
-    official: Path, monkeypatch: pytest.MonkeyPatch, device: str, free: int, chosen: str
+    official: Path, monkeypatch: pytest.MonkeyPatch, device: str, products: bool, free: int, chosen: str
 ) -> None:
+    """bf16, as they are published, on a processor with bf16 products: fp32 would be twice as slow and no better."""
+    monkeypatch.setattr(weights_module, "has_kernel", lambda: products)
     checkpoint = locate(str(official)).parts["score_degradation"].fetch()
     monkeypatch.setattr(weights_module, "free_memory", lambda _: free)
     monkeypatch.setattr(weights_module, "parameter_count", lambda _: weights_module.PUBLISHED_PARAMETERS)
     place = torch.device(device)
     assert choose_precision(checkpoint, place, Precision.AUTO) == chosen
+
+
+def test_small_weights_are_held_in_fp32_on_any_cpu(official: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = locate(str(official)).parts["score_degradation"].fetch()
+    for products in (True, False):
+        monkeypatch.setattr(weights_module, "has_kernel", lambda products=products: products)
+        assert choose_precision(checkpoint, torch.device("cpu"), Precision.AUTO) is FP32
+
+
+def test_a_processor_without_bf16_products_is_told_and_what_would_be_sooner(
+    official: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights_module, "has_kernel", lambda: False)
+    assert LocalEngine.open(str(official), CPU).about.advice == "", "small weights are fast anyway"
+    monkeypatch.setattr(weights_module, "WORTH", 1)
+    engine = LocalEngine.open(str(official), CPU)
+    assert "`python -m qinsight convert MODEL --out DIR`" in str(engine.about.advice)
+    host = Host(lambda progress: engine)
+    host.load()
+    assert "llama.cpp is made for such processors" in about_text(host)
+    monkeypatch.setattr(weights_module, "has_kernel", lambda: True)
+    assert LocalEngine.open(str(official), CPU).about.advice == ""
 
 
 @pytest.mark.parametrize("precision", Precision)
@@ -142,6 +170,19 @@ def test_weights_stored_in_four_bits_are_refused_too_or_take_the_place_of_the_ot
     assert list(engines[0]._loaded) == ["comparison"]
 
 
+@pytest.mark.skipif(not weights_module.MAPS.exists(), reason="only Linux tells")
+def test_weights_that_lie_in_their_file_still_are_not_taken_for_free_memory(
+    quantized: Path, monkeypatch: pytest.MonkeyPatch, fixture_requests: dict[str, Request]
+) -> None:
+    """Linux counts them as available: two parts were loaded where one has room, and read from the disk at each word."""
+    size = sum(file.stat().st_size for file in (quantized / "score_degradation").glob("*.safetensors"))
+    monkeypatch.setattr(weights_module, "free_memory", lambda _: int(size * 1.5))
+    engine = LocalEngine.open(str(quantized), CPU)
+    assert 0.8 * size < weights_module.mapped_bytes(engine._weights("score_degradation")) <= size
+    said(engine, [fixture_requests["comparison"]], 2)
+    assert list(engine._loaded) == ["comparison"]
+
+
 def test_a_device_that_is_not_here_is_refused() -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
@@ -165,6 +206,68 @@ def test_a_written_nf4_checkpoint_is_loaded_as_such_and_answers_as_quantised_at_
     for name, request in (("score_degradation", requests[0]), ("comparison", requests[2])):
         logits = [first_logits(engine._weights(name), request) for engine in (at_load, written)]
         assert torch.equal(*logits)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own, for weights that are large enough to be kept there."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(weights_module, "WORTH", 1)
+    return tmp_path / "cache" / "qinsight" / "nf4"
+
+
+def test_weights_are_quantised_once_and_kept(
+    part: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, fixture_requests: dict[str, Request]
+) -> None:
+    request = fixture_requests["score"]
+    made: list[int] = []
+    config = weights_module.nf4_config
+    monkeypatch.setattr(weights_module, "nf4_config", lambda: made.append(1) or config())
+    told: list[str] = []
+    (found,) = locate(str(part)).parts.values()
+    first = load(found.fetch(), CPU, NF4, lambda words, done: told.append(str(words)))
+    assert "Keeping the 4-bit weights of checkpoint for the next start" in told
+    (kept,) = cache.iterdir()
+    again = loaded(part, NF4)
+    assert len(made) == 1
+    assert torch.equal(first_logits(first, request), first_logits(again, request))
+    assert again.checkpoint.folder == part
+
+    (kept / "model.safetensors").unlink()  # the models in memory read it
+    (kept / "model.safetensors").write_bytes(b"broken")
+    assert torch.equal(first_logits(loaded(part, NF4), request), first_logits(again, request))
+    assert len(made) == 2, "made again"
+
+    file = next(file for file in part.glob("*.safetensors") if "model.norm.weight" in load_file(file))
+    tensors = load_file(file)
+    file.unlink()
+    save_file(tensors | {"model.norm.weight": tensors["model.norm.weight"] * 2}, file, {"format": "pt"})
+    other = first_logits(loaded(part, NF4), request)
+    assert len(made) == 3, "other weights"
+    assert not torch.equal(other, first_logits(again, request))
+    (newer,) = cache.iterdir()
+    assert newer != kept, "the older copy is gone"
+
+
+def test_where_nothing_can_be_kept_weights_are_quantised_at_each_start(
+    part: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.parent.parent.write_text("a file, where a folder is wanted")
+    assert loaded(part, NF4).precision is NF4
+    cache.parent.parent.unlink()
+    full = shutil.disk_usage(part)._replace(free=10)
+    monkeypatch.setattr(kept_module.shutil, "disk_usage", lambda _: full)
+    assert loaded(part, NF4).precision is NF4
+    assert not list(cache.iterdir())
+
+
+def test_small_weights_and_those_in_full_are_not_kept(
+    part: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded(part, Precision.BF16)
+    monkeypatch.setattr(weights_module, "WORTH", 10**9)
+    loaded(part, NF4)
+    assert not cache.exists()
 
 
 def test_a_written_nf4_checkpoint_keeps_what_stood_beside_the_weights(

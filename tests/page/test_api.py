@@ -17,6 +17,7 @@ import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
 
+from qinsight.requests import Delta, Reading, Stage
 from shared.api import Page, data_uri, page_functions, served
 from shared.engines import (
     A_FIRST,
@@ -50,6 +51,7 @@ def test_a_score_arrives_with_its_thinking_growing(photo: Path) -> None:
         "seconds": 0,
         "model": "scripted",
         "error": None,
+        "reading": None,
         "status": "done",
         "before": 0,
     }
@@ -80,7 +82,30 @@ def test_the_answers_are_those_of_the_command_line(
             for role in ("photo", "other"):
                 if role in line:
                     line[role] = Path(line[role]).name
-        assert found == expected | {"status": "done", "before": 0}
+        assert found == expected | {"reading": None, "status": "done", "before": 0}
+
+
+@pytest.mark.parametrize("name", ["score", "compare"])
+def test_a_slow_model_says_how_far_it_is_before_its_first_word(photo: Path, name: str) -> None:
+    class Slow(PatientEngine):
+        """Tells two layers before its words."""
+
+        def stream(self, *asked: Any, stop: Any = None, **how: Any) -> Iterator[Delta]:
+            for number, stage in enumerate(Stage):
+                yield Delta(0, "", 0, reading=Reading(stage, 7, 28, number / 2, 40.0 if number else None))
+                stop.wait(0.3)
+            yield from super().stream(*asked, stop=stop, **how)
+
+    with served(Slow(SCORE if name == "score" else A_FIRST)) as page:
+        file = page.upload(photo)
+        states = page.answers(name, *[file] * (1 if name == "score" else 2))
+    far = [state["reading"] for state in states if state["status"] == "reading"]
+    assert {"stage": "looking", "layer": 7, "layers": 28, "share": 0.0, "seconds_left": None} in far
+    assert {"stage": "reading", "layer": 7, "layers": 28, "share": 0.5, "seconds_left": 40.0} in far
+    assert all(state["reading"] is None for state in states if state["status"] != "reading")
+    told = list(dict.fromkeys(state["status"] for state in states))
+    assert told == [one for one in ("waiting", "reading", "thinking", "done") if one in told]
+    assert states[-1]["tokens"]
 
 
 def test_with_a_reference_the_comparison_is_asked_once_with_it(photo: Path) -> None:

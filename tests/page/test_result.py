@@ -13,6 +13,7 @@ from qinsight.assess import Asked, ask, assessment, last
 from qinsight.page import build_page
 from qinsight.page.assess_tab import SAMPLE, AssessTab
 from qinsight.page.host import Host
+from qinsight.page.line import Job
 from qinsight.page.meanings import MEANINGS
 from qinsight.page.record import assessed
 from qinsight.page.recordings import Recordings
@@ -26,9 +27,10 @@ from qinsight.page.result import (
     say_value,
     sentence,
 )
+from qinsight.page.table import Seen
 from qinsight.page.words import ENGLISH, Language, Words
 from qinsight.photos import load_photo
-from qinsight.requests import Sampling
+from qinsight.requests import Delta, Reading, Sampling, Stage
 from shared.engines import DIAGNOSIS, SCORE, ScriptedEngine
 
 ORDINARY = Frame((640, 480), (640, 476))
@@ -217,3 +219,41 @@ def test_a_model_of_ones_own_is_asked_about_what_is_not_on_record() -> None:
     recordings.keep(engine.about, Sampling(), [str(SAMPLE)], asked)
     requests = assessment(load_photo(SAMPLE))
     assert recordings.find(engine.about, Sampling(), requests, [str(SAMPLE)]) is None
+
+
+# --- before the first word of a slow model ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("language", "looking", "reading"),
+    [
+        ("en", "Looking: layer 7 of 32 …", "Reading: layer 2 of 28, about 21 s left …"),
+        ("zh-CN", "正在查看：第 7 层，共 32 层……", "正在阅读：第 2 层，共 28 层，约剩 21 秒……"),
+        ("ja", "写真を見ています：32 層中 7 層目…", "読んでいます：28 層中 2 層目、残り約 21 秒…"),
+    ],
+)
+@pytest.mark.parametrize("name", ["assess", "compare"])
+def test_the_layer_and_the_time_left_of_a_slow_model_are_told_and_leave_nothing_behind(
+    language: Language, looking: str, reading: str, name: str
+) -> None:
+    far = [
+        Delta(0, "", 0, reading=Reading(Stage.LOOKING, 7, 32, 0.06)),
+        Delta(0, "", 0, reading=Reading(Stage.READING, 2, 28, 0.4, 21.3)),
+    ]
+    host = Host(lambda progress: ScriptedEngine([*far, *SCORE], ["", "", *DIAGNOSIS]))
+    host.load()
+    page = build_page(host)
+    tabs = {f.fn.__self__.name: f.fn.__self__ for f in page.fns.values() if f.name == "run"}
+    subject: Any = str(SAMPLE) if name == "assess" else (str(SAMPLE), str(SAMPLE), None)
+    seen = Seen(1, Words(language), running=True)
+    states = list(tabs[name]._work(subject, Job("visitor")))
+    told = [state.status(seen.words) for state in states]
+    before, after = (next(n for n, said in enumerate(told) if words in said) for words in (looking, reading))
+    assert before < after
+    assert states[after].asked == ()
+    spoken = [said for said, state in zip(told, states, strict=True) if any(one.text for one in state.asked)]
+    assert len(spoken) > 3
+    assert not any(words in said for said in spoken for words in ("layer", "層", "层"))
+    if name == "assess":
+        values = tabs[name]._values(states[after], seen, subject)
+        assert {"stage": reading, "share": 0.4} in [value.get("shown") for value in values]
