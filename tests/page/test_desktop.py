@@ -365,7 +365,7 @@ def test_a_saved_answer_is_the_json_of_the_command_line_and_a_copied_one_can_be_
     for command, script in (("score", SCORE), ("diagnose", DIAGNOSIS)):
         engine = ScriptedEngine(script)
         monkeypatch.setattr(command_line, "open_engine", lambda *_, engine=engine: engine)
-        command_line.main([command, str(photo), "--json"])
+        command_line.main([command, str(photo), "--json", "--check-reasons"])
         printed.append(json.loads(capsys.readouterr().out))
     for line in [*saved, *printed]:
         line["seconds"] = 0
