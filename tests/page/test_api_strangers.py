@@ -60,7 +60,8 @@ BAD_CALLS: list[tuple[Any, str]] = [
     (["PHOTO", 2, 0], "Expected a temperature above 0 with several samples"),
     (["PHOTO", 1, None, -1], "Expected seed as a whole number from 0 to 4294967295, got -1."),
     (["PHOTO", 1, None, 42, 0], "Expected max_new_tokens as a whole number"),
-    (["PHOTO", 1, None, 42, 1, 1], "Expected at most 5 values for /score, got 6."),
+    (["PHOTO", 1, None, 42, 1, 1], "Expected check_reasons as true or false, got 1."),
+    (["PHOTO", 1, None, 42, 1, True, 1], "Expected at most 6 values for /score, got 7."),
 ]
 
 
