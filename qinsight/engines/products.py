@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from bitsandbytes.nn import Linear4bit
 
 LARGE = 1 << 20  # weights of a layer from which a product can take long
-HELD = (
-    1 << 21
-)  # weights taken apart at a time: a block stays in the cache of the processor until it was multiplied
+HELD = 1 << 21  # weights taken apart at a time: they stay in the processor's cache until they were multiplied
 GROUP = 32  # output rows that the kernel wants side by side
 # From how many rows taking apart costs less than the kernel: measured at the shapes of the published weights
 # (tests/benchmarks/processor.py) on a core without AMX (tiles that make bf16 products several times faster).
