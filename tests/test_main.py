@@ -398,7 +398,7 @@ def test_how_far_a_slow_model_is_before_its_first_word_is_told_beside_the_answer
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     monkeypatch.setattr(local, "SLOW", 0)
-    monkeypatch.setattr(local, "PACE", 0.001)
+    monkeypatch.setattr(local, "PACE", 0)
     monkeypatch.setattr(terminal, "_LINES", terminal._Lines())
     photos = [PHOTOS["a"], PHOTOS["b"]] if command == "compare" else [PHOTOS["score"]]
     main([command, *photos, "--json", "--max-new-tokens", "4", *MODEL])

@@ -16,7 +16,7 @@ def never() -> None:
 def pieces(work: float, number: int, check: Check, step: int = 1, most: int = sys.maxsize) -> Iterator[slice]:
     """Slices of `number` things of `work` multiplications each, at most `PIECE` together and `most` of them, in whole
     steps; looks at `check` before each if there are several."""
-    size = max(step, int(min(PIECE / work, most, number)) // step * step)
+    size = max(step, int(min(PIECE / max(work, 1), most, number)) // step * step)
     for start in range(0, number, size):
         if size < number:
             check()

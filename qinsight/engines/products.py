@@ -5,20 +5,19 @@ products: the best there is for a few rows, which is decoding. For the many rows
 apart again and again; here that is done once for all rows, a block of weights at a time.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from bitsandbytes.functional import dequantize_blockwise, has_avx512bf16
-from bitsandbytes.nn import Linear4bit
 from torch import Tensor
 from torch.nn.functional import linear
 
 from qinsight.engines.pieces import Check, pieces
 
+if TYPE_CHECKING:
+    from bitsandbytes.nn import Linear4bit
+
 LARGE = 1 << 20  # weights of a layer from which a product can take long
-HELD = (
-    1 << 21
-)  # weights taken apart at a time: a block stays in the cache of the processor until it was multiplied
+HELD = 1 << 21  # weights taken apart at a time: they stay in the processor's cache until they were multiplied
 GROUP = 32  # output rows that the kernel wants side by side
 # From how many rows taking apart costs less than the kernel: measured at the shapes of the published weights
 # (tests/benchmarks/processor.py) on a core without AMX (tiles that make bf16 products several times faster).
@@ -28,7 +27,7 @@ MANY, MANY_WITH_AMX = 640, 32
 def in_pieces(model: Any, check: Check) -> None:
     """Let the large layers of a model on a CPU look at `check` while they multiply."""
     for name, module in list(model.named_modules()):
-        if isinstance(module, Linear4bit):
+        if _is_four_bits(module):
             model.set_submodule(name, FourBits(module, check))
         elif type(module) is torch.nn.Linear and module.weight.numel() >= LARGE:
             model.set_submodule(name, Whole(module, check))
@@ -36,6 +35,8 @@ def in_pieces(model: Any, check: Check) -> None:
 
 def has_kernel() -> bool:
     """Whether this processor multiplies 4-bit weights, and bf16, without taking each number apart first."""
+    from bitsandbytes.functional import has_avx512bf16  # seconds of a start, for large models only
+
     return bool(has_avx512bf16())
 
 
@@ -75,7 +76,7 @@ class Whole(torch.nn.Module):
 class FourBits(torch.nn.Module):
     """A linear layer of bitsandbytes' 4-bit weights (N, K), which stay the only ones."""
 
-    def __init__(self, stock: Linear4bit, check: Check) -> None:
+    def __init__(self, stock: "Linear4bit", check: Check) -> None:
         super().__init__()
         self.stock, self._check = stock, check
         self._many = many_rows()
@@ -142,7 +143,12 @@ class FourBits(torch.nn.Module):
         return out
 
 
-def _is_packed(layer: Linear4bit) -> bool:
+def _is_four_bits(module: torch.nn.Module) -> bool:
+    kind = type(module)
+    return kind.__name__ == "Linear4bit" and kind.__module__.startswith("bitsandbytes.")
+
+
+def _is_packed(layer: "Linear4bit") -> bool:
     return bool(getattr(layer.weight.quant_state, "packing_format_for_cpu", False))
 
 
@@ -150,6 +156,8 @@ def _scales(state: Any) -> Tensor:
     """A scale for each block of weights, in float32; they may be quantised themselves."""
     if not state.nested:
         return state.absmax.float()
+    from bitsandbytes.functional import dequantize_blockwise
+
     scales: Tensor = dequantize_blockwise(state.absmax, state.state2) + state.offset
     return scales.float()
 
@@ -165,7 +173,7 @@ def _apart(
     return found
 
 
-def pack(layer: Linear4bit) -> None:
+def pack(layer: "Linear4bit") -> None:
     """Put 4-bit weights into the order that bitsandbytes' kernel reads, in a thirtieth of the time that it takes itself.
 
     Bit for bit what it would make of them at their first product (tests/engines/test_products.py).

@@ -133,7 +133,7 @@ def idle_gpu(device: Device = Device.AUTO) -> str:
 
 def advice(weights: "Weights") -> Sentence:
     """What would answer sooner than these weights on a processor that has no instructions for them."""
-    if weights.device.type != "cpu" or has_kernel() or parameter_count(weights.checkpoint) < WORTH:
+    if weights.device.type != "cpu" or parameter_count(weights.checkpoint) < WORTH or has_kernel():
         return Sentence("")
     return Sentence(
         "This processor has no bf16 products (AVX512-BF16), so {name} answers slowly on it. llama.cpp is made for such "

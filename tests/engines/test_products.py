@@ -1,6 +1,9 @@
 """Products of a large model on a CPU: right for few rows and many, from one copy of the weights, with looks at Stop."""
 
 import copy
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from qinsight.engines import pieces, products
 from qinsight.engines.pieces import never
 from qinsight.engines.products import FourBits, Whole, in_pieces, pack
 from qinsight.errors import Stopped
+from shared.places import REPOSITORY
 
 needs_kernel = pytest.mark.skipif(not has_avx512bf16(), reason="this processor has no bf16 products")
 SHAPES = [(96, 128), (32, 64), (160, 640)]
@@ -101,7 +105,7 @@ def test_where_the_processor_has_no_kernel_products_are_of_float32(monkeypatch: 
     layer.support_avx512bf16_for_cpu = False
     values = values_of(5, 128)
     wanted = exact(layer, values)
-    monkeypatch.setattr(products, "has_avx512bf16", lambda: False)
+    monkeypatch.setattr(products, "has_kernel", lambda: False)
     kinds = []
     monkeypatch.setattr(products, "linear", lambda *parts: kinds.append(parts[1].dtype) or linear(*parts))
     found = FourBits(layer, never)(values)
@@ -117,7 +121,7 @@ def test_plain_weights_of_bf16_are_taken_apart_too_where_the_processor_has_no_pr
     torch.manual_seed(0)
     stock = torch.nn.Linear(128, 320, dtype=torch.bfloat16)
     values = values_of(rows, 128)
-    monkeypatch.setattr(products, "has_avx512bf16", lambda: False)
+    monkeypatch.setattr(products, "has_kernel", lambda: False)
     monkeypatch.setattr(products, "HELD", 128 * 64)
     kinds = []
     monkeypatch.setattr(products, "linear", lambda *parts: kinds.append(parts[1].dtype) or linear(*parts))
@@ -164,3 +168,19 @@ def test_only_large_layers_are_put_into_pieces() -> None:
     )
     in_pieces(model, never)
     assert [type(layer) for layer in (model[0], model[1], model[2][0])] == [Whole, torch.nn.Linear, FourBits]
+
+
+def test_small_models_do_without_bitsandbytes() -> None:
+    """Its import takes a second of every start, and warns of a package that nobody needs."""
+    words = "import sys; from qinsight.engines.local import LocalEngine; LocalEngine.open('preview', 'cpu'); "
+    words += "print([name for name in sys.modules if name.startswith('bitsandbytes.')])"
+    run = subprocess.run([sys.executable, "-c", words], cwd=REPOSITORY, capture_output=True, text=True)
+    assert run.stdout == "[]\n", run.stderr
+
+
+def test_four_bits_are_asked_without_a_warning_of_bitsandbytes(official: Path) -> None:
+    words = "from qinsight.engines.local import LocalEngine; "
+    words += f"LocalEngine.open({str(official)!r}, 'cpu', 'nf4')"
+    run = subprocess.run([sys.executable, "-c", words], cwd=REPOSITORY, capture_output=True, text=True)
+    assert "gemm_4bit" not in run.stderr
+    assert run.returncode == 0, run.stderr
