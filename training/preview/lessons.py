@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from qinsight.photos.view import TOKEN
-from training.data.crops import LUMA, draw_crop, draw_lesson, fit, roughness
+from training.data.crops import LUMA, draw_crop, draw_lesson, fit, has_texture, roughness
 from training.data.degrade import (
     SEVERITIES,
     Degraded,
@@ -79,22 +79,30 @@ def draw_views(photos: list[Image.Image], tokens: int, number: int, rng: np.rand
     quiet = bool(families) and rng.random() < QUIET
     view = draw_quiet(photos, tokens, rng) if quiet else draw_crop(photos, tokens, rng)
     softness = float(rng.uniform(*SOFT)) if quiet or rng.random() < SOFTENED else 0.0
-    if softness:
-        view = soften(view, softness, rng)
+    view, seen = _softened(view, softness, rng)
     views = []
     for family, _ in zip_longest(families[:number], range(number)):
-        degraded = fit(draw_lesson(view, rng, softness, family))
+        degraded = fit(draw_lesson(view, rng, seen, family))
         views.append(replace(look_at(degraded), grain=_grain_by_token(degraded, view)))
     return views
 
 
 def draw_quiet(photos: list[Image.Image], tokens: int, rng: np.random.Generator) -> Image.Image:
     """A view with quiet flat places or a dark one, often before a soft ground: what a camera sees close by."""
-    views = [draw_crop(photos, tokens, rng, textured=False) for _ in range(3)]
+    views = [draw_crop(photos, tokens, rng, textured=False) for _ in range(int(rng.integers(2, 6)))]
     view = min(views, key=_brightness if rng.random() < 0.45 else _unrest)
     if rng.random() < 0.3:
         view = dim(view, float(rng.uniform(0.2, 1)))  # less than what is called underexposed
     return shallow_focus(view, rng) if rng.random() < 0.5 else view
+
+
+def _softened(view: Image.Image, softness: float, rng: np.random.Generator) -> tuple[Image.Image, float]:
+    """The view as soft as that, and how soft it looks: nobody sees how soft a wall is."""
+    if not softness:
+        return view, softness
+    if has_texture(view):
+        return soften(view, softness, rng), softness
+    return soften(view, softness * float(rng.uniform(1, 2)), rng), SOFT[0]
 
 
 def look_at(degraded: Degraded) -> View:
