@@ -442,9 +442,11 @@ def _area(size: tuple[int, int]) -> int:
 
 def _lossless(evidence: Evidence) -> Verdict:
     lost = [words for name, words in _LOST.items() if evidence.same("card", f"card, {name}")]
-    if evidence.one("score card") is None or _is_blind(evidence):
+    card = evidence.one("score card")
+    if card is None or _is_blind(evidence):
         return _not_known("lossless")
-    if not lost:
+    # Words alone may be the same beside the finest colour, which no odds betray.
+    if not lost or (card.expected_rating is None and lost == [_LOST["checkered in colour"]]):
         return Verdict("lossless", State.OK, "detail that no JPEG keeps arrives")
     if _shrunk(evidence) or _colourless(evidence):
         return Verdict("lossless", State.UNKNOWN, "not known: pictures lose more than a JPEG loses")
@@ -460,7 +462,7 @@ _LOST = {
 
 
 def _colourless(evidence: Evidence) -> bool:
-    return bool(evidence.nearly_same("coloured", "coloured, in grey"))
+    return bool(evidence.close("coloured", "coloured, in grey"))
 
 
 def _colours(evidence: Evidence) -> Verdict:

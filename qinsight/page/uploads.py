@@ -189,6 +189,9 @@ class Janitor:
 
     def __init__(self, page: gr.Blocks, seconds: float, then: Callable[[], None] = lambda: None) -> None:
         self.page, self.seconds, self.then = page, seconds, then
+        self.folders = [_scratch()]
+        if "GRADIO_TEMP_DIR" in os.environ:  # as it is now: another page of this process may have another
+            self.folders.append(Path(get_upload_folder()))
 
     def start(self) -> None:
         """Clean now and then, from now on."""
@@ -202,16 +205,13 @@ class Janitor:
 
     def clean(self) -> None:
         """Delete what is older than it may be."""
-        folders = [_scratch()]
-        if "GRADIO_TEMP_DIR" in os.environ:
-            folders.append(Path(get_upload_folder()))
         kept = {path for block in [*self.page.blocks.values()] for path in block.keep_in_cache}
-        for folder in folders:
+        for folder in self.folders:
             for place, _, names in os.walk(folder, topdown=False):
                 for path in (Path(place, name) for name in names):
                     if str(path) not in kept:
                         self._delete(path)
-                if Path(place) not in folders:
+                if Path(place) not in self.folders:
                     with contextlib.suppress(OSError):  # not empty
                         self._delete(Path(place))
 

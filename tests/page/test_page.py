@@ -59,7 +59,7 @@ def test_an_uploaded_photo_is_rated_and_diagnosed_while_the_reasoning_can_be_rea
         shows(page, "diagnosis-words", "The edges are soft.")
         shows(page, "status", "PNG, 224 × 168; rated at 224 × 168")
         assert page.locator("#gauge [role=meter]").get_attribute("aria-valuenow") == "4.25"
-        assert page.locator("#assess").is_enabled()
+        page.wait_for_function("!document.querySelector('#assess').disabled")
         assert not page.locator("#stop").is_enabled()
 
 

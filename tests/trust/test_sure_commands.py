@@ -134,7 +134,7 @@ def test_a_ranked_folder_falls_into_three_heaps_beside_the_models_words(
         small = cat.resize((168 // level, 168 // level)).resize((168, 168))
         small.save(tmp_path / f"{name}.png")
     out = tmp_path / "out"
-    bound = ("--at-most-wrong", "0.1", "--good-from", "3")
+    bound = ("--at-most-wrong", "0.1", "--good-from", "3.5")
     assert main(["rank", str(tmp_path), "--out", str(out), *MODEL, *bound]) == 0
     assert "To accept: " in capsys.readouterr().err
     with (out / "ranking.csv").open(encoding="utf-8-sig") as file:
