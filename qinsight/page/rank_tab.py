@@ -142,12 +142,12 @@ class RankTab(Tab):
 
     def _wire(self) -> None:
         given = [self.files, self.path]
-        rank = "(_, ...given) => [qi.turn('rank', true), ...given]"
+        rank = "(_, ...given) => qi.shoot.rate(given)"
         turn = self.button.click(self.turn_to, [self.laid, *given], self.outputs, js=rank, **AT_ONCE)
         queue: dict[str, Any] = {"concurrency_id": "rank", "concurrency_limit": 8}
         self.then_ask([turn], self.run, **queue)
         self.stop.click(self.stop_it, [self.laid], None, js="() => [qi.stop('rank')]", **AT_ONCE)
-        other = "(_, ...given) => [qi.turn('rank', false), ...given]"
+        other = "(_, ...given) => qi.shoot.others(given)"
         for event in (self.files.change, self.path.submit):
             event(self.others, [self.laid, *given], self.outputs, js=other, **AT_ONCE)
         wanted = "() => [qi.shoot.said().sure]"

@@ -77,7 +77,29 @@
     const found = remembered(RUN);
     if (!found) return null;
     key = found;
-    return await alone(found) ? found : null;
+    for (let tries = 0; tries < 6; tries++) { // the page that was here a moment ago may still hold it
+      if (await alone(found)) return found;
+      await new Promise(done => setTimeout(done, 250));
+    }
+    return null;
+  }
+
+  // --- what is to be rated ---
+  let asked = "", coming = false, wish = false; // for the last time; files are on their way; Rate all was pressed before they came
+  addEventListener("change", ({ target }) => { coming ||= target.type === "file" && Boolean(target.closest("#rank-files")); }, true);
+
+  function rate(given) {
+    wish = coming && !wish;
+    asked = JSON.stringify(given);
+    return [wish ? { number: 0 } : qi.turn("rank", true), ...given];
+  }
+
+  // Other files are there. That those are which are being rated may be heard of later than the button.
+  function others(given) {
+    const known = JSON.stringify(given) === asked && element("rank-stop")?.disabled === false;
+    if (wish && coming) setTimeout(() => element("rank")?.click(), 100);
+    coming = false;
+    return [known ? { number: 0 } : qi.turn("rank", false), ...given];
   }
 
   // --- what comes from the server ---
@@ -345,7 +367,7 @@
   const before = qi.refresh;
   qi.refresh = () => { before(); mount(); };
   qi.shoot = {
-    news, take, key: kept,
+    news, take, key: kept, rate, others,
     said: () => ({ marks, low: low(), high: high(), sure: wanted() }),
     alike: () => alike(at).map(place => frames[place][NUMBER]),
     compared: () => pair.map(place => frames[place][NUMBER]),

@@ -143,3 +143,18 @@ def test_photos_of_one_name_are_all_in_the_table(visit: Callable[..., Any], tmp_
         shows(page, "rank-table", "A (3).JPG")
         text = page.locator("#rank-table .qi-cards").inner_text()
         assert re.findall(r"a[^\s]*(?: \(\d\))?\.jpg", text, re.I) == ["a.jpg", "a (2).jpg", "A (3).JPG"]
+
+
+@pytest.mark.browser
+def test_who_presses_rate_all_while_files_are_still_coming_has_them_rated(
+    visit: Callable[..., Any], tmp_path: Path
+) -> None:
+    photos = [str(saved(tmp_path / f"{shade}.jpg", shade)) for shade in range(60, 180, 10)]
+    with served(PixelEngine()) as url:
+        page = visit(url)
+        page.get_by_role("tab", name="Shoot").click()
+        upload(page, photos, "rank-files")
+        page.locator("#rank").click()
+        shows(page, "rank-status", "12 photos rated.")
+        page.locator("#rank").click()  # all are known: nothing is asked anew
+        shows(page, "rank-status", "12 photos rated.")
