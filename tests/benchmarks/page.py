@@ -131,7 +131,7 @@ def main() -> None:
             engine = LocalEngine.open(options.model)
             with tempfile.TemporaryDirectory() as folder:
                 for name, photos in (
-                    ("example size", PHOTOS),
+                    ("example size", saved_again(PHOTOS, Path(folder))),
                     ("1 megapixel", enlarged(PHOTOS, Path(folder))),
                 ):
                     print(name)
@@ -140,6 +140,13 @@ def main() -> None:
         finally:
             page.terminate()
             page.wait()
+
+
+def saved_again(photos: list[Path], folder: Path) -> list[Path]:
+    """The photos as other JPEGs of their size: the replies to our own are on record, and are replayed."""
+    for path in photos:
+        Image.open(path).save(folder / f"again-{path.name}", quality=92)
+    return [folder / f"again-{path.name}" for path in photos]
 
 
 def enlarged(photos: list[Path], folder: Path) -> list[Path]:
