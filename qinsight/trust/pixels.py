@@ -24,13 +24,15 @@ LEAST_EDGES = 60
 class Measured:
     """What a picture's pixels say. None: there is no place where it could be measured.
 
-    `noise` is the deviation in flat places and `specks` the share of single pixels that stand out, `blocking` how far
+    `noise` is the deviation in flat places, `unrest` all that varies in the flattest tenth of them (of luminance, but for
+    slopes), which noise that was smoothed hides in, and `specks` the share of single pixels that stand out, `blocking` how far
     the 8 x 8 grid stands out, `flatness` the share of cells without any texture, `sharpness` the part of an edge's
     height that one pixel rises, of the strongest edges, in the softer direction; `brightness`, `shadows`, `highlights`
     and `contrast` are of the luminance from 0 to 1.
     """
 
     noise: float | None
+    unrest: float
     specks: float
     blocking: float
     flatness: float
@@ -57,6 +59,7 @@ def measure(photo: Image.Image) -> Measured:
     dark, light = np.quantile(sample[::2, ::2], (0.05, 0.95))
     return Measured(
         noise=max(known) if len(known) == 2 or max(known, default=0) > QUIET else None,
+        unrest=_unrest(fine, seen),
         specks=float(np.mean([_specks(pixels[band, :, 1]) for band in bands])),
         blocking=max(_blocking(luma), _blocking(luma.T)),
         flatness=_share(np.concatenate([np.ravel(finest) for finest, _ in fine]) < 0.6 / 255),
@@ -91,6 +94,12 @@ def _noise(cells: list[tuple[np.ndarray, np.ndarray]], seen: np.ndarray, gain: f
         return min(float(np.quantile(finest[noisy], 0.2)), MOST_ABOVE * flattest) / gain
     most = flattest / gain  # what looks flat may be texture: this much noise at most
     return most if most < QUIET else None
+
+
+def _unrest(cells: list[tuple[np.ndarray, np.ndarray]], seen: np.ndarray) -> float:
+    """The deviation, but for its slope, of the flattest tenth of the cells that are `seen`."""
+    whole = np.concatenate([np.ravel(deviation) for _, deviation in cells])[seen]
+    return float(np.quantile(whole, 0.1)) if whole.size else 0.0
 
 
 def _seen(tones: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
+from scipy import ndimage
 
 from qinsight.__main__ import main
 from qinsight.photos import load_photo
@@ -237,6 +238,16 @@ def test_blocks_are_found_wherever_their_grid_begins(shift: tuple[int, int], tmp
     image = load_photo(tmp_path / "blocks.jpg")
     image = image.crop((*shift, image.width, image.height))
     assert found("Compression artifacts are visible.", image) == [Found.SUPPORTED]
+
+
+def test_grain_that_a_camera_has_smoothed_is_not_contradicted_but_heavy_noise_is() -> None:
+    """Real shots at a high ISO look like this: hardly any difference from pixel to pixel, more across a cell."""
+    grain = ndimage.gaussian_filter(np.random.default_rng(1).normal(0, 1, (256, 256)), 1.3)
+    picture = np.clip(128 + 3 * grain / grain.std(), 0, 255)[..., None].repeat(3, -1).astype(np.uint8)
+    assert found("Grain lies over the whole frame.", Image.fromarray(picture)) == [Found.NOT_CHECKABLE]
+    assert found("There is heavy noise.", Image.fromarray(picture)) == [Found.CONTRADICTED]
+    still = Image.new("RGB", (256, 256), (128, 128, 128))
+    assert found("Grain lies over the whole frame.", still) == [Found.CONTRADICTED]
 
 
 def test_slightly_is_contradicted_where_there_is_much() -> None:
