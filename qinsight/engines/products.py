@@ -20,7 +20,8 @@ LARGE = 1 << 20  # weights of a layer from which a product can take long
 HELD = 1 << 21  # weights taken apart at a time: they stay in the processor's cache until they were multiplied
 GROUP = 32  # output rows that the kernel wants side by side
 # From how many rows taking apart costs less than the kernel: measured at the shapes of the published weights
-# (tests/benchmarks/processor.py) on a core without AMX (tiles that make bf16 products several times faster).
+# (tests/benchmarks/processor.py) on a core without AMX. With AMX, tiles that make bf16 products several times faster,
+# it was not measured: the number follows from how long a prompt took on such a core.
 MANY, MANY_WITH_AMX = 640, 32
 
 

@@ -24,7 +24,7 @@ from qinsight.photos.view import view
 from qinsight.requests import Sampling
 from qinsight.sentence import Sentence
 from qinsight.trust.told import by_strength, remarks, verdict
-from qinsight.trust.tournament import LEAST, MOST, Standing, check_frames, most_pairs, tournament
+from qinsight.trust.tournament import LEAST, Standing, check_frames, most_pairs, tournament
 
 
 @dataclass(frozen=True)
@@ -82,16 +82,14 @@ class ContestTab(Tab):
     def turn_to(self, told: Any, request: gr.Request) -> list[Any]:
         """These frames, by their numbers, are to meet."""
         frames = self._frames(told.get("frames") if isinstance(told, dict) else None)
-        known = LEAST <= len(frames) <= MOST
-        number = turn_of(told).number
-        if not self.tables.turn_to(request.session_hash, number, frames if known else None):
-            return [gr.skip()] * len(self.outputs)
-        words, problem = self.spoken.words(request), ""
+        number, words, problem = turn_of(told).number, self.spoken.words(request), ""
         try:
             check_frames(len(frames))
         except QInsightError as error:
             problem = words.sentence(error)
-        seen = Seen(number, words, running=known, problem=problem)
+        if not self.tables.turn_to(request.session_hash, number, None if problem else frames):
+            return [gr.skip()] * len(self.outputs)
+        seen = Seen(number, words, running=not problem, problem=problem)
         return self._values(_State(phrase("waiting")), seen)
 
     def _frames(self, numbers: Any) -> tuple[_Frame, ...]:

@@ -77,7 +77,6 @@
 
   // --- keyboard ---
   const ASK = Object.values(qi.BUTTONS).map(([ask]) => ask).filter(ask => ask !== "closer"), STOP = Object.values(qi.BUTTONS).map(([, stop]) => stop);
-  const EXAMPLES = { examples: ".thumbnail-item", pairs: ".thumbnail-item" };
   const at = {}; // which example of each list was opened last
 
   const element = id => document.getElementById(id);
@@ -90,10 +89,8 @@
   }
 
   function list() {
-    for (const [id, kind] of Object.entries(EXAMPLES)) {
-      const place = element(id);
-      if (visible(place)) return [id, [...place.querySelectorAll(kind)]];
-    }
+    for (const place of document.querySelectorAll(".qi-examples"))
+      if (visible(place)) return [place.id, [...place.querySelectorAll(".thumbnail-item")]];
     return ["", []];
   }
 
@@ -235,9 +232,7 @@
     say(text);
   }
 
-  function mend() { // Gradio 6.31 leaves the table's search field without a name, and counts the examples
-    for (const field of document.querySelectorAll(".search-input:not([aria-label])"))
-      field.setAttribute("aria-label", field.title);
+  function mend() { // Gradio 6.31 counts the examples
     for (const photo of document.querySelectorAll(".qi-examples .thumbnail-item")) { // "Thumbnail 1 of 8"
       const name = photo.textContent.trim();
       if (name && photo.ariaLabel !== name) photo.ariaLabel = name;

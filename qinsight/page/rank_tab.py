@@ -233,7 +233,7 @@ class RankTab(Tab):
         return desk
 
     def _chosen(self, files: list[str] | None, path: str, request: gr.Request) -> Chosen | None:
-        uploads = (*(files or []),)
+        uploads = tuple(files or ())
         own = path.strip() if self.local and is_local(request) else ""
         return (uploads, "" if uploads else own) if uploads or own else None
 

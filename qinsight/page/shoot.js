@@ -13,6 +13,7 @@
   const low = () => set.low ?? 1, high = () => set.high ?? 5.05, view = () => set.view ?? "grid", sort = () => set.sort ?? "rating";
 
   const element = id => document.getElementById(id);
+  const running = () => element("rank-stop")?.disabled === false;
   function h(tag, given = {}, ...inside) {
     const made = document.createElement(tag);
     for (const [name, value] of Object.entries(given))
@@ -90,13 +91,14 @@
 
   function rate(given) {
     wish = coming && !wish;
+    if (wish) qi.note("files_coming");
     asked = JSON.stringify(given);
     return [wish ? { number: 0 } : qi.turn("rank", true), ...given];
   }
 
   // Other files are there. That those are which are being rated may be heard of later than the button.
   function others(given) {
-    const known = JSON.stringify(given) === asked && element("rank-stop")?.disabled === false;
+    const known = JSON.stringify(given) === asked && running();
     if (wish && coming) setTimeout(() => element("rank")?.click(), 100);
     coming = false;
     return [known ? { number: 0 } : qi.turn("rank", false), ...given];
@@ -199,7 +201,7 @@
     element("rank-exports")?.toggleAttribute("data-empty", !frames.length);
     sizes.clear();
     for (const place of frames.keys()) sizes.set(group(place), (sizes.get(group(place)) ?? 0) + 1);
-    const busy = element("rank-stop")?.disabled === false && list.contains(document.activeElement);
+    const busy = running() && list.contains(document.activeElement);
     const wanted = busy && order.length ? order : ordered();
     if (wanted.length !== list.children.length || wanted.some((place, number) => list.children[number] !== cards[place])) {
       const had = list.contains(document.activeElement);

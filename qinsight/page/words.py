@@ -126,6 +126,11 @@ LABELS = {
     ),
     "photos": ("Photos", "多张照片", "写真（複数）"),
     "folder": ("Choose a folder", "选择文件夹", "フォルダーを選ぶ"),
+    "files_coming": (
+        "Files are still coming: they are rated as soon as they are here.",
+        "文件仍在上传：到齐后立即评分。",
+        "ファイルを受信中です。届きしだい評価します。",
+    ),
     "nothing_there": ("There is no file in it.", "其中没有文件。", "ファイルがありません。"),
     "path": (
         "or a folder of this computer; results go into its subfolder q-insight, and a run resumes",

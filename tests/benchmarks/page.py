@@ -24,7 +24,9 @@ from PIL import Image
 from qinsight.assess import ask, assessment
 from qinsight.engines.local import LocalEngine
 from qinsight.page.desk import HEAD
+from qinsight.page.loupe import CSS as LOUPE_CSS
 from qinsight.page.pictures import CSS
+from qinsight.page.shoot import CSS as SHOOT_CSS
 from qinsight.photos import load_photo
 
 ROOT = Path(__file__).parents[2]
@@ -127,7 +129,7 @@ def main() -> None:
                 except httpx.TransportError:
                     time.sleep(0.05)
             print(f"start-up to the first page {time.perf_counter() - started:.1f} s")
-            print(f"JavaScript and CSS of our own {(len(CSS) + len(HEAD)) / 1000:.1f} kB")
+            print(f"JavaScript and CSS of our own {len(HEAD + CSS + LOUPE_CSS + SHOOT_CSS) / 1000:.1f} kB")
             engine = LocalEngine.open(options.model)
             with tempfile.TemporaryDirectory() as folder:
                 for name, photos in (

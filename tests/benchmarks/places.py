@@ -6,8 +6,11 @@ Photographs: every second one by name, those that set no bound in `qinsight.trus
 """
 
 import argparse
+import sys
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter

@@ -11,11 +11,15 @@ then its kernel for any number of rows. Both ways in turn, in one run, with the 
 import argparse
 import itertools
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import psutil
 import torch

@@ -4,6 +4,8 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from qinsight.assess import ask, assessment, last
 from qinsight.engines.local import LocalEngine
 from qinsight.engines.made_by import as_shown, made_by_all

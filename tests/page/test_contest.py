@@ -126,6 +126,7 @@ def table(browser: Any, tmp_path: Path) -> Iterator[Any]:
         page.wait_for_selector(".qi-card")
         page.locator("#rank").click()
         shows(page, "rank-status", "3 photos rated.")
+        page.wait_for_function("document.querySelectorAll('.qi-card').length === 1")  # it lies folded
         yield page
         page.context.close()
 
