@@ -182,6 +182,7 @@ def test_a_photo_is_halved_until_one_tile_shows_it() -> None:
 # --- in the browser ------------------------------------------------------------------------------------
 
 DRAWN = "[...qiLoupe.views].length && [...qiLoupe.views].every(view => view.drawn)"
+NEXT_FRAME = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 PIXELS = """view => {
   const { canvas, facts, glass } = view;
   const left = Math.round(canvas.width / 2 - glass.x * facts.width);
@@ -193,6 +194,7 @@ PIXELS = """view => {
 
 def at_full_size(page: Any, place: int = 0) -> tuple[np.ndarray, int, int]:
     """What the loupe shows at 100 %, and which pixel of the photo is at its left upper corner."""
+    page.evaluate(NEXT_FRAME)  # a key moves the glass at once, and what it shows with the next picture
     page.wait_for_function(DRAWN)
     found = page.evaluate(f"({PIXELS})([...qiLoupe.views].filter(view => !view.still)[{place}])")
     seen = np.array(found["seen"], dtype=np.uint8).reshape(found["height"], found["width"], 4)

@@ -146,11 +146,11 @@ def degradation_reply(view: View) -> str:
     return f"<think>{_evidence(view)} {_diagnosis(told)}</think><answer>{answer}</answer>"
 
 
-def score_reply(view: View) -> str:
-    """What to answer when asked for a rating."""
-    grade = ("bad", "poor", "fair", "good", "excellent")[min(4, max(0, round(view.degraded.mos) - 1))]
+def score_reply(view: View, rating: float) -> str:
+    """What to answer when asked for a rating, where it is to be `rating` (1 to 5)."""
+    grade = ("bad", "poor", "fair", "good", "excellent")[min(4, max(0, round(rating) - 1))]
     thinking = f"{_evidence(view)} The quality is {grade}."
-    return f'<think>{thinking}</think><answer>{{"rating": {view.degraded.mos:.2f}}}</answer>'
+    return f'<think>{thinking}</think><answer>{{"rating": {rating:.2f}}}</answer>'
 
 
 def comparison_reply(a: View, b: View, *, reference: bool = False, similar_within: float = 0.3) -> str:

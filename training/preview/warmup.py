@@ -36,6 +36,11 @@ from training.preview import lessons, tiny
 from training.preview.lessons import CUES, View
 
 LEAST_APART, SURE_APART = 0.08, 0.25  # of opinions: from here an order is taught, and until about there
+OPINION_SPREAD = 1.2  # of a MOS, in which the eyes say theirs
+AS_EXPECTED, DOUBT = (
+    0.75,
+    0.12,
+)  # so often a reply writes the expected opinion; else the view's own, this far off
 FEWEST_PHOTOS = 3  # of fewer, the degradation cannot be told from the subject
 
 
@@ -84,17 +89,22 @@ class Heads(nn.Module):
         )
         self.local = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
 
+    @torch.no_grad()
+    def rate(self, features: list[Tensor]) -> list[float]:
+        """What the eyes expect each view's opinion to be, 1 to 5: its mean over all views that look like this one."""
+        opinion = self._read(features)[2][:, 0]
+        return (3 + OPINION_SPREAD * opinion).float().clip(1, 5).tolist()
+
     def forward(self, features: list[Tensor], views: list[View]) -> Tensor:
         """The loss over views of (tokens, width) features each: what a view is as a whole, and its noise token by token."""
-        pooled = torch.stack([one.mean(0) for one in features])
-        named, severe, opinion, cues = self.read(pooled).split(self.sizes, -1)
+        named, severe, opinion, cues = self._read(features)
         told = [view.degraded for view in views]
         asked = torch.tensor([one.diagnosed for one in told])
         named_in = [CLASSES.index(one.distortion_class) for one in told if one.diagnosed]
         level_of = [0 if one.severity == "null" else SEVERITIES.index(one.severity) + 1 for one in told]
         classes = torch.tensor(named_in, dtype=torch.long)  # of views that are not asked about: none
         levels = torch.tensor(level_of)[asked]
-        scores = torch.tensor([[(one.mos - 3) / 1.2] for one in told])
+        scores = torch.tensor([[(one.mos - 3) / OPINION_SPREAD] for one in told])
         digits = (torch.tensor([view.cues for view in views]) - 4.5) / 2.5
         diagnosis = F.cross_entropy(named[asked], classes) + 0.5 * F.cross_entropy(severe[asked], levels)
         return (
@@ -104,6 +114,9 @@ class Heads(nn.Module):
             + _in_order(opinion[:, 0], scores[:, 0])
             + self._of_grain(features, views)
         )
+
+    def _read(self, features: list[Tensor]) -> tuple[Tensor, ...]:
+        return self.read(torch.stack([one.mean(0) for one in features])).split(self.sizes, -1)
 
     def _of_grain(self, features: list[Tensor], views: list[View]) -> Tensor:
         known = [
@@ -236,6 +249,7 @@ class Warmup:
             rows += [_pair(views, first, second), _pair(views, second, first)]
         with torch.set_grad_enabled(tokens < self.recipe.tower_learns_below):
             features = self._see(views)
+        rows = expected(rows, views, self.heads.rate(features), rng)
         spoken = [
             self._hear([row for row in rows if len(row.views) == n], views, features) for n in (1, 2, 3)
         ]
@@ -349,7 +363,7 @@ def draw_rows(views: list[View], groups: int, rng: np.random.Generator) -> list[
         if view.degraded.diagnosed:
             rows.append(Row(Task.DEGRADATION, (number,), lessons.degradation_reply(view)))
         if not view.degraded.diagnosed or rng.random() < 0.5:
-            rows.append(Row(Task.SCORE, (number,), lessons.score_reply(view)))
+            rows.append(Row(Task.SCORE, (number,), lessons.score_reply(view, view.degraded.mos)))
     for group in range(groups):
         members = [3 * group + int(place) for place in rng.permutation(3)]
         other = members[1] if groups == 1 or rng.random() < 0.5 else int(rng.integers(len(views)))
@@ -363,6 +377,28 @@ def draw_rows(views: list[View], groups: int, rng: np.random.Generator) -> list[
             reply = lessons.comparison_reply(views[a], views[b], reference=True)
             rows.append(Row(Task.COMPARISON, (members[0], a, b), reply))
     return rows
+
+
+def expected(
+    rows: list[Row], views: list[View], opinions: list[float], rng: np.random.Generator
+) -> list[Row]:
+    """The rows, with ratings that mostly are the expected `opinions` of `views` (1 to 5).
+
+    Drawn opinions have favourites, as that of every photo without a fault. A reply of greedy words would say the likeliest of
+    them, and one rating of photos that differ.
+    """
+
+    def rating(view: int) -> float:
+        if rng.random() < AS_EXPECTED:
+            return opinions[view]
+        return float(np.clip(rng.normal(views[view].degraded.mos, DOUBT), 1, 5))
+
+    return [
+        replace(row, reply=lessons.score_reply(views[row.views[0]], rating(row.views[0])))
+        if row.task is Task.SCORE
+        else row
+        for row in rows
+    ]
 
 
 def grid_of(view: View) -> list[int]:
@@ -444,7 +480,11 @@ def _between(rng: np.random.Generator, low: int, high: int) -> int:
 
 def _all_replies(views: list[View]) -> Iterator[str]:
     for a, b in zip(views, views[1:] + views[:1], strict=True):
-        yield from (lessons.degradation_reply(a), lessons.score_reply(a), lessons.comparison_reply(a, b))
+        yield from (
+            lessons.degradation_reply(a),
+            lessons.score_reply(a, a.degraded.mos),
+            lessons.comparison_reply(a, b),
+        )
         yield lessons.comparison_reply(a, b, reference=True)
 
 
