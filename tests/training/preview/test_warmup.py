@@ -23,7 +23,7 @@ from training.data.degrade import DISTORTIONS, SEVERITIES, degrade, leave_clean
 from training.data.originals import list_photos
 from training.preview import lessons, tiny
 from training.preview.collect import HELD_OUT, SOURCES, credit
-from training.preview.warmup import Recipe, Row, Warmup, export, run
+from training.preview.warmup import Recipe, Row, Warmup, expected, export, run
 
 TEMPLATE = OFFICIAL / "score_degradation" / "chat_template.json"
 SMALL = Recipe(
@@ -96,7 +96,7 @@ def test_what_is_trained_is_what_the_shipped_checkpoint_computes(
     processor = load_processor(tmp_path)
     views = lessons.draw_views(photos, 12, 3, np.random.default_rng(1))
     for row in (
-        Row(Task.SCORE, (0,), lessons.score_reply(views[0])),
+        Row(Task.SCORE, (0,), lessons.score_reply(views[0], 3.25)),
         Row(Task.COMPARISON, (2, 1, 0), lessons.comparison_reply(views[1], views[0], reference=True)),
     ):
         loss, number = worker._hear([row], views, worker._see(views))
@@ -186,7 +186,7 @@ def test_every_taught_reply_is_one_the_app_reads_without_repair(photos: list[Ima
     for view in views:
         answer = read_answer(Task.DEGRADATION, read_reply(lessons.degradation_reply(view)))
         assert not answer.repairs
-        score = read_answer(Task.SCORE, read_reply(lessons.score_reply(view)))
+        score = read_answer(Task.SCORE, read_reply(lessons.score_reply(view, view.degraded.mos)))
         assert score.rating == pytest.approx(view.degraded.mos, abs=0.006)
         assert not score.repairs
     best, worst = views[0], views[5]
@@ -194,6 +194,21 @@ def test_every_taught_reply_is_one_the_app_reads_without_repair(photos: list[Ima
     assert better.winner is Winner.B
     equal = read_answer(Task.COMPARISON, read_reply(lessons.comparison_reply(best, best, reference=True)))
     assert equal.winner is Winner.SIMILAR
+
+
+def test_three_in_four_ratings_are_what_the_eyes_expect_and_the_others_the_views_own_on_the_whole(
+    photos: list[Image.Image],
+) -> None:
+    clean = [lessons.look_at(leave_clean(photos[0]))]
+    asked = Row(Task.SCORE, (0,), lessons.score_reply(clean[0], 1.0))
+    other = Row(Task.DEGRADATION, (0,), lessons.degradation_reply(clean[0]))
+    rows = expected([asked] * 400 + [other], clean, [2.34], np.random.default_rng(1))
+    ratings = [read_answer(Task.SCORE, read_reply(row.reply)).rating for row in rows[:-1]]
+    own = [rating for rating in ratings if rating != 2.34]
+    assert 80 < len(own) < 120
+    assert len(set(own)) > 10  # of one opinion, which is no favourite any more
+    assert np.mean(own) == pytest.approx(clean[0].degraded.mos, abs=0.05)
+    assert rows[-1] is other
 
 
 # --- the checkpoint in the repository ---------------------------------------------------------------------
