@@ -30,9 +30,14 @@ class Interval:
 
 
 def intervals(
-    statistics: Sequence[Statistic], n: int, *, draws: int = DRAWS, seed: int = SEED
+    statistics: Sequence[Statistic],
+    n: int,
+    *,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    told: Callable[[int], None] | None = None,
 ) -> list[Interval | None]:
-    """An interval for each statistic of n photos, all from the same resamples.
+    """An interval for each statistic of n photos, all from the same resamples; `told` hears how many came, chunk by chunk.
 
     None where more than one resample in twenty does not have the statistic (all predictions equal, say).
     """
@@ -40,6 +45,8 @@ def intervals(
     for counts in resamples(n, draws, seed):
         for statistic, values in zip(statistics, found, strict=True):
             values.append(statistic(counts))
+        if told:
+            told(len(counts))
     return [_middle(np.concatenate(values)) for values in found]
 
 

@@ -1,7 +1,8 @@
 """From answers to the numbers of a set: one flat dictionary of JSON per set and task, intervals under `..._95`."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from qinsight.prompts import Task
 from training.data.examples import NULL, Rated, Target
 from training.data.lines import LabelError
 from training.evaluate.bootstrap import (
+    DRAWS,
     MOST_FOR_KRCC,
     Interval,
     Statistic,
@@ -44,20 +46,36 @@ from training.rewards import task_reward
 
 SCALE = (1.0, 5.0)  # of ratings: labels within it share their unit
 Measures = dict[str, Any]
+Told = Callable[[int], None]  # hears of resamples that were measured
+Watch = Callable[
+    [str, int], AbstractContextManager[Told]
+]  # of a set in words, and how many resamples it takes
 
 
-def measure(predictions: Sequence[Prediction], told: Callable[[str], None] | None = None) -> list[Measures]:
-    """The numbers of each set and task that occurs, in the order of their first lines; `told` hears which is next."""
+@contextmanager
+def unwatched(words: str, whole: int) -> Iterator[Told]:
+    """Nobody hears how far a set is."""
+    yield lambda more: None
+
+
+def measure(predictions: Sequence[Prediction], watch: Watch = unwatched) -> list[Measures]:
+    """The numbers of each set and task that occurs, in the order of their first lines."""
     groups: dict[tuple[str, Task], list[Prediction]] = {}
     for one in predictions:
         groups.setdefault((one.set, one.task), []).append(one)
     how = {Task.SCORE: _score, Task.DEGRADATION: _degradation, Task.COMPARISON: _comparison}
     found = []
     for number, ((name, task), group) in enumerate(groups.items(), 1):
-        if told:
-            told(f"measuring {number} of {len(groups)}: {name or 'no set'}, {task}, {len(group):,} answers")
-        found.append(_counts(name, task, group) | how[task]([one for one in group if one.answered]))
+        answered = [one for one in group if one.answered]
+        words = f"measuring {number} of {len(groups)}: {name or 'no set'}, {task}, {len(group):,} answers"
+        with watch(words, _resamples(task, answered)) as told:
+            found.append(_counts(name, task, group) | how[task](answered, told))
     return found
+
+
+def _resamples(task: Task, answered: list[Prediction]) -> int:
+    expected = any(one.expected_rating is not None for one in answered)
+    return DRAWS * (1 + expected) if task is Task.SCORE else DRAWS
 
 
 def _counts(name: str, task: Task, group: list[Prediction]) -> Measures:
@@ -80,20 +98,20 @@ def _counts(name: str, task: Task, group: list[Prediction]) -> Measures:
 # --- scores -----------------------------------------------------------------------------------------------
 
 
-def _score(answered: list[Prediction]) -> Measures:
+def _score(answered: list[Prediction], told: Told) -> Measures:
     readable = [one for one in answered if isinstance(one.answer, Score)]
     written = np.array([_rating(one.answer) for one in readable])
-    found = correlations(written, np.array([_mos(one.target) for one in readable]))
+    found = correlations(written, np.array([_mos(one.target) for one in readable]), told)
     expected = [one for one in readable if one.expected_rating is not None]
     if expected:
         ratings = np.array([one.expected_rating for one in expected], float)
         found["expected_rating"] = {"n": len(expected)} | correlations(
-            ratings, np.array([_mos(one.target) for one in expected])
+            ratings, np.array([_mos(one.target) for one in expected]), told
         )
     return found
 
 
-def correlations(prediction: np.ndarray, label: np.ndarray) -> Measures:
+def correlations(prediction: np.ndarray, label: np.ndarray, told: Told | None = None) -> Measures:
     """PLCC raw and after both logistics, SRCC, KRCC, RMSE in the unit of the labels; with intervals.
 
     Readable answers only. What does not exist is None, and `notes` say why. The curves are fitted once to all
@@ -141,7 +159,7 @@ def correlations(prediction: np.ndarray, label: np.ndarray) -> Measures:
     if len(prediction) > MOST_FOR_KRCC and "krcc" in wanted:
         del wanted["krcc"]
         notes.append(f"krcc: no interval beyond {MOST_FOR_KRCC} photos, it would take minutes")
-    found = intervals(list(wanted.values()), len(prediction)) if wanted else []
+    found = intervals(list(wanted.values()), len(prediction), told=told) if wanted else []
     spans: dict[str, Interval | None] = dict(zip(wanted, found, strict=True))
     lines: Measures = {}
     for name, value in values.items():
@@ -169,7 +187,7 @@ def _remarks(name: str, curve: Curve, prediction: np.ndarray) -> list[str]:
 # --- degradations -----------------------------------------------------------------------------------------
 
 
-def _degradation(answered: list[Prediction]) -> Measures:
+def _degradation(answered: list[Prediction], told: Told) -> Measures:
     if not answered:
         return {"notes": ["expected at least one answer, got none"]}
     said = [_named(one.answer) for one in answered]
@@ -195,7 +213,7 @@ def _degradation(answered: list[Prediction]) -> Measures:
     if found.level_average is not None:
         statistics["level_accuracy"] = lambda counts: level(counts[:, levelled])
         values["level_accuracy"] = found.level_average
-    spans = dict(zip(statistics, intervals(list(statistics.values()), len(true)), strict=True))
+    spans = dict(zip(statistics, intervals(list(statistics.values()), len(true), told=told), strict=True))
     lines: Measures = {}
     for name in ("class_accuracy", "level_accuracy", "exact", "within_one"):
         lines |= {name: values.get(name), f"{name}_95": _ends(spans.get(name))}
@@ -217,14 +235,14 @@ def _degradation(answered: list[Prediction]) -> Measures:
 # --- comparisons ------------------------------------------------------------------------------------------
 
 
-def _comparison(answered: list[Prediction]) -> Measures:
+def _comparison(answered: list[Prediction], told: Told) -> Measures:
     if not answered:
         return {"notes": ["expected at least one answer, got none"]}
     said = [_winner(one.answer) for one in answered]
     true = [_winner(one.target) for one in answered]
     found = pair_accuracy(said, true)
     hits = np.array([one == other for one, other in zip(said, true, strict=True)], float)
-    lines: Measures = {"accuracy": found.right / found.n, "accuracy_95": _ends(_of_mean(hits))}
+    lines: Measures = {"accuracy": found.right / found.n, "accuracy_95": _ends(_of_mean(hits, told))}
     lines["labels"] = {label: {"n": n, "accuracy": right / n} for label, (right, n) in found.labels.items()}
     lines["notes"] = []
     both = [one for one in answered if one.both_orders]
@@ -335,8 +353,8 @@ def _winner(answer: Answer | Target | None) -> str:
     return str(answer.winner) if isinstance(answer, Comparison) else UNREADABLE
 
 
-def _of_mean(values: np.ndarray) -> Interval | None:
-    return intervals([mean_of(values)], len(values))[0]
+def _of_mean(values: np.ndarray, told: Told | None = None) -> Interval | None:
+    return intervals([mean_of(values)], len(values), told=told)[0]
 
 
 def _ends(interval: Interval | None) -> list[float] | None:

@@ -16,8 +16,8 @@ import json
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from training.data.kinds import read_or_point
 from training.data.lines import LabelError, raise_all
 from training.evaluate.asking import Questions, ask_all, target_value
 from training.evaluate.many import CURVE, TABLE, curve, places, read_report, table
-from training.evaluate.measures import Measures, measure, paired
+from training.evaluate.measures import Measures, Told, Watch, measure, paired, unwatched
 from training.evaluate.predictions import (
     PREDICTIONS,
     Fault,
@@ -136,14 +136,29 @@ def _check_usage(parser: argparse.ArgumentParser, options: argparse.Namespace) -
 
 def _predictions(options: argparse.Namespace) -> int:
     predictions = read_predictions(options.predictions)
-    _print_all(options, predictions, measure(predictions, _measuring(predictions)))
+    _print_all(options, predictions, measure(predictions, _watch(predictions)))
     _list_faults(predictions, str(options.predictions))
     return DONE
 
 
-def _measuring(predictions: Sequence[Prediction]) -> Callable[[str], None] | None:
-    """Says which set is measured, where that takes long: its intervals come from thousands of resamples."""
-    return (lambda words: say(f"evaluate: {words}")) if len(predictions) >= LONG else None
+def _watch(predictions: Sequence[Prediction]) -> Watch:
+    """Who hears how far a set is, where that takes long: its intervals come from thousands of resamples."""
+    return _watched if len(predictions) >= LONG else unwatched
+
+
+@contextmanager
+def _watched(words: str, whole: int) -> Iterator[Told]:
+    done = 0
+
+    def told(more: int) -> None:
+        nonlocal done
+        done += more
+        show(done, whole)
+
+    say(f"evaluate: {words}")
+    with counted("evaluate", "resamples", logged=True) as show:
+        show(0, whole)
+        yield told
 
 
 def _print_all(options: argparse.Namespace, predictions: list[Prediction], found: list[Measures]) -> None:
@@ -280,7 +295,7 @@ def _report(options: argparse.Namespace) -> int:
 
 def _write_report(options: argparse.Namespace, rows: list[dict[str, Any]]) -> int:
     predictions = [read_prediction(row, number) for number, row in enumerate(rows, 1)]
-    found = measure(predictions, _measuring(predictions))
+    found = measure(predictions, _watch(predictions))
     pairs = paired(predictions, read_predictions(options.paired)) if options.paired else []
     run = read_run(options.out)
     head = head_of(run, rows, found)
