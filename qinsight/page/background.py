@@ -17,6 +17,7 @@ NEAR = 5  # places in line from which on each step forward is told at once
 FAR = 5.0  # seconds between two such steps further back
 PARTING = 1.0  # seconds that a job has to end by itself after it was stopped
 PACE = 0.07  # seconds between two updates: every one costs the server and the browser milliseconds
+AT_ONCE = 3  # updates that do not wait for that: it begins, the photo is read, the first words
 
 
 def in_background(
@@ -26,7 +27,7 @@ def in_background(
     pace: Callable[[State], float] | None = None,
     parting: float = PARTING,
 ) -> Iterator[State | None]:
-    """The newest state of `work(job)`, about 14 times a second; None where nothing is new for long.
+    """The newest state of `work(job)`, the first at once and then about 14 times a second; None where nothing is new for long.
 
     While the job waits in line, `in_line(state, before)` is the state that says how many are before it, where that is to be said. `pace`
     gives the seconds until the next state where one is dearer to show; the newest is never left out. What `work`
@@ -63,7 +64,7 @@ def in_background(
     inside = contextvars.copy_context().run
     threading.Thread(target=inside, args=(produce,), name="qinsight-work", daemon=True).start()
     shown: tuple[State | None, int | None] = (None, None)
-    shown_at, far = 0.0, False
+    shown_at, far, told = 0.0, False, 0
     try:
         while True:
             fresh = news.wait(parting if job.stopped.is_set() else FAR if far else HEARTBEAT)
@@ -75,13 +76,15 @@ def in_background(
             states[:-1] = []
             far = before is not None and before > NEAR and time.monotonic() - shown_at < FAR
             if newest is not None and not far and not (newest is shown[0] and before == shown[1]):
-                shown, shown_at = (newest, before), time.monotonic()
+                shown, shown_at, told = (newest, before), time.monotonic(), told + 1
                 yield newest if before is None or in_line is None else in_line(newest, before)
             elif not fresh or job.stopped.is_set():  # its reader may know that nobody waits for the rest
                 yield None
             if done:
                 outcome.result()
                 return
-            hurry.wait(PACE if pace is None or newest is None else max(PACE, pace(newest)))
+            wait = PACE if pace is None or newest is None else max(PACE, pace(newest))
+            if told >= AT_ONCE or wait > PACE:
+                hurry.wait(wait)
     finally:
         job.stop()

@@ -169,7 +169,7 @@ def test_closing_the_tab_frees_the_model(visit: Callable[..., Any], photo: Path)
 def test_a_second_photo_never_shows_the_first_ones_answer(
     visit: Callable[..., Any], photo: Path, tmp_path: Path
 ) -> None:
-    first = ["<think>FIRST ", *["FIRST "] * 300, '</think><answer>{"rating": 1.11}</answer>']
+    first = ["<think>FIRST ", *["FIRST "] * 3000, '</think><answer>{"rating": 1.11}</answer>']
     second = ["<think>SECOND ", *["SECOND "] * 10, '</think><answer>{"rating": 4.44}</answer>']
     engine = PatientEngine(first, second, pause=0.05)
     other = photo_file(tmp_path, "other.png", Image.new("RGB", (112, 112), (10, 200, 30)))
