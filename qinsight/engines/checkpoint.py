@@ -6,12 +6,14 @@ No torch here. What is found wrong is said before a single weight is read.
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from qinsight.engines.fetch import fetch, large_files
 from qinsight.errors import EngineError
 from qinsight.photos.view import MIN_PIXELS
 from qinsight.prompts import KNOWN_BEFORE, Order, Task
@@ -384,15 +386,44 @@ def _download(model: str, pattern: str, progress: Progress) -> Path:
         size = sum(file.file_size or 0 for file in plan if file.will_download)
         if not size:
             return Path(snapshot_download(model, allow_patterns=wanted, local_files_only=True))
-        _check_disk(model, size)
+        large = large_files(model, plan)
+        _check_disk(model, size - sum(file.come for file in large))
         words = Sentence("Downloading {model} ({size:.1f} GB, once)", model=model, size=size / 1e9)
         progress(words, 0.0)
-        return Path(snapshot_download(model, allow_patterns=wanted, tqdm_class=_bar(words, size, progress)))
+        count = _Count(words, size, progress)
+        fetch(large, count)
+        return Path(
+            snapshot_download(
+                model, allow_patterns=wanted, tqdm_class=_bar(words, size, progress, count.come)
+            )
+        )
     except _hub_failures() as error:
         cached = _cached(model, wanted)
         if cached is None:
             raise _refused(model, error) from error
         return cached
+    except OSError as error:
+        raise EngineError(
+            "The download of {model} stopped: {cause}. Start once more: it goes on where it was.",
+            model=model,
+            cause=error.strerror or error,
+        ) from error
+
+
+@dataclass
+class _Count:
+    """How many of the bytes have come, counted in several threads."""
+
+    words: Sentence
+    size: int
+    progress: Progress
+    come: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, more: int) -> None:
+        with self._lock:
+            self.come += more
+            self.progress(self.words, min(1.0, self.come / self.size))
 
 
 def _cached(model: str, wanted: list[str]) -> Path | None:
@@ -423,8 +454,8 @@ def _check_disk(model: str, size: int) -> None:
         )
 
 
-def _bar(words: Sentence, size: int, progress: Progress) -> type:
-    """A progress bar class that prints nothing and tells `progress` how many of the bytes have come."""
+def _bar(words: Sentence, size: int, progress: Progress, before: int = 0) -> type:
+    """A progress bar class that prints nothing and tells `progress` how many of the bytes have come, after those `before`."""
     from tqdm import tqdm
 
     class Bar(tqdm):
@@ -436,7 +467,7 @@ def _bar(words: Sentence, size: int, progress: Progress) -> type:
         def update(self, n: float | None = 1) -> bool | None:
             result = super().update(n)
             if self.counts_bytes:
-                progress(words, min(1.0, self.n / size))
+                progress(words, min(1.0, (before + self.n) / size))
             return result
 
     return Bar
