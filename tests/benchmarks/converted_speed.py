@@ -71,16 +71,16 @@ def directly(server: Any, body: dict[str, Any]) -> Ask:
     settings = server.connection() | {"timeout": None}
 
     def ask(heard: Callable[[], None]) -> int:
-        words = 0
+        last = ""
         with (
             httpx2.Client(**settings) as client,
             client.stream("POST", server.url(CHAT), content=content) as answer,
         ):
             for line in answer.iter_lines():
-                if line.startswith("data: {") and '"content":"' in line:
-                    words += 1
+                if line.startswith("data: {") and '"role"' not in line:
+                    last = line
                     heard()
-        return words
+        return int(json.loads(last.removeprefix("data: "))["timings"]["predicted_n"])
 
     return ask
 
