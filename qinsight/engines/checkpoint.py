@@ -96,10 +96,21 @@ class Part:
 
     def folder(self, progress: Progress = silent) -> Path:
         """Where it is on this disk, downloaded first where it is not."""
+        return self._files("*", progress)
+
+    def settings(self) -> Path:
+        """Where its config.json is, downloaded without the weights where they are not here."""
+        return self._files("config.json", silent)
+
+    def _files(self, names: str, progress: Progress) -> Path:
         if self.local:
             return Path(self.source).expanduser() / self.subfolder
-        pattern = f"{self.subfolder}/*" if self.subfolder else "*"
+        pattern = f"{self.subfolder}/{names}" if self.subfolder else names
         return _download(self.source, pattern, progress) / self.subfolder
+
+    def to_come(self) -> int:
+        """Bytes that are still to be downloaded."""
+        return 0 if self.local else _to_come(self.source, f"{self.subfolder}/*" if self.subfolder else "*")
 
 
 @dataclass(frozen=True)
@@ -374,15 +385,33 @@ def _hub_files(model: str) -> list[str]:
         return [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
 
 
+def _planned(model: str, wanted: list[str]) -> list[Any]:
+    """What a download of the files that match would do."""
+    from huggingface_hub import snapshot_download
+
+    bar = _bar(Sentence(""), 1, silent)
+    return list(snapshot_download(model, allow_patterns=wanted, dry_run=True, tqdm_class=bar))
+
+
+def _to_come(model: str, pattern: str) -> int:
+    wanted = [pattern.replace("*", kind) for kind in _WANTED]
+    try:
+        planned = _planned(model, wanted)
+        whole = sum(file.file_size or 0 for file in planned if file.will_download)
+        return whole - sum(file.come for file in large_files(model, planned))
+    except _hub_failures() as error:
+        if _cached(model, wanted) is None:
+            raise _refused(model, error) from error
+        return 0
+
+
 def _download(model: str, pattern: str, progress: Progress) -> Path:
     """A snapshot of the files that match, with the bytes told to `progress`; cached files are not fetched."""
     from huggingface_hub import snapshot_download
 
     wanted = [pattern.replace("*", kind) for kind in _WANTED]
     try:
-        plan = snapshot_download(
-            model, allow_patterns=wanted, dry_run=True, tqdm_class=_bar(Sentence(""), 1, silent)
-        )
+        plan = _planned(model, wanted)
         size = sum(file.file_size or 0 for file in plan if file.will_download)
         if not size:
             return Path(snapshot_download(model, allow_patterns=wanted, local_files_only=True))
@@ -438,12 +467,7 @@ def _cached(model: str, wanted: list[str]) -> Path | None:
 def _check_disk(model: str, size: int) -> None:
     import shutil
 
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    place = Path(HF_HUB_CACHE)
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    free = shutil.disk_usage(hub_disk()).free
     if free < size * 1.05:
         raise EngineError(
             "Expected {size:.1f} GB of free disk for {model}; there are {free:.1f} GB. "
@@ -452,6 +476,18 @@ def _check_disk(model: str, size: int) -> None:
             model=model,
             free=free / 1e9,
         )
+
+
+def hub_disk() -> Path:
+    """A folder that is there, on the disk to which the hub's files come."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return existing(Path(HF_HUB_CACHE))
+
+
+def existing(place: Path) -> Path:
+    """The place, or the folder in which it would be made."""
+    return next(folder for folder in (place, *place.parents) if folder.exists())
 
 
 def _bar(words: Sentence, size: int, progress: Progress, before: int = 0) -> type:

@@ -619,6 +619,27 @@ SENTENCES = {
         "{name} 中缺少回答此问题的子文件夹 {wanted!r}。",
         "{name} には、この質問に答えるサブフォルダー {wanted!r} がありません。",
     ),
+    "The file {file} of {model} came damaged. Start once more: it is downloaded anew.": (
+        "{model} 的文件 {file} 下载后已损坏。请再次启动，它会重新下载。",
+        "{model} のファイル {file} は壊れて届きました。もう一度起動すると改めてダウンロードします。",
+    ),
+    "The download was ended.": ("下载已终止。", "ダウンロードは終了しました。"),
+    "The download of {model} stopped: {cause}. Start once more: it goes on where it was.": (
+        "{model} 的下载中断：{cause}。请再次启动，它会从中断处继续。",
+        "{model} のダウンロードが止まりました：{cause}。もう一度起動すると続きから始まります。",
+    ),
+    "{model} is converted already; leave out --convert.": (
+        "{model} 已经转换；请去掉 --convert。",
+        "{model} は変換済みです。--convert を外してください。",
+    ),
+    "Expected --convert without --endpoint: a server has its own weights.": (
+        "--convert 不能与 --endpoint 同用：服务器有自己的权重。",
+        "--convert は --endpoint と併用できません。サーバーには独自の重みがあります。",
+    ),
+    "Expected {size:.1f} GB of free disk for {model}: {coming:.1f} GB to download, {converted:.1f} GB converted; there are {free:.1f} GB. Make room, or set HF_HOME and XDG_CACHE_HOME to a larger disk.": (
+        "{model} 需要 {size:.1f} GB 可用磁盘空间：下载 {coming:.1f} GB，转换后 {converted:.1f} GB；现有 {free:.1f} GB。请腾出空间，或将 HF_HOME 和 XDG_CACHE_HOME 设到更大的磁盘。",
+        "{model} には {size:.1f} GB の空きディスクが必要です（ダウンロード {coming:.1f} GB、変換後 {converted:.1f} GB）。空きは {free:.1f} GB です。空けるか、HF_HOME と XDG_CACHE_HOME を大きなディスクにしてください。",
+    ),
     "Expected {size:.1f} GB of free disk for {model}; there are {free:.1f} GB. Make room, or set HF_HOME to a larger disk.": (
         "{model} 需要 {size:.1f} GB 磁盘空间，现有 {free:.1f} GB。请腾出空间，或将 HF_HOME 设到更大的磁盘。",
         "{model} には {size:.1f} GB の空きディスクが必要ですが、{free:.1f} GB しかありません。空きを増やすか、HF_HOME をより大きなディスクにしてください。",
