@@ -628,6 +628,30 @@ SENTENCES = {
         "{model} 的下载中断：{cause}。请再次启动，它会从中断处继续。",
         "{model} のダウンロードが止まりました：{cause}。もう一度起動すると続きから始まります。",
     ),
+    "{here} can run the published weights in {held}: {time}. One command downloads {download:.1f} GB, prepares and opens them, and goes on where it was ended: `{command}`": (
+        "{here}能以 {held} 运行已发表的权重：{time}。一条命令即可下载 {download:.1f} GB、准备并打开，中断后可继续：`{command}`",
+        "{here}では公開された重みを {held}で動かせます。{time}。次のコマンド一つで {download:.1f} GB をダウンロードし、準備して開きます。中断しても続きから始まります：`{command}`",
+    ),
+    "{here} cannot run the published weights now: in {held} they want {needed:.1f} GB of free memory, and {free:.1f} GB are free.": (
+        "{here}现在无法运行已发表的权重：以 {held} 需要 {needed:.1f} GB 可用内存，现有 {free:.1f} GB。",
+        "{here}では今、公開された重みを動かせません。{held}で {needed:.1f} GB の空きメモリーが必要ですが、空きは {free:.1f} GB です。",
+    ),
+    "{here} could run the published weights in {held}, which want {needed:.1f} GB of free disk; {free:.1f} GB are free.": (
+        "{here}本可以 {held} 运行已发表的权重，但需要 {needed:.1f} GB 可用磁盘空间，现有 {free:.1f} GB。",
+        "{here}では公開された重みを {held}で動かせますが、{needed:.1f} GB の空きディスクが必要です。空きは {free:.1f} GB です。",
+    ),
+    "This computer ({memory} GB, {cores} cores)": (
+        "这台计算机（{memory} GB，{cores} 核）",
+        "このコンピューター（{memory} GB、{cores} コア）",
+    ),
+    "{bits} bits ({how})": ("{bits} 位（{how}）", "{bits} ビット（{how}）"),
+    "how long a photo takes is not known": (
+        "每张照片需要多久尚不清楚",
+        "写真 1 枚にかかる時間は分かりません",
+    ),
+    "about {seconds} seconds a photo": ("每张照片约 {seconds} 秒", "写真 1 枚に約 {seconds} 秒"),
+    "about a minute a photo": ("每张照片约一分钟", "写真 1 枚に約 1 分"),
+    "about {minutes} minutes a photo": ("每张照片约 {minutes} 分钟", "写真 1 枚に約 {minutes} 分"),
     "{model} is converted already; leave out --convert.": (
         "{model} 已经转换；请去掉 --convert。",
         "{model} は変換済みです。--convert を外してください。",
