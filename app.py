@@ -18,6 +18,7 @@ os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(
     filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "localhost", "127.0.0.1"])
 )
 
+from qinsight.check.named import add_passport_flag, chosen_passport
 from qinsight.engines.checkpoint import Device, Progress
 from qinsight.errors import QInsightError
 from qinsight.flags import add_model_flags, open_engine
@@ -87,6 +88,7 @@ def _serve(options: argparse.Namespace, passwords: list[tuple[str, str]] | None)
         recordings=recordings,
         calibration=known,
         able=_able,
+        passport=partial(chosen_passport, options),
         **at_once,
     )
     address = options.host or os.environ.get(
@@ -173,6 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_model_flags(parser)
     add_calibration_flag(parser)
+    add_passport_flag(parser)
     add = parser.add_argument
     add("--host", default=None, metavar="ADDRESS", help="default: 127.0.0.1; 0.0.0.0 serves the network")
     add("--port", type=_port, default=None, metavar="N", help="default: the first free one from 7860")

@@ -2,6 +2,7 @@
 
 import os
 
+from qinsight.check.named import Named
 from qinsight.engines.checkpoint import PREVIEW, PUBLISHED
 from qinsight.page.host import Host
 from qinsight.page.words import ENGLISH, Words
@@ -28,6 +29,8 @@ def about_text(host: Host, words: Words = ENGLISH) -> str:
         ),
         words("about_size", megapixels=about.max_pixels / 1e6),
     ]
+    if host.passport is not None:
+        facts.append(_served(host.passport, words))
     if about.preview or about.name == PUBLISHED:
         facts.append(words("about_licence"))
     facts += [words.remark(told) for told in (about.advice, _instead(host)) if told]
@@ -38,6 +41,14 @@ def about_text(host: Host, words: Words = ENGLISH) -> str:
         else about.note
     )
     return f"{head}\n{listed}\n\n{card}\n\n{credit}"
+
+
+def _served(passport: Named, words: Words) -> str:
+    """What its passport says of how it is served, and of each alarm what that means."""
+    if not passport.alarms:
+        return words("about_served", date=passport.date)
+    meanings = (words.meaning("verdict", name) for name in passport.alarms)
+    return words("about_alarms", date=passport.date, alarms=words("comma").join(meanings))
 
 
 def _card() -> str:

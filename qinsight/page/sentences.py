@@ -652,6 +652,14 @@ SENTENCES = {
     "about {seconds} seconds a photo": ("每张照片约 {seconds} 秒", "写真 1 枚に約 {seconds} 秒"),
     "about a minute a photo": ("每张照片约一分钟", "写真 1 枚に約 1 分"),
     "about {minutes} minutes a photo": ("每张照片约 {minutes} 分钟", "写真 1 枚に約 {minutes} 分"),
+    "Expected a passport written by `check` in {path}; it cannot be read ({error}).": (
+        "{path} 中应有由 `check` 写下的护照，但无法读取（{error}）。",
+        "{path} には `check` が書いたパスポートが必要ですが、読み取れません（{error}）。",
+    ),
+    "The passport in {path} is not of what answers here: its {field} is {then}, and now it is {now}.": (
+        "{path} 中的护照不属于此处作答的模型：其中 {field} 为 {then}，现在为 {now}。",
+        "{path} のパスポートはここで答えるものではありません。{field} が {then} で、今は {now} です。",
+    ),
     "{model} is converted already; leave out --convert.": (
         "{model} 已经转换；请去掉 --convert。",
         "{model} は変換済みです。--convert を外してください。",
