@@ -652,6 +652,11 @@ SENTENCES = {
     "about {seconds} seconds a photo": ("每张照片约 {seconds} 秒", "写真 1 枚に約 {seconds} 秒"),
     "about a minute a photo": ("每张照片约一分钟", "写真 1 枚に約 1 分"),
     "about {minutes} minutes a photo": ("每张照片约 {minutes} 分钟", "写真 1 枚に約 {minutes} 分"),
+    "handled as it should be, checked on {date}": (
+        "处理正确，检查于 {date}",
+        "正しく扱われています（{date} に検査）",
+    ),
+    "alarm: {names}; checked on {date}": ("警报：{names}；检查于 {date}", "警告：{names}（{date} に検査）"),
     "Expected a passport written by `check` in {path}; it cannot be read ({error}).": (
         "{path} 中应有由 `check` 写下的护照，但无法读取（{error}）。",
         "{path} には `check` が書いたパスポートが必要ですが、読み取れません（{error}）。",
