@@ -4,18 +4,21 @@ Times follow from what was measured: how long processors worked on a question, a
 They are told for processors of the kind on which that was measured, and of no others.
 """
 
+import importlib.util
 import platform
 import shutil
+import sys
 import time
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 import psutil
 
 from qinsight.engines.checkpoint import PUBLISHED, PUBLISHED_PARAMETERS, existing, hub_disk
 from qinsight.engines.gguf_header import Type
 from qinsight.engines.kept import SIZE, cache_folder
-from qinsight.engines.llama_engine import BESIDE
+from qinsight.engines.llama_engine import BESIDE, PACKAGE
 from qinsight.sentence import Sentence
 
 DOWNLOAD = 2 * PUBLISHED_PARAMETERS  # bytes: bf16
@@ -43,7 +46,10 @@ class Lack(StrEnum):
 
 @dataclass(frozen=True)
 class Computer:
-    """What matters of a computer; `speed` is bytes a second that it reads, None where that was not measured."""
+    """What matters of a computer; `speed` is bytes a second that it reads, None where that was not measured.
+
+    `python` is how a person calls ours, `missing` are the packages that converted weights want and that are not installed.
+    """
 
     memory: float
     free: float
@@ -52,6 +58,8 @@ class Computer:
     machine: str
     bf16: bool = False
     speed: float | None = None
+    python: str = "python"
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,7 +146,15 @@ def this_computer() -> Computer:
         machine,
         known and _has_bf16(),
         _speed() if known else None,
+        _python(),
+        tuple(name for name in ("gguf", PACKAGE) if importlib.util.find_spec(name) is None),
     )
+
+
+def _python() -> str:
+    """The interpreter that runs this, as one calls it from here: the environment is seldom the one that is active."""
+    ours, here = Path(sys.executable), Path.cwd()
+    return str(ours.relative_to(here)) if ours.is_relative_to(here) else "python"
 
 
 def _has_bf16() -> bool:
@@ -153,7 +169,7 @@ def _by_ourselves(computer: Computer) -> Ability:
     """In NF4 by our own engine, where the processor multiplies it."""
     size = SIZE * PUBLISHED_PARAMETERS
     core_seconds = OUR_LOOK + QUESTIONS * OUR_QUESTION
-    command = f"python app.py --model {PUBLISHED} --precision nf4"
+    command = f"{computer.python} app.py --model {PUBLISHED} --precision nf4"
     seconds = _seconds(computer, core_seconds, WORDS * (size - VISION) / WE_REACH)
     return _checked(computer, "nf4", size, DOWNLOAD + size, command, seconds)
 
@@ -163,7 +179,9 @@ def _converted(kind: Type, computer: Computer) -> Ability:
     size = CONVERTED[kind]
     read = (size - VISION - EMBEDDING) / LLAMA_REACHES
     seconds = _seconds(computer, QUESTIONS * LLAMA_QUESTION, QUESTIONS * WORDS * read)
-    command = f"python app.py --convert {kind}"
+    command = f"{computer.python} app.py --convert {kind}"
+    if computer.missing:
+        command = f"{computer.python} -m pip install {' '.join(computer.missing)} && {command}"
     return _checked(computer, str(kind), size + BESIDE, DOWNLOAD + size, command, seconds)
 
 

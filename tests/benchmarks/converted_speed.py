@@ -2,7 +2,8 @@
 
     python tests/benchmarks/converted_speed.py DIR [--precision nf4] [--megapixels 1] [--tokens 24] [--rounds 3]
 
-DIR holds converted weights, or others, which our own engine answers with (`--precision`). One photo of noise is rated.
+DIR holds converted weights, or others, which our own engine answers with (`--precision`). A photo of noise is rated, another
+one each time: llama.cpp keeps what it read last.
 Printed are medians over the rounds, seconds of the wall and of all processors (ours and llama.cpp's). Of converted
 weights the same server is asked in turn by us (`through us`), by bare httpx2 with the request that we send (`directly`), and
 by bare httpx2 with nothing asked for but words (`words only`); the picture of the latter two is encoded beforehand.
@@ -14,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +55,10 @@ def processor(processes: list[psutil.Process]) -> float:
     return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
-def through_us(engine: Engine, photo: Image.Image, sampling: Sampling, watched: bool) -> Ask:
+def through_us(engine: Engine, sampling: Sampling, photo: Image.Image) -> Ask:
     def ask(heard: Callable[[], None]) -> int:
         words = 0
-        for delta in engine.stream([Request(Task.SCORE, (photo,))], sampling, watched=watched):
+        for delta in engine.stream([Request(Task.SCORE, (photo,))], sampling):
             if delta.tokens:
                 heard()
             words += delta.tokens
@@ -65,9 +67,13 @@ def through_us(engine: Engine, photo: Image.Image, sampling: Sampling, watched: 
     return ask
 
 
-def directly(server: Any, body: dict[str, Any]) -> Ask:
+def directly(engine: LlamaEngine, fields: dict[str, Any], photo: Image.Image) -> Ask:
     """One request by nothing but the HTTP client, read to its end."""
-    content = json.dumps(body).encode()
+    server = next(iter(engine._children.values())).engine.server
+    messages = _messages(photo, engine.about.max_pixels, Order(engine.about.made_with["order"]))
+    body = {"model": server.model, "messages": messages, "temperature": 0, "stream": True}
+    penalty = {"repeat_penalty": next(iter(engine._files.values())).penalty or 1.0, "repeat_last_n": 65536}
+    content = json.dumps(body | penalty | fields).encode()
     settings = server.connection() | {"timeout": None}
 
     def ask(heard: Callable[[], None]) -> int:
@@ -113,7 +119,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     side = int((options.megapixels * 1e6) ** 0.5) // 28 * 28
-    photo = Image.effect_noise((side, side), 60).convert("RGB")
     sampling = Sampling(options.tokens)
     started = time.perf_counter()
     engine = open_here(options.model, Device.CPU, options.precision, lambda *_: None, None)
@@ -121,26 +126,16 @@ def main() -> None:
         f"{engine.about.name} in {engine.about.precision}: open after {time.perf_counter() - started:.1f} s"
     )
     processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    ways: dict[str, Ask] = {"through us": through_us(engine, photo, sampling, watched=True)}
+    ways: dict[str, Callable[[Image.Image], Ask]] = {"through us": partial(through_us, engine, sampling)}
     if isinstance(engine, LlamaEngine):
-        server = next(iter(engine._children.values())).engine.server
-        words = {
-            "model": server.model,
-            "messages": _messages(photo, engine.about.max_pixels, Order(engine.about.made_with["order"])),
-            "max_tokens": options.tokens,
-            "temperature": 0,
-            "stream": True,
-        }
-        penalty = {
-            "repeat_penalty": next(iter(engine._files.values())).penalty or 1.0,
-            "repeat_last_n": 65536,
-        }
-        same = {**words, **penalty, "logprobs": True, "top_logprobs": 20}
-        ways |= {"directly": directly(server, same), "words only": directly(server, words | penalty)}
+        few = {"max_tokens": options.tokens}
+        ways["directly"] = partial(directly, engine, {**few, "logprobs": True, "top_logprobs": 20})
+        ways["words only"] = partial(directly, engine, few)
     found: dict[str, list[Asked]] = {name: [] for name in ways}
     for number in range(options.rounds):
-        for name, ask in sorted(ways.items(), reverse=bool(number % 2)):
-            found[name].append(timed(processes, ask))
+        for name, way in sorted(ways.items(), reverse=bool(number % 2)):
+            photo = Image.effect_noise((side, side), 60).convert("RGB")
+            found[name].append(timed(processes, way(photo)))
     medians = {name: told(name, rounds) for name, rounds in found.items()}
     print("memory at most: " + ", ".join(f"{peak(one) / 1e9:.2f} GB" for one in processes))
     for name in [*medians][1:]:

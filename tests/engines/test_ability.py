@@ -76,6 +76,12 @@ def test_the_command_that_is_given_is_one_that_the_page_takes(computer: Computer
     assert options.convert == Type.Q4_0 or options.model == "ByteDance/Q-Insight"
 
 
+def test_the_command_installs_what_is_missing_and_calls_the_python_that_has_the_rest() -> None:
+    found = ability(replace(LAPTOP, python=".venv/bin/python", missing=("gguf", "xllamacpp")))
+    install = ".venv/bin/python -m pip install gguf xllamacpp"
+    assert found.command == f"{install} && .venv/bin/python app.py --convert q4_0"
+
+
 class Preview(ScriptedEngine):
     @property
     def about(self) -> About:
