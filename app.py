@@ -10,7 +10,7 @@ import webbrowser
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 # Before Gradio is imported: it reads these while it is.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -18,13 +18,17 @@ os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(
     filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "localhost", "127.0.0.1"])
 )
 
-from qinsight.engines.checkpoint import Progress
+from qinsight.check.named import add_passport_flag, chosen_passport
+from qinsight.engines.checkpoint import Device, Progress
 from qinsight.errors import QInsightError
 from qinsight.flags import add_model_flags, open_engine
 from qinsight.keeping import Keep
-from qinsight.requests import Engine, Sampling
+from qinsight.requests import About, Engine, Sampling
 from qinsight.terminal import at_a_terminal
 from qinsight.trust.commands import add_calibration_flag, chosen_calibration
+
+if TYPE_CHECKING:
+    from qinsight.engines.ability import Ability
 
 ON_SPACES = "SPACE_ID" in os.environ
 
@@ -78,7 +82,15 @@ def _serve(options: argparse.Namespace, passwords: list[tuple[str, str]] | None)
     at_once: dict[str, Any] = {"at_once": AT_ONCE} if borrowed else {}
     recordings = Recordings(listens=borrowed)  # a model of one's own is asked about what is not on record
     known = partial(chosen_calibration, options)
-    host = Host(open_here, max_pixels=options.max_pixels, recordings=recordings, calibration=known, **at_once)
+    host = Host(
+        open_here,
+        max_pixels=options.max_pixels,
+        recordings=recordings,
+        calibration=known,
+        able=_able,
+        passport=partial(chosen_passport, options),
+        **at_once,
+    )
     address = options.host or os.environ.get(
         "GRADIO_SERVER_NAME", "127.0.0.1"
     )  # as Gradio, and Spaces, have it
@@ -121,6 +133,15 @@ def _serve(options: argparse.Namespace, passwords: list[tuple[str, str]] | None)
     return 0
 
 
+def _able(about: About) -> "Ability | None":
+    """What this computer can do with the published weights, where the preview answers on its processor."""
+    if ON_SPACES or not about.preview or about.device == Device.CUDA:
+        return None
+    from qinsight.engines.ability import ability, this_computer
+
+    return ability(this_computer())
+
+
 def _open(url: str, token: str | None, browser: bool) -> None:
     """Tell the address that is this computer's own, and open it where there is somebody to look."""
     if token is not None:
@@ -154,6 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_model_flags(parser)
     add_calibration_flag(parser)
+    add_passport_flag(parser)
     add = parser.add_argument
     add("--host", default=None, metavar="ADDRESS", help="default: 127.0.0.1; 0.0.0.0 serves the network")
     add("--port", type=_port, default=None, metavar="N", help="default: the first free one from 7860")

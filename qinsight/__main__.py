@@ -13,6 +13,7 @@ from PIL import Image
 
 from qinsight.assess import MOST_SAMPLES, Asked, ask, comparison, reading_of, samples
 from qinsight.check.command import add_command as add_check
+from qinsight.check.named import Named, add_passport_flag, chosen_passport
 from qinsight.engines.checkpoint import Device
 from qinsight.engines.gguf_header import Type
 from qinsight.engines.made_by import MadeBy, as_shown, made_by_all
@@ -145,6 +146,7 @@ def _rank_command(commands: Any) -> None:
     words = "copy the best of each burst and what stands alone, RAW and sidecars too, but nothing rejected"
     add("--copy-picks", type=_named, metavar="DIR", help=words)
     add_calibration_flag(command)
+    add_passport_flag(command)
     words = "accept and reject photos where at most this share of either is wrong, and say which to look at"
     add("--at-most-wrong", type=_finite, metavar="SHARE", help=words)
     add("--good-from", type=_finite, metavar="R", help="the rating from which a photo is to be accepted")
@@ -290,6 +292,7 @@ def _rank(options: argparse.Namespace) -> int:
     engine = _engine(options)
     known = chosen_calibration(options, engine.about)
     judge = _judge(options, known, engine.about.name)
+    passport = chosen_passport(options, engine.about)
     code = ANSWERED
     run = rank_folder(
         engine,
@@ -311,7 +314,7 @@ def _rank(options: argparse.Namespace) -> int:
                 line = judge(row).as_json()
                 _print(json.dumps(line, ensure_ascii=False), json.dumps(line))
             progress(state.done, state.total, state.done - state.asked)
-    _export(options, found, judge, known.holds_for if known else "")
+    _export(options, found, judge, known.holds_for if known else "", passport)
     return code
 
 
@@ -358,10 +361,15 @@ def _check_rank(options: argparse.Namespace) -> Found:
     return found
 
 
-def _export(options: argparse.Namespace, found: Found, judge: Judge, holds_for: str) -> None:
+def _export(
+    options: argparse.Namespace, found: Found, judge: Judge, holds_for: str, passport: Named | None
+) -> None:
     from qinsight.ranking.exports import write_exports
 
     rows = [judge(row) for row in ranking(options.out, found.frames)]
+    if passport is not None:
+        rows = list(passport.beside(rows))
+        say(f"How the model is served, by its passport: {passport.sentence}.")
     note = noted(found.sentence(), holds_for)
     *first, last = [path.name for path in write_exports(rows, options.out, options.folder, note)]
     say(f"Written: {', '.join(first)} and {last} in {options.out}")

@@ -3,6 +3,8 @@
 import argparse
 
 from qinsight.engines.checkpoint import Device, Precision, Progress, holds_gguf
+from qinsight.engines.gguf_header import Type
+from qinsight.errors import EngineError
 from qinsight.photos.view import MIN_PIXELS
 from qinsight.prompts import Order
 from qinsight.requests import Engine
@@ -12,6 +14,8 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     """Which model answers, where, in what precision, and how much it is shown and may say."""
     add = parser.add_argument
     add("--model", default="auto", metavar="DIR|HUB_ID|preview", help="default: the best that fits here")
+    words = "convert the weights for llama.cpp first, once (default of --model then: the published ones), and keep them"
+    add("--convert", choices=[*Type], type=Type, metavar="TYPE", help=f"{words}; one of {', '.join(Type)}")
     add("--endpoint", metavar="URL", help="ask an OpenAI-compatible server instead, e.g. http://host:8000/v1")
     add("--device", choices=[*Device], type=Device, default=Device.AUTO, help="default: auto")
     add("--precision", choices=[*Precision], type=Precision, default=Precision.AUTO, help="default: auto")
@@ -27,11 +31,18 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
 def open_engine(options: argparse.Namespace, progress: Progress) -> Engine:
     """The engine that the flags name; `EngineError` if it cannot be had."""
     if options.endpoint:
+        if options.convert:
+            raise EngineError("Expected --convert without --endpoint: a server has its own weights.")
         from qinsight.engines.server import EndpointEngine
 
         model = None if options.model == "auto" else options.model
         return EndpointEngine.open(options.endpoint, model, order=options.order or Order.QUESTION_FIRST)
-    return open_here(options.model, options.device, options.precision, progress, options.order)
+    model = options.model
+    if options.convert:
+        from qinsight.engines.ready import ready
+
+        model = str(ready(model, options.convert, progress))
+    return open_here(model, options.device, options.precision, progress, options.order)
 
 
 def open_here(

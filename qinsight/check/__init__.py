@@ -49,7 +49,7 @@ def check(
     if record_to is not None:
         write_record(record(evidence), record_to)
     passport = Passport(
-        engine_of(engine.about, served.version),
+        engine_of(engine.about.at(max_pixels), served.version, sampling.repetition_penalty),
         versions(),
         datetime.now(UTC).isoformat(timespec="seconds"),
         sum(len(step.requests) for step in plan),

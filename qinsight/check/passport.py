@@ -58,14 +58,16 @@ class Passport:
 _MARKS = {State.OK: "ok   ", State.ALARM: "ALARM", State.NOTE: "note ", State.UNKNOWN: "?    "}
 
 
-def engine_of(about: About, version: str = "") -> dict[str, Any]:
-    """What is known of the engine, for the passport; `version` is what a server says of itself."""
+def engine_of(about: About, version: str = "", penalty: float | None = None) -> dict[str, Any]:
+    """What is known of the engine, for the passport; `version` is what a server says of itself, `penalty` a person's own."""
     return {
         "name": about.name,
         "weights": about.weights,
         "precision": about.precision,
         "device": about.device,
         "max_pixels": about.max_pixels,
+        **{name: about.made_with.get(name) for name in ("engine", "order", "settings")},
+        "repetition_penalty": penalty,
         **({"version": version} if version else {}),
         **about.details,
     }

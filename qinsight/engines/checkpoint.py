@@ -6,12 +6,14 @@ No torch here. What is found wrong is said before a single weight is read.
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from qinsight.engines.fetch import fetch, large_files
 from qinsight.errors import EngineError
 from qinsight.photos.view import MIN_PIXELS
 from qinsight.prompts import KNOWN_BEFORE, Order, Task
@@ -94,10 +96,21 @@ class Part:
 
     def folder(self, progress: Progress = silent) -> Path:
         """Where it is on this disk, downloaded first where it is not."""
+        return self._files("*", progress)
+
+    def settings(self) -> Path:
+        """Where its config.json is, downloaded without the weights where they are not here."""
+        return self._files("config.json", silent)
+
+    def _files(self, names: str, progress: Progress) -> Path:
         if self.local:
             return Path(self.source).expanduser() / self.subfolder
-        pattern = f"{self.subfolder}/*" if self.subfolder else "*"
+        pattern = f"{self.subfolder}/{names}" if self.subfolder else names
         return _download(self.source, pattern, progress) / self.subfolder
+
+    def to_come(self) -> int:
+        """Bytes that are still to be downloaded."""
+        return 0 if self.local else _to_come(self.source, f"{self.subfolder}/*" if self.subfolder else "*")
 
 
 @dataclass(frozen=True)
@@ -372,27 +385,74 @@ def _hub_files(model: str) -> list[str]:
         return [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
 
 
+def _planned(model: str, wanted: list[str]) -> list[Any]:
+    """What a download of the files that match would do."""
+    from huggingface_hub import snapshot_download
+
+    bar = _bar(Sentence(""), 1, silent)
+    return list(snapshot_download(model, allow_patterns=wanted, dry_run=True, tqdm_class=bar))
+
+
+def _to_come(model: str, pattern: str) -> int:
+    wanted = [pattern.replace("*", kind) for kind in _WANTED]
+    try:
+        planned = _planned(model, wanted)
+        whole = sum(file.file_size or 0 for file in planned if file.will_download)
+        return whole - sum(file.come for file in large_files(model, planned))
+    except _hub_failures() as error:
+        if _cached(model, wanted) is None:
+            raise _refused(model, error) from error
+        return 0
+
+
 def _download(model: str, pattern: str, progress: Progress) -> Path:
     """A snapshot of the files that match, with the bytes told to `progress`; cached files are not fetched."""
     from huggingface_hub import snapshot_download
 
     wanted = [pattern.replace("*", kind) for kind in _WANTED]
     try:
-        plan = snapshot_download(
-            model, allow_patterns=wanted, dry_run=True, tqdm_class=_bar(Sentence(""), 1, silent)
-        )
+        plan = _planned(model, wanted)
         size = sum(file.file_size or 0 for file in plan if file.will_download)
         if not size:
             return Path(snapshot_download(model, allow_patterns=wanted, local_files_only=True))
-        _check_disk(model, size)
+        large = large_files(model, plan)
+        _check_disk(model, size - sum(file.come for file in large))
         words = Sentence("Downloading {model} ({size:.1f} GB, once)", model=model, size=size / 1e9)
         progress(words, 0.0)
-        return Path(snapshot_download(model, allow_patterns=wanted, tqdm_class=_bar(words, size, progress)))
+        count = _Count(words, size, progress)
+        fetch(large, count)
+        return Path(
+            snapshot_download(
+                model, allow_patterns=wanted, tqdm_class=_bar(words, size, progress, count.come)
+            )
+        )
     except _hub_failures() as error:
         cached = _cached(model, wanted)
         if cached is None:
             raise _refused(model, error) from error
         return cached
+    except OSError as error:
+        raise EngineError(
+            "The download of {model} stopped: {cause}. Start once more: it goes on where it was.",
+            model=model,
+            cause=error.strerror or error,
+        ) from error
+
+
+@dataclass
+class _Count:
+    """How many of the bytes have come, counted in several threads."""
+
+    words: Sentence
+    size: int
+    progress: Progress
+    come: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, more: int) -> None:
+        with self._lock:
+            self.come += more
+            self.progress(self.words, min(1.0, self.come / self.size))
 
 
 def _cached(model: str, wanted: list[str]) -> Path | None:
@@ -407,12 +467,7 @@ def _cached(model: str, wanted: list[str]) -> Path | None:
 def _check_disk(model: str, size: int) -> None:
     import shutil
 
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    place = Path(HF_HUB_CACHE)
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    free = shutil.disk_usage(hub_disk()).free
     if free < size * 1.05:
         raise EngineError(
             "Expected {size:.1f} GB of free disk for {model}; there are {free:.1f} GB. "
@@ -423,8 +478,20 @@ def _check_disk(model: str, size: int) -> None:
         )
 
 
-def _bar(words: Sentence, size: int, progress: Progress) -> type:
-    """A progress bar class that prints nothing and tells `progress` how many of the bytes have come."""
+def hub_disk() -> Path:
+    """A folder that is there, on the disk to which the hub's files come."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return existing(Path(HF_HUB_CACHE))
+
+
+def existing(place: Path) -> Path:
+    """The place, or the folder in which it would be made."""
+    return next(folder for folder in (place, *place.parents) if folder.exists())
+
+
+def _bar(words: Sentence, size: int, progress: Progress, before: int = 0) -> type:
+    """A progress bar class that prints nothing and tells `progress` how many of the bytes have come, after those `before`."""
     from tqdm import tqdm
 
     class Bar(tqdm):
@@ -436,7 +503,7 @@ def _bar(words: Sentence, size: int, progress: Progress) -> type:
         def update(self, n: float | None = 1) -> bool | None:
             result = super().update(n)
             if self.counts_bytes:
-                progress(words, min(1.0, self.n / size))
+                progress(words, min(1.0, (before + self.n) / size))
             return result
 
     return Bar

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,15 +39,23 @@ SETTINGS = 32 * 2**20  # bytes of tokens, names and padding before the weights o
 _BLOCK = 32  # weights that share a scale
 
 
-def convert(model: str, out: Path, kind: Type = Type.Q8_0, progress: Progress = silent) -> list[Path]:
-    """Write every part of `model` into `out`, which must not exist yet; `EngineError` says why it cannot be."""
+def convert(
+    model: str,
+    out: Path,
+    kind: Type = Type.Q8_0,
+    progress: Progress = silent,
+    *,
+    parts: Collection[str] | None = None,
+) -> list[Path]:
+    """Write every part of `model`, or those named, into `out`, which must not exist yet; `EngineError` says why it cannot be."""
     _check(out, kind)
     found = locate(model, progress)
+    chosen = {name: part for name, part in found.parts.items() if parts is None or name in parts}
     try:
         with _draft(out) as draft:
             plans = {
                 draft / (subfolder or ONLY): _Plan(_fetched(part, progress), kind)
-                for subfolder, part in found.parts.items()
+                for subfolder, part in chosen.items()
             }
             _write(plans, draft, progress)
             if ONLY in (place.name for place in plans):
@@ -61,12 +69,17 @@ def convert(model: str, out: Path, kind: Type = Type.Q8_0, progress: Progress = 
             out=out,
             cause=error.strerror or error,
         ) from error
-    return [out / subfolder for subfolder in found.parts]
+    return [out / subfolder for subfolder in chosen]
 
 
 def _check(out: Path, kind: Type) -> None:
     if out.exists():
         raise EngineError("Expected a folder that does not exist yet; {out} does.", out=out)
+    check_type(kind)
+
+
+def check_type(kind: Type) -> None:
+    """`EngineError` where weights of this type cannot be written here."""
     if kind is Type.Q4_K_M:
         raise EngineError(
             "The type q4_k_m needs llama.cpp's own quantiser, which the packages gguf and xllamacpp do not offer; "
@@ -77,6 +90,16 @@ def _check(out: Path, kind: Type) -> None:
         raise EngineError(
             "Expected the package gguf, which is not installed. Run: {command}", command="pip install gguf"
         )
+
+
+def converted_size(config: Config, kind: Type) -> int:
+    """Bytes of both files of a checkpoint with this config, about: it need not be there yet."""
+    words, eyes = word_shapes(config), eye_shapes(config)
+    spoken = ("model.embed_tokens.weight", "lm_head.weight")
+    return SETTINGS + sum(
+        _size(shape, _holding(shape, kind, vision=name in eyes, spoken=name in spoken))
+        for name, shape in (words | eyes).items()
+    )
 
 
 @contextmanager
@@ -211,20 +234,29 @@ def _held(kind: Type, *, vision: bool) -> Type:
 
 
 def _held_as(tensor: Tensor, kind: Type) -> Type:
-    """How a tensor is held: norms, biases and patches in full; what speaks and is spoken to in 8 bits at least."""
-    if len(tensor.shape) != 2:
+    spoken = tensor.name in ("token_embd.weight", "output.weight")
+    return _holding(tensor.shape, kind, vision=tensor.vision, spoken=spoken)
+
+
+def _holding(shape: Sequence[int], kind: Type, *, vision: bool, spoken: bool) -> Type:
+    """How a tensor is held: norms, biases and patches in full; what is `spoken` and spoken to in 8 bits at least."""
+    if len(shape) != 2:
         return Type.F32
-    held = _held(kind, vision=tensor.vision)
+    held = _held(kind, vision=vision)
     if held in (Type.F32, Type.F16):
         return held
-    if tensor.shape[1] % _BLOCK:
+    if shape[1] % _BLOCK:
         return Type.F16
-    return Type.Q8_0 if tensor.name in ("token_embd.weight", "output.weight") else held
+    return Type.Q8_0 if spoken else held
 
 
 def _bytes(tensor: Tensor, kind: Type) -> int:
+    return _size(tensor.shape, _held_as(tensor, kind))
+
+
+def _size(shape: Sequence[int], held: Type) -> int:
     bits = {Type.F32: 32, Type.F16: 16, Type.Q8_0: 8.5, Type.Q5_1: 6, Type.Q4_0: 4.5}
-    return int(math.prod(tensor.shape) * bits[_held_as(tensor, kind)] / 8)
+    return int(math.prod(shape) * bits[held] / 8)
 
 
 def _ggml(held: Type) -> Any:

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,25 @@ from qinsight.engines.checkpoint import Checkpoint
 from qinsight.whole_files import whole_folder
 
 WORTH = 10**9  # weights from which on it takes long
+STATE = 16  # letters of a name that tell the state of files
 SIZE = 0.87  # bytes a weight on the disk, at most
 
 
 def kept_folder(checkpoint: Checkpoint) -> Path:
     """Where the 4-bit copy of these weights is, once there is one; others have another place, and so have newer ones."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qinsight" / "nf4"
-    files = [checkpoint.folder / "config.json", *checkpoint.weight_files]
+    return cache_folder("nf4") / name_of([checkpoint.folder / "config.json", *checkpoint.weight_files])
+
+
+def name_of(files: Sequence[Path]) -> str:
+    """What is made of these files is called so: a part for their places, and one for their state, each of 16 letters."""
     places = "\n".join(str(file.resolve()) for file in files)
     state = "\n".join(f"{file.stat().st_size} {file.stat().st_mtime_ns}" for file in files)
-    return cache / f"{_short(places)}-{_short(state)}"
+    return f"{_short(places)}-{_short(state)}"
+
+
+def cache_folder(kind: str) -> Path:
+    """Where weights of a kind are kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qinsight" / kind
 
 
 def keep(model: Any, folder: Path, size: float) -> None:
@@ -35,4 +45,4 @@ def keep(model: Any, folder: Path, size: float) -> None:
 
 
 def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode()).hexdigest()[:STATE]

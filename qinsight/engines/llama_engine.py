@@ -121,6 +121,16 @@ def read_files(part: Part) -> Files:
     return Files(told, words[0], eyes[0])
 
 
+def check_package() -> None:
+    """`EngineError` where nothing is installed that runs converted weights."""
+    if importlib.util.find_spec(PACKAGE) is None:
+        raise EngineError(
+            "Expected the package {package}, which runs converted weights and is not installed. Run: {command}",
+            package=PACKAGE,
+            command=INSTALL,
+        )
+
+
 class LlamaEngine:
     """The converted weights in a folder, asked one question at a time: the same alone and among others."""
 
@@ -153,12 +163,7 @@ class LlamaEngine:
                 kind=next(iter(files.values())).model.type,
                 precision=precision,
             )
-        if importlib.util.find_spec(PACKAGE) is None:
-            raise EngineError(
-                "Expected the package {package}, which runs converted weights and is not installed. Run: {command}",
-                package=PACKAGE,
-                command=INSTALL,
-            )
+        check_package()
         engine = cls(located, files, progress, gpu=device is not Device.CPU)
         engine._order = order
         engine._ready(next(iter(files)), CONTEXT)
@@ -287,16 +292,21 @@ class LlamaEngine:
         needed = files.size + BESIDE
         if needed > psutil.virtual_memory().available:
             _end_all(self._children)
-        free = psutil.virtual_memory().available
-        if needed > free:
-            raise EngineError(
-                "Expected about {size:.1f} GB of free memory for {name} in {kind}; there are {free:.1f} GB. Close what "
-                "else uses it, or convert the weights to a smaller type.",
-                size=needed / 1e9,
-                name=files.checkpoint.name,
-                kind=files.model.type,
-                free=free / 1e9,
-            )
+        check_memory(files.size, files.checkpoint.name, files.model.type)
+
+
+def check_memory(size: float, name: str, kind: str) -> None:
+    """`EngineError` where converted weights of so many bytes do not fit beside what uses the memory now."""
+    needed, free = size + BESIDE, psutil.virtual_memory().available
+    if needed > free:
+        raise EngineError(
+            "Expected about {size:.1f} GB of free memory for {name} in {kind}; there are {free:.1f} GB. Close what "
+            "else uses it, or convert the weights to a smaller type.",
+            size=needed / 1e9,
+            name=name,
+            kind=kind,
+            free=free / 1e9,
+        )
 
 
 def _room(requests: Sequence[Request], max_pixels: int, sampling: Sampling) -> int:

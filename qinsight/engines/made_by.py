@@ -20,6 +20,10 @@ from qinsight.requests import About, Request, Sampling
 WHOLE = 2**30  # bytes of weights that are hashed whole, in under a second; of larger ones pieces are
 PIECES, PIECE = 64, 1 << 16  # of each file
 SETTINGS = (".json", ".jinja", ".txt", ".model")
+ASIDE = (
+    "calibration.json",
+    "passport.json",
+)  # what was learnt of a model stands beside it, and makes no answer
 PACKAGES = ("torch", "transformers", "pillow")
 ANSWERING = ("answers.py", "assess.py", "odds.py", "prompts.py", "requests.py", "engines", "photos")
 
@@ -111,7 +115,7 @@ def contents(folders: Iterable[Path]) -> dict[str, str]:
     weights = [file for file in files if file.suffix in WEIGHTS]
     whole = sum(file.stat().st_size for file in weights) <= WHOLE
     told = _hashed(weights, PIECES if not whole else 0)
-    settings = [file for file in files if file.suffix in SETTINGS]
+    settings = [file for file in files if file.suffix in SETTINGS and file.name not in ASIDE]
     return {"weights": told if whole else f"pieces {told}", "settings": _hashed(settings)}
 
 

@@ -2,9 +2,11 @@
 
 import os
 
+from qinsight.check.named import Named
 from qinsight.engines.checkpoint import PREVIEW, PUBLISHED
 from qinsight.page.host import Host
 from qinsight.page.words import ENGLISH, Words
+from qinsight.sentence import Sentence
 
 
 def about_text(host: Host, words: Words = ENGLISH) -> str:
@@ -27,10 +29,11 @@ def about_text(host: Host, words: Words = ENGLISH) -> str:
         ),
         words("about_size", megapixels=about.max_pixels / 1e6),
     ]
+    if host.passport is not None:
+        facts.append(_served(host.passport, words))
     if about.preview or about.name == PUBLISHED:
         facts.append(words("about_licence"))
-    if about.advice:
-        facts.append(words.remark(about.advice))
+    facts += [words.remark(told) for told in (about.advice, _instead(host)) if told]
     listed = "\n".join(f"- {fact}" for fact in facts)
     card = (
         f"<details><summary>{words('about_card')}</summary>\n\n{_card()}\n\n</details>"
@@ -38,6 +41,14 @@ def about_text(host: Host, words: Words = ENGLISH) -> str:
         else about.note
     )
     return f"{head}\n{listed}\n\n{card}\n\n{credit}"
+
+
+def _served(passport: Named, words: Words) -> str:
+    """What its passport says of how it is served, and of each alarm what that means."""
+    if not passport.alarms:
+        return words("about_served", date=passport.date)
+    meanings = (words.meaning("verdict", name) for name in passport.alarms)
+    return words("about_alarms", date=passport.date, alarms=words("comma").join(meanings))
 
 
 def _card() -> str:
@@ -58,9 +69,14 @@ def headline(host: Host, words: Words = ENGLISH) -> str:
         return words.remark(host.status)
     if about.preview:
         key = "preview_headline_space" if "SPACE_ID" in os.environ else "preview_headline"
-        said = words(key, published=PUBLISHED)
+        said = " ".join(filter(None, [words(key, published=PUBLISHED), words.remark(_instead(host))]))
         return words("gpu_idle", reason=about.idle_gpu, preview=said) if about.idle_gpu else said
     return words("headline", model=about.name, precision=about.precision, device=about.device)
+
+
+def _instead(host: Host) -> Sentence:
+    """What this computer can do with the published weights, where it answers with others."""
+    return host.ability.sentence if host.ability else Sentence("")
 
 
 def chip(host: Host, words: Words = ENGLISH) -> dict[str, str]:

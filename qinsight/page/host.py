@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from qinsight.assess import Asked
+from qinsight.check.named import Named
+from qinsight.engines.ability import Ability
 from qinsight.engines.checkpoint import Progress
 from qinsight.errors import EngineError, QInsightError, RequestFailed, Stopped
 from qinsight.page.line import GLANCE, Job, Line
@@ -35,10 +37,16 @@ class Host:
         at_once: int = 1,
         max_pixels: int | None = None,
         calibration: Callable[[About], Calibration | None] = lambda about: None,
+        able: Callable[[About], Ability | None] = lambda about: None,
+        passport: Callable[[About], Named | None] = lambda about: None,
     ) -> None:
         self._open = open_engine
         self._calibrated = calibration  # finds what is known of the model that answers
         self.calibration: Calibration | None = None
+        self._able = able  # what could answer here instead
+        self.ability: Ability | None = None
+        self._checked = passport  # finds what a check has said of the model that answers
+        self.passport: Named | None = None
         self.line = Line() if line is None else line
         self._at_once = at_once  # questions in this process
         self._max_pixels = max_pixels  # instead of the model's own
@@ -61,6 +69,8 @@ class Host:
             engine = self._open(self._progress)
             self.line.at_once = max(self._at_once, engine.about.in_flight // 2)  # a photo is two questions
             self.calibration = self._calibrated(engine.about.at(self._max_pixels))
+            self.ability = self._able(engine.about)
+            self.passport = self._checked(engine.about.at(self._max_pixels))
             self._engine = engine
             if engine.about.idle_gpu:
                 print(  # noqa: T201

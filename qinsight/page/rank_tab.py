@@ -389,6 +389,8 @@ class RankTab(Tab):
         rows = ranking(shoot.out, [frame for frame in shoot.found.frames if done & {*frame}])
         calibration = self.host.calibration
         rows = judged(rows, shoot, chosen, calibration)
+        if self.host.passport is not None:
+            rows = list(self.host.passport.beside(rows))
         if kind in self.downloads:
             holds_for = calibration.holds_for if calibration else ""
             path = written(shoot, rows, kind, chosen, scratch_folder(), holds_for)

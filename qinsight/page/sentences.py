@@ -619,6 +619,64 @@ SENTENCES = {
         "{name} 中缺少回答此问题的子文件夹 {wanted!r}。",
         "{name} には、この質問に答えるサブフォルダー {wanted!r} がありません。",
     ),
+    "The file {file} of {model} came damaged. Start once more: it is downloaded anew.": (
+        "{model} 的文件 {file} 下载后已损坏。请再次启动，它会重新下载。",
+        "{model} のファイル {file} は壊れて届きました。もう一度起動すると改めてダウンロードします。",
+    ),
+    "The download was ended.": ("下载已终止。", "ダウンロードは終了しました。"),
+    "The download of {model} stopped: {cause}. Start once more: it goes on where it was.": (
+        "{model} 的下载中断：{cause}。请再次启动，它会从中断处继续。",
+        "{model} のダウンロードが止まりました：{cause}。もう一度起動すると続きから始まります。",
+    ),
+    "{here} can run the published weights in {held}: {time}. One command downloads {download:.1f} GB, prepares and opens them, and goes on where it was ended: `{command}`": (
+        "{here}能以 {held} 运行已发表的权重：{time}。一条命令即可下载 {download:.1f} GB、准备并打开，中断后可继续：`{command}`",
+        "{here}では公開された重みを {held}で動かせます。{time}。次のコマンド一つで {download:.1f} GB をダウンロードし、準備して開きます。中断しても続きから始まります：`{command}`",
+    ),
+    "{here} cannot run the published weights now: in {held} they want {needed:.1f} GB of free memory, and {free:.1f} GB are free.": (
+        "{here}现在无法运行已发表的权重：以 {held} 需要 {needed:.1f} GB 可用内存，现有 {free:.1f} GB。",
+        "{here}では今、公開された重みを動かせません。{held}で {needed:.1f} GB の空きメモリーが必要ですが、空きは {free:.1f} GB です。",
+    ),
+    "{here} could run the published weights in {held}, which want {needed:.1f} GB of free disk; {free:.1f} GB are free.": (
+        "{here}本可以 {held} 运行已发表的权重，但需要 {needed:.1f} GB 可用磁盘空间，现有 {free:.1f} GB。",
+        "{here}では公開された重みを {held}で動かせますが、{needed:.1f} GB の空きディスクが必要です。空きは {free:.1f} GB です。",
+    ),
+    "This computer ({memory} GB, {cores} cores)": (
+        "这台计算机（{memory} GB，{cores} 核）",
+        "このコンピューター（{memory} GB、{cores} コア）",
+    ),
+    "{bits} bits ({how})": ("{bits} 位（{how}）", "{bits} ビット（{how}）"),
+    "how long a photo takes is not known": (
+        "每张照片需要多久尚不清楚",
+        "写真 1 枚にかかる時間は分かりません",
+    ),
+    "about {seconds} seconds a photo": ("每张照片约 {seconds} 秒", "写真 1 枚に約 {seconds} 秒"),
+    "about a minute a photo": ("每张照片约一分钟", "写真 1 枚に約 1 分"),
+    "about {minutes} minutes a photo": ("每张照片约 {minutes} 分钟", "写真 1 枚に約 {minutes} 分"),
+    "handled as it should be, checked on {date}": (
+        "处理正确，检查于 {date}",
+        "正しく扱われています（{date} に検査）",
+    ),
+    "alarm: {names}; checked on {date}": ("警报：{names}；检查于 {date}", "警告：{names}（{date} に検査）"),
+    "Expected a passport written by `check` in {path}; it cannot be read ({error}).": (
+        "{path} 中应有由 `check` 写下的护照，但无法读取（{error}）。",
+        "{path} には `check` が書いたパスポートが必要ですが、読み取れません（{error}）。",
+    ),
+    "The passport in {path} is not of what answers here: its {field} is {then}, and now it is {now}.": (
+        "{path} 中的护照不属于此处作答的模型：其中 {field} 为 {then}，现在为 {now}。",
+        "{path} のパスポートはここで答えるものではありません。{field} が {then} で、今は {now} です。",
+    ),
+    "{model} is converted already; leave out --convert.": (
+        "{model} 已经转换；请去掉 --convert。",
+        "{model} は変換済みです。--convert を外してください。",
+    ),
+    "Expected --convert without --endpoint: a server has its own weights.": (
+        "--convert 不能与 --endpoint 同用：服务器有自己的权重。",
+        "--convert は --endpoint と併用できません。サーバーには独自の重みがあります。",
+    ),
+    "Expected {size:.1f} GB of free disk for {model}: {coming:.1f} GB to download, {converted:.1f} GB converted; there are {free:.1f} GB. Make room, or set HF_HOME and XDG_CACHE_HOME to a larger disk.": (
+        "{model} 需要 {size:.1f} GB 可用磁盘空间：下载 {coming:.1f} GB，转换后 {converted:.1f} GB；现有 {free:.1f} GB。请腾出空间，或将 HF_HOME 和 XDG_CACHE_HOME 设到更大的磁盘。",
+        "{model} には {size:.1f} GB の空きディスクが必要です（ダウンロード {coming:.1f} GB、変換後 {converted:.1f} GB）。空きは {free:.1f} GB です。空けるか、HF_HOME と XDG_CACHE_HOME を大きなディスクにしてください。",
+    ),
     "Expected {size:.1f} GB of free disk for {model}; there are {free:.1f} GB. Make room, or set HF_HOME to a larger disk.": (
         "{model} 需要 {size:.1f} GB 磁盘空间，现有 {free:.1f} GB。请腾出空间，或将 HF_HOME 设到更大的磁盘。",
         "{model} には {size:.1f} GB の空きディスクが必要ですが、{free:.1f} GB しかありません。空きを増やすか、HF_HOME をより大きなディスクにしてください。",

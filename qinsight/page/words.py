@@ -526,6 +526,69 @@ PHRASES = {
         "评估时照片最多 {megapixels:.1f} 百万像素",
         "評価時の写真は最大 {megapixels:.1f} メガピクセル",
     ),
+    "about_served": (
+        "how it is served: handled as it should be, says its passport of {date}",
+        "运行方式：{date} 的护照显示处理正确",
+        "動かし方：{date} のパスポートでは正しく扱われています",
+    ),
+    "about_alarms": (
+        "how it is served: its passport of {date} has alarms: {alarms}",
+        "运行方式：{date} 的护照有警报：{alarms}",
+        "動かし方：{date} のパスポートに警告があります：{alarms}",
+    ),
+    "verdict_answered": ("questions fail", "有的问题没有回答", "答えのない質問がある"),
+    "verdict_readable": ("replies cannot be read", "回复无法读取", "返答が読み取れない"),
+    "verdict_whole": ("replies are cut", "回复被截断", "返答が途中で切れる"),
+    "verdict_thinking": ("there is no thinking", "没有思考过程", "思考がない"),
+    "verdict_seen": ("pictures are not seen", "看不到图片", "写真が見えていない"),
+    "verdict_twice": (
+        "asked twice, it answers otherwise",
+        "同一问题两次回答不同",
+        "同じ質問に違う答えを返す",
+    ),
+    "verdict_batch": (
+        "among others, it answers otherwise",
+        "与其他问题一起时回答不同",
+        "他の質問と一緒だと答えが変わる",
+    ),
+    "verdict_pictures": ("pictures are swapped or left out", "图片被调换或遗漏", "写真が入れ替わるか抜ける"),
+    "verdict_orders": (
+        "the same place always wins",
+        "总是同一位置的照片胜出",
+        "いつも同じ位置の写真が勝つ",
+    ),
+    "verdict_ladders": (
+        "more harm does not lower the rating",
+        "损伤加重而评分不降",
+        "劣化が進んでも評価が下がらない",
+    ),
+    "verdict_orientation": ("pictures are turned", "图片方向错误", "写真の向きが違う"),
+    "verdict_size": ("pictures are shrunk", "图片被缩小", "写真が縮小される"),
+    "verdict_lossless": ("fine detail is lost", "细节丢失", "細部が失われる"),
+    "verdict_colours": ("colour is lost", "颜色丢失", "色が失われる"),
+    "verdict_shape": (
+        "pictures are cropped, padded or squeezed",
+        "图片被裁剪、填充或变形",
+        "写真が切られ、余白が付き、または歪む",
+    ),
+    "verdict_probabilities": ("the odds are wrong", "概率不正确", "確率が正しくない"),
+    "verdict_penalty": (
+        "the repetition penalty changes nothing",
+        "重复惩罚不起作用",
+        "繰り返しペナルティが効かない",
+    ),
+    "verdict_seeds": ("seeds change nothing", "随机种子不起作用", "シードが効かない"),
+    "verdict_limit": (
+        "the limit of a reply changes nothing",
+        "回复长度限制不起作用",
+        "返答の長さの上限が効かない",
+    ),
+    "verdict_stop": ("Stop changes nothing", "停止不起作用", "停止が効かない"),
+    "verdict_identity": (
+        "other weights seem to answer",
+        "作答的似乎是其他权重",
+        "別の重みが答えているようだ",
+    ),
     "about_licence": ("licence: Apache-2.0", "许可证：Apache-2.0", "ライセンス：Apache-2.0"),
     "about_card": (
         "The preview's card: what it was taught, and how often it is right on real photographs",
@@ -613,6 +676,10 @@ class Words:
         return (
             None if self.language is Language.ENGLISH else translated(said, _ORDER.index(self.language) - 1)
         )
+
+    def meaning(self, kind: str, name: str) -> str:
+        """What a name means that came from elsewhere; the name itself where that is not known."""
+        return f"{self(f'{kind}_{name}')} ({name})" if f"{kind}_{name}" in PHRASES else name
 
     def name(self, stem: str) -> str:
         """An example photo's name, for people."""

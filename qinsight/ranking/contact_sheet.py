@@ -26,15 +26,17 @@ def write_html(
         raise QInsightError(f"expected thumbnails of 16 to 2048 pixels, got {thumbnail}")
     failed: list[Row] = []
     models: set[str] = set()
+    passports: set[str] = set()
     with replacing(path) as file:
         file.write(_page_head(Path(folder).resolve().name, thumbnail))
         for rank, row in ranked(rows):
             models.add(row.model)
+            passports |= {row.app_passport} if row.app_passport else set()
             if rank is None:
                 failed.append(row)
             else:
                 file.write(_card(rank, row, folder, thumbnail))
-        file.write(_page_foot(failed, models, note))
+        file.write(_page_foot(failed, models, passports, note))
 
 
 _STYLE = """
@@ -144,14 +146,14 @@ def _finding(row: Row) -> str:
             return found if row.severity in (None, "null") else f"{found}, {row.severity}"
 
 
-def _page_foot(failed: list[Row], models: set[str], note: str) -> str:
+def _page_foot(failed: list[Row], models: set[str], passports: set[str], note: str) -> str:
     lines = (f"<li><b><bdi>{_shown(row.photo)}</bdi></b>: {_shown(row.error or '')}</li>\n" for row in failed)
     errors = f"<section>\n<h2>Not rated: {len(failed)}</h2>\n<ul>\n{''.join(lines)}</ul>\n</section>\n"
     rated_by = _shown(", ".join(sorted(models)) or "no model")
     told = f"<p>{_shown(note)}</p>\n" if note else ""
-    return (
-        f"</main>\n{errors if failed else ''}{told}<footer>Rated by {rated_by}</footer>\n</body>\n</html>\n"
-    )
+    served = "".join(f"<p>How the model is served: {_shown(words)}</p>\n" for words in sorted(passports))
+    foot = f"<footer>Rated by {rated_by}</footer>"
+    return f"</main>\n{errors if failed else ''}{told}{served}{foot}\n</body>\n</html>\n"
 
 
 def _shown(text: str) -> str:

@@ -24,7 +24,7 @@ class Row:
     to read the photo, `made_by` what the answers depend on (rows of earlier versions do not say).
     `odds_spread` is how far the model's own odds of a rating spread around `expected_rating`. What begins with `app_` is the
     app's word: where the label of a photo like this lies nine times in ten, and the heap into which it falls (accept,
-    reject, look); nothing where there is no calibration. `pick` and `stars` are a person's, kept apart from the model's.
+    reject, look), nothing where there is no calibration; `app_passport` is what a passport says of how the model is served. `pick` and `stars` are a person's, kept apart from the model's.
     """
 
     photo: str
@@ -56,6 +56,7 @@ class Row:
     app_low: float | None = None
     app_high: float | None = None
     app_heap: str | None = None
+    app_passport: str | None = None
     pick: Literal["picked", "rejected"] | None = None
     stars: int | None = None
 

@@ -345,7 +345,8 @@ def test_none_is_left_when_another_process_holds_our_pipes_open(converted: dict[
 
 
 def left_by(model: Path, code: str, *, kill: bool) -> list[psutil.Process]:
-    """The servers that are still there four seconds after a program ended, or was killed."""
+    """The servers of a program that are still there four seconds after it ended, or was killed."""
+    others = {one.pid for one in psutil.process_iter() if is_ours(one)}
     program = subprocess.Popen(
         [sys.executable, "-c", code, model, "alone"],
         cwd=REPOSITORY,
@@ -361,7 +362,7 @@ def left_by(model: Path, code: str, *, kill: bool) -> list[psutil.Process]:
             assert len(servers) == 1
             program.send_signal(signal.SIGKILL)
         else:
-            servers = [one for one in psutil.process_iter() if is_ours(one)]
+            servers = [one for one in psutil.process_iter() if is_ours(one) and one.pid not in others]
         program.wait(30)
         psutil.wait_procs(servers, 4)
         return [one for one in servers if is_ours(one)]

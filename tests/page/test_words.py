@@ -92,7 +92,7 @@ def test_every_word_is_used_and_every_used_word_is_there() -> None:
         used |= set(re.findall(r'"(\w+)"', path.read_text(encoding="utf-8")))
     made = re.compile(
         r"rating_\d|task_\w+|head_\w+|[a-z]+_?|(astronaut|cat|coffee|rocket)_\w+"
-        r"|\w+_dark|(cue|what|now|next|loupe|pair|view|sort|state|do|names|xmp|heap)_\w+"
+        r"|\w+_dark|(cue|what|now|next|loupe|pair|view|sort|state|do|names|xmp|heap|verdict)_\w+"
     )  # by an f-string, an enum or a file's name
     unused = [key for key in [*LABELS, *PHRASES] if key not in used and not made.fullmatch(key)]
     assert unused == []
