@@ -12,10 +12,10 @@ from shared.judges import PairJudge, frames
 
 FRAMES = 8
 JUDGES: dict[str, Callable[[int], PairJudge]] = {
-    "always right": lambda seed: PairJudge(seed),
-    "always the first": lambda seed: PairJudge(seed, always="Image A"),
     "each reply right 8 times in 10": lambda seed: PairJudge(seed, right=0.8),
     "copies: each reply a coin": lambda seed: PairJudge(seed, right=0.5),
+    "always right": lambda seed: PairJudge(seed),
+    "always the first": lambda seed: PairJudge(seed, always="Image A"),
     "each pair right 8 times in 10, both orders alike": lambda seed: PairJudge(seed, of_pairs=0.8),
     "copies: each pair a coin, both orders alike": lambda seed: PairJudge(seed, of_pairs=0.5),
 }
