@@ -10,7 +10,7 @@ from PIL import Image
 
 from qinsight.errors import PhotoError, QInsightError
 from qinsight.page.host import Host
-from qinsight.page.lightbox import Lightboxes
+from qinsight.page.lightbox import Lightboxes, seen_by_model
 from qinsight.page.line import Job
 from qinsight.page.pictures import laid, line
 from qinsight.page.record import on_the_table
@@ -19,8 +19,6 @@ from qinsight.page.tab import AT_ONCE, Said, Tab, phrase, remark, turn_of
 from qinsight.page.table import Question, Seen
 from qinsight.page.uploads import apart
 from qinsight.page.words import Spoken, Words, label
-from qinsight.photos import decode_in_child, read_photo
-from qinsight.photos.view import view
 from qinsight.requests import Sampling
 from qinsight.sentence import Sentence
 from qinsight.trust.told import by_strength, remarks, verdict
@@ -34,14 +32,6 @@ class _Frame:
     number: str
     path: Path
     uploaded: bool
-
-    def shown(self, max_pixels: int, job: Job) -> Image.Image:
-        """What the model is shown of it."""
-        if self.uploaded:
-            photo = decode_in_child(self.path, view_pixels=max_pixels, stop=job.stopped)
-        else:
-            photo = read_photo(self.path)
-        return view(photo.image, max_pixels)
 
 
 @dataclass(frozen=True)
@@ -116,7 +106,7 @@ class ContestTab(Tab):
         left: list[Sentence] = []
         for frame in frames:
             try:
-                photos[frame] = frame.shown(limit, job)
+                photos[frame] = seen_by_model(frame.path, limit, uploaded=frame.uploaded, stop=job.stopped)
             except PhotoError as error:
                 left.append(Sentence("{name}: {error}", name=frame.path.name, error=error))
         if len(photos) < LEAST:

@@ -23,6 +23,7 @@ from qinsight.photos.decode import quick_jpeg
 from qinsight.photos.files import BROKEN, check_jpeg, read_bytes, recognise
 from qinsight.photos.listing import Frame
 from qinsight.photos.shot import Shot, shot_in
+from qinsight.photos.view import view
 
 SIDES = {"small": 440, "large": 1600}  # of a picture's longer side: a card on a fine screen, a large view
 MOST_HERE = 60_000_000  # pixels of a stranger's JPEG that is shrunk in this process
@@ -91,6 +92,15 @@ def small(path: Path, side: int, *, uploaded: bool = False) -> bytes:
     else:
         photo = read_photo(content, max_pixels=side * side)
     return _shrunk(photo.image, side)
+
+
+def seen_by_model(
+    path: Path, max_pixels: int, *, uploaded: bool, stop: threading.Event | None = None
+) -> Image.Image:
+    """What the model is shown of a photo; a stranger's is decoded in a process of its own."""
+    if uploaded:
+        return view(decode_in_child(path, view_pixels=max_pixels, stop=stop).image, max_pixels)
+    return view(read_photo(path).image, max_pixels)
 
 
 def _tame_jpeg(content: bytes) -> tuple[int, int] | None:

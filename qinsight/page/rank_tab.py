@@ -1,5 +1,6 @@
 """The Shoot tab: many photos in, a light table that fills while they are rated, a person's picks, every export."""
 
+import contextlib
 import secrets
 import tempfile
 import threading
@@ -14,7 +15,7 @@ from typing import Any
 import gradio as gr
 
 from qinsight.ahead import held
-from qinsight.errors import QInsightError
+from qinsight.errors import PhotoError, QInsightError
 from qinsight.page.contest_tab import ContestTab
 from qinsight.page.host import Host
 from qinsight.page.lightbox import Lightbox, Lightboxes
@@ -28,6 +29,7 @@ from qinsight.page.shoot import (
     choices,
     copied,
     judged,
+    reasoned,
     shown,
     written,
     written_in_place,
@@ -84,6 +86,7 @@ class RankTab(Tab):
 
     def __init__(self, host: Host, sampling: Sampling, spoken: Spoken, *, local: bool) -> None:
         self.local, self.lightboxes = local, Lightboxes()
+        self._measuring = threading.Lock()  # the model works beside it
         self._desks: OrderedDict[str, _Desk] = OrderedDict()
         self._parted: OrderedDict[str, _Desk] = OrderedDict()
         super().__init__(host, sampling, spoken)
@@ -108,6 +111,7 @@ class RankTab(Tab):
         self.left_out = line("rank", "rank-left-out")
         self.problem = line("rank", "rank-problem", "now")
         self.news = gr.HTML(None, html_template="${qi.shoot.news(value)}", elem_id="rank-news")
+        self.reasons = gr.HTML(None, html_template="${qi.shoot.reasons(value)}", elem_id="rank-reasons")
         self.contest = ContestTab(self.host, self.sampling, self.spoken, self.lightboxes)
         self.table = gr.HTML(None, html_template="<div></div>", elem_id="rank-table")
         self._lay_out_exports()
@@ -139,6 +143,7 @@ class RankTab(Tab):
                     }
             self.bounding = gr.Button("", visible="hidden", elem_id="rank-sure")
             self.to_compare = gr.Button("", visible="hidden", elem_id="rank-compare")
+            self.why = gr.Button("", visible="hidden", elem_id="rank-why")
 
     def _wire(self) -> None:
         given = [self.files, self.path]
@@ -152,6 +157,8 @@ class RankTab(Tab):
             event(self.others, [self.laid, *given], self.outputs, js=other, **AT_ONCE)
         wanted = "() => [qi.shoot.said().sure]"
         self.bounding.click(self.bound, [self.laid], [self.news], js=wanted, **AT_ONCE)
+        why = "() => [qi.shoot.wondered()]"
+        self.why.click(self.reason, [self.laid], [self.reasons], js=why, **AT_ONCE)
         how = [self.laid, self.laid, self.names, self.stars, self.caption, self.keep, self.place]
         for kind, button in (self.downloads | self.in_place).items():
             js = f"(_, __, ...how) => ['{kind}', qi.shoot.said(), ...how]"
@@ -187,6 +194,17 @@ class RankTab(Tab):
         """The light table with the heaps of another bound."""
         self._desk(request).bound = told
         return self.headed(request)
+
+    def reason(self, told: Any, request: gr.Request) -> Any:
+        """What the pixels say of the reasons of a frame, which the browser names as it likes; nothing where they cannot."""
+        place, name = told if isinstance(told, list) and len(told) == 2 else (None, None)
+        shoot = self._desk(request).shoot
+        if shoot is None or type(place) is not int or not isinstance(name, str):
+            return gr.skip()
+        with contextlib.suppress(PhotoError, OSError), self._measuring:
+            both = reasoned(shoot, place, self.spoken.words(request), self.host.max_pixels)
+            return {"of": name, "both": both} if both else gr.skip()
+        return gr.skip()
 
     def _news(self, desk: _Desk, seen: Seen) -> dict[str, Any]:
         return seen.part(shown(desk.shoot, desk.key, seen.words, self.host.calibration, desk.bound))

@@ -322,8 +322,11 @@ def reasons_checked(asked: Sequence[Asked], photo: Image.Image, max_pixels: int)
 def reasons_value(asked: Asked | None, checked: Reasons | None, words: Words, running: bool) -> Any:
     """The thinking; once it was checked, in pieces with the app's sign behind each sentence that claims something."""
     text = reasons_of(asked, words, running)
-    if asked is None or checked is None or not checked.checked:
-        return text
+    return text if asked is None or checked is None or not checked.checked else signed(text, checked, words)
+
+
+def signed(text: str, checked: Reasons, words: Words) -> dict[str, Any]:
+    """A reasoning without its cues, in pieces, and the app's line beneath: for result.js."""
     start = len(checked.text) - len(without_cues(checked.text))
     pieces, done = [], 0
     for (begins, ends), claims in groupby(checked.checked, lambda one: (one.claim.start, one.claim.end)):

@@ -198,9 +198,9 @@ SENTENCES = {
         "没有可测噪声的平坦处，斑点 {specks:.1%}",
         "ノイズを測れる平らな所がない、斑点 {specks:.1%}",
     ),
-    "noise {level:.1f} of 255 in flat places, {specks:.1%} specks": (
-        "平坦处噪声 {level:.1f}（满 255），斑点 {specks:.1%}",
-        "平らな所のノイズ {level:.1f}（255 中）、斑点 {specks:.1%}",
+    "noise {level:.1f} of 255 in flat places, {specks:.1%} specks; the stillest vary by {unrest:.1f} (over 0.6: smoothed noise may hide)": (
+        "平坦处噪声 {level:.1f}（满 255），斑点 {specks:.1%}；最平静处起伏 {unrest:.1f}（超过 0.6 时可能藏有被平滑的噪声）",
+        "平らな所のノイズ {level:.1f}（255 中）、斑点 {specks:.1%}、最も静かな所の揺らぎ {unrest:.1f}（0.6 を超えると、ならされたノイズが隠れうる）",
     ),
     "8 x 8 grid {level:.2f} (0.07 and more: blocks)": (
         "8 × 8 网格 {level:.2f}（0.07 以上为方块）",

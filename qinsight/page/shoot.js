@@ -264,12 +264,16 @@
       button(t("clear_filter"), () => { fault = state = "all"; qi.keep({ kind: "all" }); draw(); })] : []);
   }
 
-  let detailed = "";
+  let detailed = "", checked, reasoning;
+  const name = () => `${frames[at][NUMBER]} ${rows[at]?.text.length} ${told}`;
+
   function detail() {
     const frame = frames[at], row = rows[at];
-    const seen = frame && JSON.stringify([frame, row, mark(at), told, undo.length, compare.length, verdict(at)]);
+    const seen = frame && JSON.stringify([frame, row, mark(at), told, undo.length, compare.length, verdict(at), checked]);
     if (!frame || seen === detailed) return;
     detailed = seen;
+    clearTimeout(reasoning);
+    if (row?.text && checked !== name()) reasoning = setTimeout(() => element("rank-why")?.click(), 300);
     if (large.dataset.photo !== frame[NUMBER]) enlarge(frame);
     const star = count => button("★", () => say([at], ([flag]) => [flag, count]),
       { "aria-label": `${count} ★`, "aria-pressed": (mark(at)[1] ?? 0) >= count });
@@ -284,7 +288,14 @@
           element("contest-place")?.scrollIntoView({ block: "center" });
         })] : [],
         button(t("to_compare", compare.length || ""), compareNow), ...undo.length ? [button(t("undo"), back)] : []),
-      h("blockquote", { tabindex: 0 }, row?.text ?? ""), h("p", { class: "qi-facts" }, row?.remark ?? ""), h("p", { class: "qi-facts qi-keys" }, t("shoot_keys")));
+      h("blockquote", { tabindex: 0 }, ...checked === name() ? element("rank-reasons").querySelector("[hidden]").cloneNode(true).childNodes : [row?.text ?? ""]), h("p", { class: "qi-facts" }, row?.remark ?? ""), h("p", { class: "qi-facts qi-keys" }, t("shoot_keys")));
+  }
+
+  // The reasons of the frame in view once the pixels were asked: drawn where nobody sees them, copied from there.
+  function reasons(value) {
+    checked = value?.of;
+    later();
+    return `<div hidden>${(value?.both ?? []).map(qi.claims).join("")}</div>`;
   }
 
   let loading;
@@ -369,7 +380,8 @@
   const before = qi.refresh;
   qi.refresh = () => { before(); mount(); };
   qi.shoot = {
-    news, take, key: kept, rate, others,
+    news, take, key: kept, rate, others, reasons,
+    wondered: () => [at, name()],
     said: () => ({ marks, low: low(), high: high(), sure: wanted() }),
     alike: () => alike(at).map(place => frames[place][NUMBER]),
     compared: () => pair.map(place => frames[place][NUMBER]),

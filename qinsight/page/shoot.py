@@ -10,19 +10,23 @@ from typing import Any, Literal, NamedTuple
 
 from qinsight.answers import Degradation, Distortion, Severity
 from qinsight.errors import QInsightError
-from qinsight.page.lightbox import Lightbox
-from qinsight.page.result import fault_of, without_cues
+from qinsight.page.lightbox import Lightbox, seen_by_model
+from qinsight.page.result import fault_of, signed, without_cues
 from qinsight.page.words import Words
+from qinsight.photos.files import read_bytes
+from qinsight.photos.jpeg import fingerprints
 from qinsight.photos.listing import Found
 from qinsight.ranking.embedding import embed, is_jpeg
 from qinsight.ranking.exports import EXPORTS
 from qinsight.ranking.picks import check_place, copy_picks
 from qinsight.ranking.rows import Row, of_each_file
 from qinsight.ranking.sidecars import Naming, has_sidecar, write_sidecars
-from qinsight.ranking.tables import reasoning
+from qinsight.ranking.tables import reasoning, thoughts
 from qinsight.ranking.xmp import STARS, check_stars
 from qinsight.trust.calibration import Calibration
+from qinsight.trust.claims import check_reasons, claims_of
 from qinsight.trust.confidence import noted, with_confidence
+from qinsight.trust.pixels import Measured, measure
 from qinsight.trust.triage import Heap, Triage, triage
 
 CSS = (Path(__file__).parent / "shoot.css").read_text(encoding="utf-8")
@@ -41,6 +45,7 @@ class Shoot:
     box: Lightbox
     rows: dict[int, Row] = field(default_factory=dict)
     ranked: bool = False  # whether it is known of the rows which frames belong together
+    measured: dict[str, Measured] = field(default_factory=dict)  # of files by their hash
 
     @property
     def uploaded(self) -> bool:
@@ -51,6 +56,13 @@ class Shoot:
         """What is known of the frames by now."""
         self.ranked = ranked
         self.rows |= {self.box.place_of[row.photo]: row for row in rows if row.photo in self.box.place_of}
+
+    def measure(self, row: Row, max_pixels: int) -> Measured | None:
+        """What the pixels of a row's photo say; None where the file is no longer the photo that was rated."""
+        path = self.folder / row.photo
+        if row.sha256 not in self.measured and row.sha256 in fingerprints(read_bytes(path)):
+            self.measured[row.sha256] = measure(seen_by_model(path, max_pixels, uploaded=self.uploaded))
+        return self.measured.get(row.sha256)
 
     def signature(self) -> str:
         """The same for the same photos: by it the browser finds a person's picks again."""
@@ -105,6 +117,16 @@ def shown(
         "sure": {"asked": asked, "holds": holds} if calibration else None,
         "kinds": [[kind, words(_KEYS.get(kind, kind))] for kind in KINDS],
     }
+
+
+def reasoned(shoot: Shoot, place: int, words: Words, max_pixels: int) -> list[dict[str, Any]]:
+    """Both reasonings of a frame in pieces, with the app's sign behind each sentence that the pixels were asked about."""
+    row = shoot.rows.get(place)
+    said = thoughts(row) if row else []
+    seen = shoot.measure(row, max_pixels) if row and any(map(claims_of, said)) else None
+    if seen is None:
+        return []
+    return [signed(without_cues(text), check_reasons(text, seen), words) for text in said]
 
 
 _KEYS = {"clean": "clean_photos"}

@@ -76,7 +76,12 @@ def check_folder(path: Path, what: str) -> None:
 
 def reasoning(row: Row) -> str:
     """All the model thought about a photo."""
-    return "\n\n".join(filter(None, (clean(text or "").strip() for text in (row.thinking, row.diagnosis))))
+    return "\n\n".join(thoughts(row))
+
+
+def thoughts(row: Row) -> list[str]:
+    """What the model thought about a photo's quality, and about its fault."""
+    return [*filter(None, (clean(text or "").strip() for text in (row.thinking, row.diagnosis)))]
 
 
 def clean(text: str) -> str:

@@ -50,6 +50,7 @@ class Rated:
     rungs: Mapping[str, Mapping[str, Rungs]]
     error: Sentence | None = None
     kept: bool = False
+    written: int = 0  # ratings of the model that came without its odds, so that they are as it wrote them
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,10 @@ def audit(
 ) -> Iterator[Rated]:
     """Rate the ladders of every photo, by its name; yields photo after photo. The same content counts once."""
     about = engine.about.at(max_pixels)
-    signature = _signature(model_signature(about, about.max_pixels, sampling.repetition_penalty), ladders)
+    model = model_signature(about, about.max_pixels, sampling.repetition_penalty)
+    if not about.weights:  # two servers may call what they serve by one name
+        model = f"{model} at {about.device}"
+    signature = _signature(model, ladders)
     judges = dict(beside or {})
     memory = Ledger(
         out / MEMORY,
@@ -243,21 +247,29 @@ def _rated(
     signature: str,
 ) -> Rated:
     if made.known is not None:
-        return Rated(made.name, made.known["rungs"], kept=True)
+        return Rated(made.name, made.known["rungs"], kept=True, written=made.known.get("written", 0))
     try:
-        rungs: dict[str, dict[str, list[float | None]]] = {MODEL: _asked(engine, made, sampling, limit)}
+        rated, written = _asked(engine, made, sampling, limit)
     except RequestFailed as failure:
         return Rated(made.name, {}, failure.sentence)
+    rungs = {MODEL: rated}
     for judge, measure in judges.items():
         rungs[judge] = {key: [*map(measure, ladder)] for key, ladder in made.ladders.items()}
-    ledger.add({"photo": made.name, "sha256": made.sha256, "model": signature, "rungs": rungs})
-    return Rated(made.name, rungs)
+    line = {"photo": made.name, "sha256": made.sha256, "model": signature, "rungs": rungs, "written": written}
+    ledger.add(line)
+    return Rated(made.name, rungs, written=written)
 
 
-def _asked(engine: Engine, made: _Made, sampling: Sampling, limit: int) -> dict[str, list[float | None]]:
-    """The model's ratings by ladder; every picture is asked once, so many of them together as a ranking does."""
+def _asked(
+    engine: Engine, made: _Made, sampling: Sampling, limit: int
+) -> tuple[dict[str, list[float | None]], int]:
+    """The model's ratings by ladder, and how many came without odds.
+
+    Every picture is asked once, so many of them together as a ranking does.
+    """
     pictures = {id(picture): picture for ladder in made.ladders.values() for picture in ladder}
     found: dict[int, float | None] = {}
+    written = 0
     size, keys = max(engine.about.batch, engine.about.in_flight), [*pictures]
     for start in range(0, len(keys), size):
         requests = {key: [Request(Task.SCORE, (pictures[key],))] for key in keys[start : start + size]}
@@ -265,7 +277,9 @@ def _asked(engine: Engine, made: _Made, sampling: Sampling, limit: int) -> dict[
             if isinstance(asked, RequestFailed):
                 raise asked
             found[key] = _rating(*asked)
-    return {name: [found[id(picture)] for picture in ladder] for name, ladder in made.ladders.items()}
+            written += found[key] is not None and asked[0].expected_rating is None
+    rated = {name: [found[id(picture)] for picture in ladder] for name, ladder in made.ladders.items()}
+    return rated, written
 
 
 def _rating(asked: Asked) -> float | None:

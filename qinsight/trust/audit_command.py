@@ -67,6 +67,8 @@ def run(options: argparse.Namespace) -> int:
     else:
         for line in table(tallies(rated)):
             say(line, result=True)
+    for note in _not_given(rated, engine.about):
+        say(note)
     say(f"Written: {options.out / REPORT}")
     return _code(rated, told)
 
@@ -76,7 +78,9 @@ def report(rated: Sequence[Rated], about: About) -> dict[str, Any]:
     return {
         "task": "audit",
         "model": about.name,
-        "weights": about.weights,
+        "weights": about.weights or None,
+        "server": about.device if about.precision == "server" else None,
+        "written_ratings": sum(one.written for one in rated),
         "precision": about.precision,
         "max_pixels": about.max_pixels,
         "photos": sum(not one.error for one in rated),
@@ -96,6 +100,20 @@ def table(found: Mapping[str, Mapping[str, Tally]]) -> list[str]:
         lines.append(f"{judge}:")
         lines += [f"  {name:<11}{_told(tally)}" for name, tally in ladders.items()]
     return lines
+
+
+def _not_given(rated: Sequence[Rated], about: About) -> list[str]:
+    """What the judge, most often a server, does not give, and what that means here."""
+    notes = []
+    if not about.weights:
+        notes.append(
+            f"{about.device} does not say its weights: {REPORT} is of what it serves as {about.name} now."
+        )
+    if written := sum(one.written for one in rated):
+        notes.append(
+            f"{written} ratings came without odds and count as they were written: more pairs are the same then."
+        )
+    return notes
 
 
 def _told(tally: Tally) -> str:

@@ -40,16 +40,18 @@ PARTS = {
     "sizes": "The size that the model sees differs",
     "pixels": "The pixels differ",
 }
+OF_A_SERVER = ("device", "precision", "threads", "weights", "settings")
 OF_THE_QUESTION = ("batch", "sampling", "versions")  # what is asked again in the same way, and each version
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What asking again came to: the `parts` that differ, and the reply if it does."""
+    """What asking again came to: the `parts` that differ, and the reply if it does; what is `unknown` was not compared."""
 
     task: str
     parts: tuple[Sentence, ...]
     reply: Sentence | None
+    unknown: tuple[str, ...] = ()
 
     @property
     def identical(self) -> bool:
@@ -58,12 +60,24 @@ class Replayed:
     @property
     def sentences(self) -> list[Sentence]:
         """What is said of it."""
+        return [
+            Sentence("{task}: {told}", task=self.task, told=said) for said in [*self._said, *self._unsaid]
+        ]
+
+    @property
+    def _said(self) -> list[Sentence]:
         if self.identical:
-            return [Sentence("{task}: identical", task=self.task)]
+            return [Sentence("identical")]
         told = self.reply or Sentence("The reply is the same nevertheless.")
         if self.reply and not self.parts:
             told = Sentence("{reply} Every part that the answer names is the same.", reply=self.reply)
-        return [Sentence("{task}: {told}", task=self.task, told=said) for said in (*self.parts, told)]
+        return [*self.parts, told]
+
+    @property
+    def _unsaid(self) -> list[Sentence]:
+        names = ", ".join(self.unknown)
+        words = Sentence("The server does not say its {names}: not compared.", names=names)
+        return [words] if self.unknown else []
 
 
 def read_answers(path: Path) -> list[dict[str, Any]]:
@@ -117,13 +131,31 @@ def replay(engine: Engine, answer: Mapping[str, Any], photos: Sequence[Image.Ima
     asked = last(ask(engine, requests, sampling, max_pixels=limit, watched=False))
     now = made_by_all(engine.about, requests, sampling, limit)
     reply = _reply_differs(answer, asked)
-    parts = [*_differing(made, now)]
+    parts = [*_differing(made, now), *_other_model(answer, made, now, engine.about.name)]
     among = made["batch"].get("photos", 1)
     if reply is not None and among > 1:
         parts.append(
             Sentence("It was asked among {among} photos at once, now it was asked alone.", among=among)
         )
-    return Replayed(str(answer.get("task", "rank")), tuple(parts), reply)
+    task = str(answer.get("task", "rank"))
+    return Replayed(task, tuple(parts), reply, _unknown(made, now))
+
+
+def _unknown(then: MadeBy, now: MadeBy) -> tuple[str, ...]:
+    """What a server says of itself neither then nor now."""
+    if "server" not in (then["engine"], now["engine"]):
+        return ()
+    named = (name for name in OF_A_SERVER if then[name] == now[name] and then[name] in (None, "server"))
+    return tuple(named)
+
+
+def _other_model(answer: Mapping[str, Any], then: MadeBy, now: MadeBy, name: str) -> Iterator[Sentence]:
+    """Where the weights are not known the model's name is what there is to compare."""
+    before = str(answer.get("model") or name)
+    if "task" not in answer:  # a row's model is followed by how it was asked
+        before = before.rpartition(" (")[0] or before
+    if then["weights"] is None and now["weights"] is None and before != name:
+        yield Sentence("The model differs: {then} then, {now} now.", then=before, now=name)
 
 
 def _differing(then: MadeBy, now: MadeBy) -> Iterator[Sentence]:

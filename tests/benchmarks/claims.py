@@ -1,13 +1,15 @@
-"""How well claims are checked: `python tests/benchmarks/claims.py PHOTOS [--preview COUNT]`.
+"""How well claims are checked: `python tests/benchmarks/claims.py PHOTOS [--preview COUNT] [--real SHOTS] [--clean PHOTOS]`.
 
 Every second photograph, by name, is one on which the bounds in `qinsight.trust.claims` were set; here are the others.
 Each is damaged at level 3 to 5, and a true and a false claim are planted. Then: crops without a flat place, which must
-never support "noise"; and with `--preview` the preview's own reasonings against those of other photos.
+never support "noise"; and with `--preview` the preview's own reasonings against those of other photos. What is said of noise:
+where there is noise as cameras make it; with `--real` of shots at a high ISO and the means of many such (`*_real.*`,
+`*_mean.*`), and with `--clean` of what `training.preview.collect` keeps to judge by.
 """
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,11 @@ from PIL import Image
 from qinsight.assess import ask, assessment, last
 from qinsight.prompts import Task
 from qinsight.trust.claims import Found, check_reasons
+from qinsight.trust.harms import jpeg
 from qinsight.trust.pixels import measure
 from training.data.degrade import DISTORTIONS, degrade
+from training.data.faults import afflict
+from training.data.originals import open_photos
 
 TRUE = {
     "noise": ("Heavy noise is visible across the picture.", "The image is grainy.", "Grain lies over the whole frame."),
@@ -40,6 +45,7 @@ OTHERS = {
     "blur": ("noise", "compression", "darken"),
     "darken": ("noise", "blur", "compression"),
 }  # what is surely not there; a photo after JPEG 2000 is soft too
+NOISE_CLAIMS = ("There is no noise.", "The image is grainy.", "There is heavy noise.")
 
 
 def planted(paths: list[Path], rng: np.random.Generator) -> Iterator[tuple[bool, str, Image.Image, str]]:
@@ -88,6 +94,26 @@ def show_textures(paths: list[Path], count: int = 20) -> None:
     print(f"noise supported on {wrong} of {count} crops of texture")
 
 
+def show_noise(photos: Mapping[str, Sequence[Image.Image]]) -> None:
+    """For every set what becomes of three claims: how often they are supported, contradicted and not checkable."""
+    print(f"{'':32}" + "".join(f"{said:>32}" for said in NOISE_CLAIMS))
+    for name, some in photos.items():
+        seen = [measure(photo) for photo in some]
+        verdicts = [[check_reasons(said, one).checked[0].found for one in seen] for said in NOISE_CLAIMS]
+        counts = [", ".join(str(column.count(found)) for found in Found) for column in verdicts]
+        print(f"{name:26}{len(seen):6}" + "".join(f"{count:>32}" for count in counts))
+
+
+def with_noise(paths: list[Path]) -> Iterator[tuple[str, list[Image.Image]]]:
+    """Photographs with noise as cameras make it, as they are and through a JPEG."""
+    for kind in ("sensor_noise", "grain", "chroma_blotches"):
+        for position in (1, 2, 3, 4):
+            rng = np.random.default_rng(5)
+            some = [afflict(Image.open(path).convert("RGB"), kind, position, rng).image for path in paths]
+            yield f"{kind} {position}", some
+            yield f"{kind} {position}, JPEG 85", [jpeg(photo, 85) for photo in some]
+
+
 def show_shuffled(paths: list[Path]) -> None:
     from qinsight.engines.local import LocalEngine
 
@@ -110,9 +136,19 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("photos", type=Path)
     parser.add_argument("--preview", type=int, default=0, metavar="COUNT")
+    parser.add_argument("--real", type=Path, metavar="SHOTS")
+    parser.add_argument("--clean", type=Path, metavar="PHOTOS")
     options = parser.parse_args()
     held_out = sorted(options.photos.glob("*.png"))[1::2]
     show_planted(held_out[:100])
     show_textures(held_out)
+    kinds = ("real", "mean") if options.real else ()
+    shots = {
+        kind: [Image.open(path).convert("RGB") for path in sorted(options.real.glob(f"*_{kind}.*"))]
+        for kind in kinds
+    }
+    kept = {"kept to judge by": open_photos(options.clean, held_out=True)} if options.clean else {}
+    pristine = {"as they are": [Image.open(path).convert("RGB") for path in held_out]}
+    show_noise({**shots, **kept, **pristine, **dict(with_noise(held_out[::4]))})
     if options.preview:
         show_shuffled(held_out[: options.preview])

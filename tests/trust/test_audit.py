@@ -10,12 +10,16 @@ import pytest
 from PIL import Image
 
 from qinsight.__main__ import main
+from qinsight.engines.checkpoint import Device
+from qinsight.engines.local import LocalEngine
+from qinsight.engines.server import EndpointEngine
 from qinsight.trust import audit_command
 from qinsight.trust.audit import MODEL, Tally, audit, questions, tallies
 from qinsight.trust.harms import LADDERS, Ladder
 from qinsight.trust.measures import measures
 from shared.engines import PixelEngine
 from shared.judges import Rater
+from shared.preview_server import serving
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "photos"
 DARKNESS = {"darkness": LADDERS["darkness"]}
@@ -176,3 +180,38 @@ def test_a_folder_that_is_not_there_and_a_model_that_does_not_rate_are_a_sentenc
     monkeypatch.setattr(audit_command, "open_engine", lambda options, progress: Comparing())
     assert main(["audit", str(tmp_path / "photos"), "--out", str(tmp_path / "out")]) == 1
     assert "rates photos" in capsys.readouterr().err
+
+
+def test_a_server_is_audited_as_what_it_serves_and_what_it_does_not_give_is_said(
+    photos: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = LocalEngine.open("preview", Device.CPU)
+    one = {"00.png": photos["00.png"]}
+    (own,) = audit(engine, one, tmp_path / "own", ladders=DARKNESS)
+    with serving(engine) as server:
+        given = ["audit", str(photos["00.png"]), "--out", str(tmp_path / "out"), "--endpoint", server.url]
+        assert main(given) == 0
+        said = capsys.readouterr()
+        assert "does not say its weights: audit.json is of what it serves as" in said.err
+        assert "without odds" not in said.err
+        told = json.loads((tmp_path / "out" / "audit.json").read_text())
+        assert (told["weights"], told["written_ratings"]) == (None, 0)
+        assert told["server"] in server.url
+        line = json.loads((tmp_path / "out" / "audit.jsonl").read_text())
+        assert line["rungs"][MODEL]["darkness"] == pytest.approx(own.rungs[MODEL]["darkness"], abs=0.02)
+        behind = EndpointEngine.open(server.url)
+        for kept in (False, True):
+            (rated,) = audit(behind, one, tmp_path / "behind", ladders=DARKNESS)
+            assert rated.kept == kept
+    with serving(engine) as other:  # of another server nothing is known
+        (rated,) = audit(EndpointEngine.open(other.url), one, tmp_path / "behind", ladders=DARKNESS)
+        assert not rated.kept
+
+
+def test_ratings_without_odds_count_as_they_were_written_and_it_is_said(
+    photos: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], judged: Rater
+) -> None:
+    assert main(["audit", str(photos["00.png"]), "--out", str(tmp_path / "out")]) == 0
+    assert f"{judged.questions} ratings came without odds" in capsys.readouterr().err
+    told = json.loads((tmp_path / "out" / "audit.json").read_text())
+    assert (told["written_ratings"], told["server"]) == (judged.questions, None)

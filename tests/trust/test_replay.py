@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from qinsight.report import report
 from qinsight.requests import GREEDY
 from qinsight.trust import replay as replaying
 from shared.places import REPOSITORY
+from shared.preview_server import serving
 
 CAT, BLURRED = (str(REPOSITORY / "examples" / "photos" / f"cat{end}.jpg") for end in ("", "_blurred"))
 
@@ -204,7 +205,10 @@ def test_both_answers_that_the_page_saves_come_again(
 def test_samples_come_again_by_their_seed(tmp_path: Path, said: Said) -> None:
     code, words = said("score", CAT, "--model", "preview", "--json", "--samples", "2", "--seed", "7")
     assert code == 0
-    assert said("replay", written(tmp_path, json.loads(words)), CAT) == (0, "score: identical\n")
+    assert said("replay", written(tmp_path, json.loads(words.splitlines()[0])), CAT) == (
+        0,
+        "score: identical\n",
+    )
 
 
 def test_a_comparison_comes_again_with_its_photos_in_their_order(tmp_path: Path, said: Said) -> None:
@@ -294,3 +298,67 @@ def test_weights_too_large_to_be_read_whole_say_that_pieces_were(
     monkeypatch.setattr(making, "WHOLE", 99)
     assert making.contents([tmp_path])["weights"].startswith("pieces ")
     assert not whole.startswith("pieces ")
+
+
+# --- a server -----------------------------------------------------------------------------------------------------------
+
+UNSAID = "The server does not say its device, precision, threads, weights, settings: not compared."
+
+
+@pytest.fixture(scope="module")
+def server(preview: LocalEngine) -> Iterator[str]:
+    with serving(preview) as found:
+        yield found.url
+
+
+@pytest.fixture
+def of_server(server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """What the preview says of a photo through a server, as `--json` prints it."""
+    assert main(["score", CAT, "--endpoint", server, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_an_answer_of_a_server_comes_again_and_what_it_does_not_say_is_said(
+    of_server: dict[str, Any], server: str, tmp_path: Path, said: Said
+) -> None:
+    told = said("replay", written(tmp_path, of_server), CAT, "--endpoint", server)
+    assert told == (0, f"score: identical\nscore: {UNSAID}\n")
+
+
+def test_another_pixel_model_and_prompt_of_a_server_are_named(
+    of_server: dict[str, Any], server: str, tmp_path: Path, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Image.open(CAT) as opened:
+        photo = opened.convert("RGB")
+    photo.putpixel((3, 5), (1, 2, 3))
+    photo.save(tmp_path / "other.png")
+    at = ("--endpoint", server)
+    code, words = said("replay", written(tmp_path, of_server), str(tmp_path / "other.png"), *at)
+    assert (code, words.startswith("score: The pixels differ")) == (5, True)
+    other = of_server | {"model": "qinsight-7b"}
+    code, words = said("replay", written(tmp_path, other), CAT, *at)
+    assert code == 5
+    assert words.startswith(f"score: The model differs: qinsight-7b then, {of_server['model']} now.\n")
+    monkeypatch.setitem(prompts.ABOUT_ONE_PHOTO, Task.SCORE, prompts.SCORE + " ")
+    code, words = said("replay", written(tmp_path, of_server), CAT, *at)
+    assert (code, words.startswith("score: The prompt differs")) == (5, True)
+
+
+def test_other_weights_behind_the_same_name_show_in_the_reply_alone(
+    of_server: dict[str, Any], server: str, tmp_path: Path, said: Said
+) -> None:
+    other = of_server | {"reply": of_server["reply"].replace("quality", "overall quality")}
+    code, words = said("replay", written(tmp_path, other), CAT, "--endpoint", server)
+    assert code == 5
+    assert "The reply differs" in words
+    assert "Every part that the answer names is the same." in words
+    assert UNSAID in words
+
+
+def test_a_row_of_a_ranking_by_a_server_comes_again(server: str, tmp_path: Path, said: Said) -> None:
+    shutil.copy(CAT, tmp_path / "cat.jpg")
+    out = tmp_path / "out"
+    assert said("rank", str(tmp_path), "--out", str(out), "--endpoint", server)[0] == 0
+    told = said("replay", str(out / "results.jsonl"), str(tmp_path / "cat.jpg"), "--endpoint", server)
+    assert told == (0, f"rank: identical\nrank: {UNSAID}\n")
