@@ -25,7 +25,7 @@ from qinsight.requests import About
 from qinsight.trust.calibration import Calibration, read
 from qinsight.trust.confidence import calibration_for
 from shared.axe import violations
-from shared.pages import served, shows
+from shared.pages import rated_shoot, served
 from shared.places import REPOSITORY
 
 KNOWN = read(PREVIEW / "calibration.json")
@@ -169,17 +169,7 @@ def test_a_photographer_filters_what_needs_eyes_decides_and_takes_the_heaps_home
     shoot: Shoot, browser: Any
 ) -> None:
     with served(LocalEngine.open("preview", Device.CPU), local=True, calibration=known) as url:
-        page = browser.new_context(viewport={"width": 1360, "height": 900}).new_page()
-        page.set_default_timeout(30_000)
-        page.goto(url)
-        page.wait_for_selector("#headline p:has-text('Preview model')")
-        page.get_by_role("tab", name="Shoot").click()
-        path = page.locator("#rank-path textarea, #rank-path input").first
-        path.fill(str(shoot.folder))
-        path.press("Enter")
-        page.wait_for_selector(".qi-card")
-        page.locator("#rank").click()
-        shows(page, "rank-status", "5 photos rated.")
+        page = rated_shoot(browser, url, shoot.folder, 5)
         choice = page.locator("[data-sure] select")
         choice.select_option("0.05")
         assert "choose “pick from” first" in page.locator("[data-sure]").inner_text()

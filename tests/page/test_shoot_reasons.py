@@ -20,7 +20,7 @@ from qinsight.photos.view import view
 from qinsight.ranking.folder import rank_folder, ranking
 from qinsight.trust.claims import check_reasons
 from shared.axe import violations
-from shared.pages import eventually, served, shows
+from shared.pages import eventually, rated_shoot, served
 from shared.places import REPOSITORY
 
 PHOTOS = ("cat_blurred.jpg", "coffee_noisy.jpg", "rocket.jpg")
@@ -92,17 +92,7 @@ def test_a_frame_that_is_not_rated_or_not_there_has_no_reasons(shoot: Shoot) -> 
 @pytest.mark.browser
 def test_the_large_view_signs_each_sentence_in_the_visitors_language(shoot: Shoot, browser: Any) -> None:
     with served(LocalEngine.open(PREVIEW, Device.CPU), local=True) as url:
-        page = browser.new_context(viewport={"width": 1360, "height": 900}).new_page()
-        page.set_default_timeout(30_000)
-        page.goto(url)
-        page.wait_for_selector("#headline p:has-text('Preview model')")
-        page.get_by_role("tab", name="Shoot").click()
-        path = page.locator("#rank-path textarea, #rank-path input").first
-        path.fill(str(shoot.folder))
-        path.press("Enter")
-        page.wait_for_selector(".qi-card")
-        page.locator("#rank").click()
-        shows(page, "rank-status", "3 photos rated.")
+        page = rated_shoot(browser, url, shoot.folder, 3)
         said = page.locator(".qi-look blockquote")
         for name in PHOTOS[:2]:
             page.locator(f".qi-card:has(small:text-is('{name}'))").click()

@@ -108,3 +108,19 @@ def eventually(holds: Callable[[], bool], seconds: float = 20) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
+
+
+def rated_shoot(browser: Any, url: str, folder: Path, photos: int) -> Any:
+    """A page of this computer's own person with the folder opened in Shoot and all its photos rated."""
+    page = browser.new_context(viewport={"width": 1360, "height": 900}).new_page()
+    page.set_default_timeout(30_000)
+    page.goto(url)
+    page.wait_for_selector("#headline p:has-text('Preview model')")
+    page.get_by_role("tab", name="Shoot").click()
+    path = page.locator("#rank-path textarea, #rank-path input").first
+    path.fill(str(folder))
+    path.press("Enter")
+    page.wait_for_selector(".qi-card")
+    page.locator("#rank").click()
+    shows(page, "rank-status", f"{photos} photos rated.")
+    return page
