@@ -54,6 +54,13 @@ def unknown_flags(arguments: Iterable[str], known: Iterable[str]) -> str:
     return f"Expected flags that --help lists; {'; '.join(told) or 'got ' + ' '.join(arguments)}"
 
 
+def unknown_among(arguments: Iterable[str], known: Iterable[str]) -> str:
+    """The same of whatever begins with two dashes; nothing where all of it is known."""
+    known = list(known)
+    unknown = [one for one in arguments if one.startswith("--") and one.split("=")[0] not in known]
+    return unknown_flags(unknown, known) if unknown else ""
+
+
 class Parser(argparse.ArgumentParser):
     """argparse whose errors suggest the flag, the subcommand or the choice that was meant."""
 
@@ -66,9 +73,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         told = explained(message, self)
         if "arguments are required" in message:
-            known = flags_of(self)
-            unknown = [one for one in self.given if one.startswith("--") and one.split("=")[0] not in known]
-            told += f". {unknown_flags(unknown, known)}" if unknown else ""
+            unknown = unknown_among(self.given, flags_of(self))
+            told += f". {unknown}" if unknown else ""
         super().error(told)
 
 

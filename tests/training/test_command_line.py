@@ -35,6 +35,12 @@ def test_a_mistyped_flag_of_a_run_gets_a_suggestion(flag: str, meant: str) -> No
     assert f"did you mean {meant}?" in str(caught.value)
 
 
+@pytest.mark.parametrize("meant", ["--train", "--output_dir"])
+def test_a_mistyped_flag_that_a_run_cannot_do_without_gets_a_suggestion_too(meant: str) -> None:
+    with pytest.raises(RecipeError, match=rf"did you mean {meant}\?"):
+        parse([word if word != meant else meant[:-1] for word in PATHS])
+
+
 @pytest.mark.parametrize("name", [*Recipe.__annotations__, *Settings.__annotations__])
 def test_every_setting_is_suggested_where_a_letter_of_it_is_lost(tmp_path: Path, name: str) -> None:
     mistyped = name[:-1] if len(name) > 5 else name + "x"

@@ -25,7 +25,7 @@ from trl import GRPOConfig, TrlParser
 from qinsight.errors import QInsightError
 from qinsight.photos.view import MIN_PIXELS
 from qinsight.prompts import Order
-from training.command_line import did_you_mean, explained, flags_of, short_help, unknown_flags
+from training.command_line import did_you_mean, explained, flags_of, short_help, unknown_among, unknown_flags
 from training.evaluate.best import FALLING, RISING
 from training.grpo.resume import told
 from training.rewards import Accuracy, Layout, ScoreReward
@@ -243,6 +243,8 @@ def parse(arguments: list[str]) -> tuple[Recipe, Settings]:
     arguments = [
         part for one in arguments for part in (one.split("=", 1) if one.startswith("--config=") else [one])
     ]
+    if unknown := unknown_among(arguments, ["--config", *flags_of(parser)]):
+        raise RecipeError(unknown)  # before what a mistyped flag left out is missed
     if "--config" in arguments:
         place = arguments.index("--config") + 1
         if place == len(arguments):
