@@ -70,6 +70,11 @@ class Order(StrEnum):
     QUESTION_FIRST = "question_first"
     PHOTO_FIRST = "photo_first"
 
+    @property
+    def other(self) -> "Order":
+        """The other one."""
+        return Order.PHOTO_FIRST if self is Order.QUESTION_FIRST else Order.QUESTION_FIRST
+
 
 Message = dict[str, Any]
 

@@ -22,13 +22,15 @@ class Request:
     """One question about one, two or three photos (reference, A, B), upright RGB as `load_photo` gives.
 
     The same photo object in several requests is looked at once. `odds`: whether the chances of other answers
-    are wanted; an engine to which they are a burden is spared them where not.
+    are wanted; an engine to which they are a burden is spared them where not. `other_order`: the question stands on the
+    other side of the photo than this engine has it, which tells a check whether it stands where it should.
     """
 
     task: Task
     photos: tuple[Image.Image, ...]
     reference: bool = False
     odds: bool = True
+    other_order: bool = False
 
     def __post_init__(self) -> None:
         expected = (3 if self.reference else 2) if self.task is Task.COMPARISON else 1

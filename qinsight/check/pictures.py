@@ -119,17 +119,14 @@ def checkered(picture: Image.Image) -> Image.Image:
     return _picture(np.asarray(picture, np.float32) + 70 * _checkers(picture.size)[..., None])
 
 
-def blotched(picture: Image.Image) -> Image.Image:
-    """In grey, with large blotches of colour that are as bright as what they cover."""
+def blotched(picture: Image.Image, across: int) -> Image.Image:
+    """In grey, with blotches of colour, so many in a row: by luma and by the plain mean as bright as what they cover."""
     dice = np.random.default_rng(5)
-    luma = picture.convert("L").point(lambda value: 60 + value // 2)
-    blotches = [
-        Image.fromarray(dice.integers(70, 187, (6, 8), np.uint8)).resize(
-            picture.size, Image.Resampling.BICUBIC
-        )
-        for _ in range(2)
-    ]
-    return Image.merge("YCbCr", (luma, *blotches)).convert("RGB")
+    luma = 60 + np.asarray(picture.convert("L"), np.float32) / 2
+    dots = Image.fromarray(dice.uniform(-1, 1, (3 * across // 4, across)).astype(np.float32))
+    strength = np.clip(np.asarray(dots.resize(picture.size, Image.Resampling.BICUBIC)), -1, 1)
+    as_bright = np.array([-60.0, 23.5, 36.5])  # both its luma and its mean are 0.0
+    return _picture(luma[..., None] + strength[..., None] * as_bright)
 
 
 def grey(picture: Image.Image) -> Image.Image:

@@ -11,13 +11,17 @@ from qinsight.photos import load_photo
 from qinsight.prompts import Task
 from qinsight.requests import GREEDY, Request, Sampling
 
-VERSION = 1  # of the plan: answers of another one are not gone on with
+VERSION = 2  # of the plan: answers of another one are not gone on with
 
 LADDER_PHOTOS = {"blur": "cat", "noise": "coffee", "compression": "rocket", "darkness": "astronaut"}
 RUNGS = (1, 2, 3)
 BASE = (*pictures.CLEAN, *(f"{kind} 2" for kind in LADDER_PHOTOS))  # asked alone, again, and in a batch
 DIAGNOSED = BASE[4:]
 KEPT = ("left", "middle", "right")
+SQUEEZED = ("rocket", "astronaut")
+TALL = ("coffee", "cat")
+BLOTCHES = {"cat": 8, "coffee": 16}  # in a row
+TURNED = ("lying on its left", "lying on its right", "upside down")
 SEEDS = {"first": 1, "again": 1, "other": 2}
 SAMPLED = ("cat", "noise 2", "darkness 2")
 PENALTIES = {"none": 1.0, "strong": 1.5}
@@ -55,6 +59,7 @@ def _steps() -> Iterator[Step]:
     yield from (_diagnosis(name, base[name]) for name in DIAGNOSED)
     yield from _patterns()
     yield from _shapes()
+    yield from (_aside(name, picture) for name, picture in base.items())
     yield from _comparisons(base)
     yield from _manners(base)
     yield from (_named("again ", step) for step in _base_steps(base))
@@ -89,7 +94,6 @@ def _patterns() -> Iterator[Step]:
     """What JPEG, shrinking and a loss of colour leave nothing of, each beside what they would make of it."""
     card = pictures.card()
     large, small = pictures.photo("cat", pictures.LARGE), pictures.photo("cat", pictures.SMALL)
-    coloured = pictures.blotched(pictures.photo("cat"))
     yield _score("card", card)
     yield _score("card, fine detail", pictures.fine(card, 95))
     yield _score("card, more fine detail", pictures.fine(card, 75))
@@ -98,8 +102,10 @@ def _patterns() -> Iterator[Step]:
     yield _score("large, checkered", pictures.checkered(large))
     yield _score("small", small)
     yield _score("small, enlarged", small.resize(pictures.LARGE, Image.Resampling.NEAREST))
-    yield _score("coloured", coloured)
-    yield _score("coloured, in grey", pictures.grey(coloured))
+    for name, across in BLOTCHES.items():
+        coloured = pictures.blotched(pictures.photo(name), across)
+        yield _score(f"coloured {name}", coloured)
+        yield _score(f"coloured {name}, in grey", pictures.grey(coloured))
 
 
 def _shapes() -> Iterator[Step]:
@@ -113,16 +119,21 @@ def _shapes() -> Iterator[Step]:
         _score(f"wide, padded {name}", pictures.letterboxed(padded, colour))
         for name, colour in pictures.PADDING.items()
     )
-    wide = pictures.compressed(pictures.photo("coffee", pictures.WIDE), 1)
-    yield _score("to be squeezed", wide)
-    yield _score("squeezed", wide.resize(pictures.WIDE[::-1], Image.Resampling.BICUBIC))
-    lying = pictures.compressed(pictures.photo("cat", pictures.WIDE), 1)
-    tall = lying.transpose(Image.Transpose.ROTATE_90)
-    yield _score("tall", tall)
-    yield _score("tall, told by EXIF", load_photo(pictures.turned_file(tall)))
-    yield _score("tall, lying on its left", lying.transpose(Image.Transpose.ROTATE_180))
-    yield _score("tall, lying on its right", lying)
-    yield _score("tall, upside down", tall.transpose(Image.Transpose.ROTATE_180))
+    for name in SQUEEZED:
+        wide = pictures.blurred(pictures.photo(name, pictures.WIDE), 2)
+        yield _score(f"blurred {name}", wide)
+        yield _score(f"blurred {name}, squeezed", wide.resize(pictures.WIDE[::-1], Image.Resampling.BICUBIC))
+    for name in TALL:
+        lying = pictures.compressed(pictures.photo(name, pictures.WIDE), 1)
+        tall = lying.transpose(Image.Transpose.ROTATE_90)
+        sides = (
+            lying.transpose(Image.Transpose.ROTATE_180),
+            lying,
+            tall.transpose(Image.Transpose.ROTATE_180),
+        )
+        yield _score(f"tall {name}", tall)
+        yield from (_score(f"tall {name}, {side}", one) for side, one in zip(TURNED, sides, strict=True))
+    yield _score(f"tall {TALL[-1]}, told by EXIF", load_photo(pictures.turned_file(tall)))
 
 
 def _comparisons(base: Mapping[str, Image.Image]) -> Iterator[Step]:
@@ -154,6 +165,11 @@ def _manners(base: Mapping[str, Image.Image]) -> Iterator[Step]:
 
 def _score(name: str, picture: Image.Image) -> Step:
     return Step(f"score {name}", (Request(Task.SCORE, (picture,)),))
+
+
+def _aside(name: str, picture: Image.Image) -> Step:
+    """The question on the other side of the photo."""
+    return Step(f"other order {name}", (Request(Task.SCORE, (picture,), other_order=True),))
 
 
 def _diagnosis(name: str, picture: Image.Image) -> Step:

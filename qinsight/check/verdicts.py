@@ -14,9 +14,8 @@ from functools import cached_property
 
 from qinsight.answers import Clean, Comparison, Degradation, Score
 from qinsight.assess import Asked
-from qinsight.check import plan
+from qinsight.check import pictures, plan
 from qinsight.check.asking import Answered, Answers
-from qinsight.check.pictures import LARGE, PADDING, SQUARE
 from qinsight.check.served import Told
 from qinsight.requests import About, Finish, Sampling
 
@@ -78,7 +77,7 @@ class Evidence:
     @property
     def as_usual(self) -> bool:
         """Whether pictures and words were asked for as a record has them."""
-        return self.max_pixels >= _area(LARGE) and self.sampling.repetition_penalty is None
+        return self.max_pixels >= _area(pictures.LARGE) and self.sampling.repetition_penalty is None
 
     @cached_property
     def replies(self) -> list[tuple[str, Asked]]:
@@ -86,7 +85,7 @@ class Evidence:
         return [
             (name, one)
             for name, answered in self.answers.items()
-            if name not in ("limit", "stop") and not name.startswith(("seed", "penalty"))
+            if name not in ("limit", "stop") and not name.startswith(("seed", "penalty", "other order"))
             for one in answered.asked
         ]
 
@@ -199,7 +198,7 @@ def _readable(evidence: Evidence) -> Verdict:
     bad, whole = evidence.unreadable, len(evidence.replies) - len(evidence.cut)
     told = f"{len(bad)} of {whole} whole replies cannot be read"
     if whole and len(bad) > MOST_BAD * whole:
-        hint = "; is it the right model, and the right --order?"
+        hint = "; is it the right model, and the right --order? (see question)"
         return Verdict("readable", State.ALARM, told + hint, {"unreadable": len(bad)})
     return _noted("readable", bad, told, "every whole reply has an answer")
 
@@ -222,6 +221,33 @@ def _thinking(evidence: Evidence) -> Verdict:
 
 def _noted(name: str, some: Sequence[object], told: str, fine: str) -> Verdict:
     return Verdict(name, State.NOTE, told) if some else Verdict(name, State.OK, fine)
+
+
+def _question(evidence: Evidence) -> Verdict:
+    """Whether clean pictures are told from spoilt ones at least as well as with the question on the other side."""
+    here, there = (_told_apart(evidence, step) for step in ("score {}", "other order {}"))
+    if here is None and there is None:
+        return _not_known("question")
+    both = {"apart": here, "other order": there}
+    figures = {name: round(apart, 4) for name, apart in both.items() if apart is not None}
+    if here is None or (there is not None and there > here + FALL):
+        found = "cannot be read" if here is None else f"are rated {here:.2f} apart"
+        words = f"clean and spoilt pictures {found}, and {there:.2f} with the question on the other side of the photo"
+        return Verdict("question", State.ALARM, f"{words}; is --order right?", figures)
+    return Verdict(
+        "question", State.OK, "the question stands where clean and spoilt pictures are told apart", figures
+    )
+
+
+def _told_apart(evidence: Evidence, step: str) -> float | None:
+    """By how much clean pictures are rated above spoilt ones, on average; None where most replies cannot be read."""
+    clean, spoilt = (
+        [rating for name in names if (rating := rating_of(evidence.one(step.format(name)))) is not None]
+        for names in (pictures.CLEAN, plan.DIAGNOSED)
+    )
+    if min(len(clean), len(spoilt)) <= len(plan.DIAGNOSED) // 2:
+        return None
+    return statistics.fmean(clean) - statistics.fmean(spoilt)
 
 
 def _seen(evidence: Evidence) -> Verdict:
@@ -392,25 +418,39 @@ def _ladders(evidence: Evidence) -> Verdict:
 
 
 def _orientation(evidence: Evidence) -> Verdict:
-    told = evidence.same("tall", "tall, told by EXIF")
-    lying = [side for side in _SIDES if evidence.same("tall", f"tall, {side}")]
+    tall = f"tall {plan.TALL[-1]}"
+    told = evidence.same(tall, f"{tall}, told by EXIF")
     if told is None or _is_blind(evidence):
         return _not_known("orientation")
     if not told:
         words = "a file that says by EXIF how it lies is answered differently from the upright picture"
         return Verdict("orientation", State.ALARM, words)
-    if lying:
-        words = f"an upright picture is answered as if it were {lying[0]}: pictures are turned on the way"
+    if side := next((side for side in plan.TURNED if _is_turned(evidence, side)), ""):
+        words = f"upright pictures are answered as if they were {side}: pictures are turned on the way"
         return Verdict("orientation", State.ALARM, words)
     return Verdict("orientation", State.OK, "EXIF is respected, and upright pictures stay upright")
 
 
-_SIDES = ("lying on its left", "lying on its right", "upside down")
+def _is_turned(evidence: Evidence, side: str) -> bool:
+    """Whether every tall picture has the answer of its turned one, and the two that are left have one answer, too.
+
+    How a picture lies makes little difference to its quality, so that one such pair may be alike by chance.
+    """
+    others = [other for other in plan.TURNED if other != side]
+    pairs = [
+        pair
+        for name in plan.TALL
+        for pair in (
+            (f"tall {name}", f"tall {name}, {side}"),
+            tuple(f"tall {name}, {other}" for other in others),
+        )
+    ]
+    return all(evidence.same(*pair) for pair in pairs)
 
 
 def _shrunk(evidence: Evidence) -> str:
     """By which pair a picture is known to be shrunk."""
-    if evidence.max_pixels < _area(LARGE):
+    if evidence.max_pixels < _area(pictures.LARGE):
         return ""
     pairs = (("large", "large, checkered"), ("small", "small, enlarged"))
     return next((other for one, other in pairs if evidence.nearly_same(one, other)), "")
@@ -424,7 +464,7 @@ def _size(evidence: Evidence) -> Verdict:
         words = f"a {wrong} picture has {more} tokens more than a small one; by its size it has {due}"
         return Verdict("size", State.ALARM, words, told.tokens)
     seen = evidence.nearly_same("large", "large, checkered") is not None
-    if not seen or _is_blind(evidence) or evidence.max_pixels < _area(LARGE):
+    if not seen or _is_blind(evidence) or evidence.max_pixels < _area(pictures.LARGE):
         return _not_known("size")
     if _shrunk(evidence):
         words = (
@@ -462,11 +502,11 @@ _LOST = {
 
 
 def _colourless(evidence: Evidence) -> bool:
-    return bool(evidence.close("coloured", "coloured, in grey"))
+    return all(evidence.close(f"coloured {name}", f"coloured {name}, in grey") for name in plan.BLOTCHES)
 
 
 def _colours(evidence: Evidence) -> Verdict:
-    if evidence.one("score coloured") is None or _is_blind(evidence):
+    if any(evidence.one(f"score coloured {name}") is None for name in plan.BLOTCHES) or _is_blind(evidence):
         return _not_known("colours")
     if _colourless(evidence):
         words = "blotches of colour make no difference: pictures lose their colours on the way"
@@ -486,16 +526,16 @@ def _misshapen(evidence: Evidence) -> Iterator[str]:
     for part in plan.KEPT:
         if evidence.close("three squares", f"three squares, clean at the {part}"):
             yield f"noise outside the {part} third makes no difference: pictures are cropped on the way"
-    for colour in PADDING:
+    for colour in pictures.PADDING:
         if evidence.same("wide", f"wide, padded {colour}"):
             yield "padding makes no difference: pictures are padded to a square on the way"
-    if _shrunk(evidence) and evidence.nearly_same("to be squeezed", "squeezed"):
+    if all(evidence.close(f"blurred {name}", f"blurred {name}, squeezed") for name in plan.SQUEEZED):
         yield "squeezing makes no difference: pictures are forced into one shape on the way"
 
 
 def _is_blind(evidence: Evidence) -> bool:
     """Whether pictures cannot be told apart by their answers: shrunk by ourselves, all alike, or chosen by chance."""
-    return evidence.max_pixels < _area(SQUARE) or any(
+    return evidence.max_pixels < _area(pictures.SQUARE) or any(
         judge(evidence).state is State.ALARM for judge in (_seen, _twice, _probabilities)
     )
 
@@ -616,7 +656,19 @@ def _not_known(name: str) -> Verdict:
 
 
 _JUDGES: tuple[Callable[[Evidence], Verdict], ...] = (
-    *(_answered, _readable, _whole, _thinking, _seen, _twice, _batch, _pictures, _orders, _ladders),
+    *(
+        _answered,
+        _readable,
+        _whole,
+        _thinking,
+        _question,
+        _seen,
+        _twice,
+        _batch,
+        _pictures,
+        _orders,
+        _ladders,
+    ),
     *(_orientation, _size, _lossless, _colours, _shape),
     *(_probabilities, _penalty, _seeds, _limit, _stop, _speed),
 )

@@ -232,13 +232,13 @@ class LocalEngine:
                     known=known,
                 )
         limit = weights.checkpoint.max_pixels if max_pixels is None else max_pixels
+        order = self._order or weights.checkpoint.order
 
         def read() -> Conversation:
-            prompts = prepare(weights, requests, limit, self._order)
+            prompts = prepare(weights, requests, limit, order)
             return Conversation(weights, prompts, numbers, sampling, replay=self._frozen)
 
-        shared = (self._order or weights.checkpoint.order) is Order.PHOTO_FIRST
-        work = expected(weights.model, requests, limit, shared=shared)
+        work = expected(weights.model, requests, limit, shared=order is Order.PHOTO_FIRST)
         slow = work > SLOW and weights.device.type == "cpu"
         conversation = (yield from self._told(read, Gauge(work), numbers[0])) if slow else read()
         while conversation.rows:
@@ -282,8 +282,14 @@ def prepare(
         for photo in request.photos:
             if id(photo) not in seen:
                 seen[id(photo)] = _look(weights, photo, max_pixels)
+    order = order or weights.checkpoint.order
     return [
-        _prompt(weights, request, [seen[id(photo)] for photo in request.photos], order)
+        _prompt(
+            weights,
+            request,
+            [seen[id(photo)] for photo in request.photos],
+            order.other if request.other_order else order,
+        )
         for request in requests
     ]
 
@@ -297,11 +303,9 @@ def _look(weights: Weights, photo: Image.Image, max_pixels: int) -> _Seen:
     return _Seen(shown, grid, torch.cat(list(found)))
 
 
-def _prompt(weights: Weights, request: Request, seen: Sequence[_Seen], order: Order | None) -> Prompt:
+def _prompt(weights: Weights, request: Request, seen: Sequence[_Seen], order: Order) -> Prompt:
     model, tokenizer = weights.model, weights.tokenizer
-    messages = build_messages(
-        request.task, reference=request.reference, order=order or weights.checkpoint.order
-    )
+    messages = build_messages(request.task, reference=request.reference, order=order)
     text = weights.template(messages)
     short = tokenizer(text, return_tensors="pt", add_special_tokens=False)["input_ids"][0]
     times = torch.ones_like(short)  # one mark stands in the words for all tokens of a photo

@@ -466,7 +466,8 @@ class _Conversation:
 
     async def _body(self, request: Request, fields: Mapping[str, Any]) -> list[bytes]:
         """The request as JSON, in pieces: the photos, megabytes of base64, are neither escaped nor copied."""
-        messages = build_messages(request.task, reference=request.reference, order=self.engine.order)
+        order = self.engine.order.other if request.other_order else self.engine.order
+        messages = build_messages(request.task, reference=request.reference, order=order)
         system, user = messages
         parts = [
             {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PHOTO}"}}

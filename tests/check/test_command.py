@@ -60,7 +60,7 @@ def test_it_says_its_plan_and_its_time_and_leaves_a_table_and_a_passport(
     assert main(["check", "--out", str(out)]) == 0
     told = capsys.readouterr()
     plan, time, *_ = told.err.splitlines()
-    assert plan.startswith("Q-Insight preview: 82 questions, 98 replies")
+    assert plan.startswith("Q-Insight preview: 98 questions, 114 replies")
     assert "that are left take about" in time
     assert told.err.splitlines()[-1] == f"Written: {out / 'passport.json'}"
     lines = told.out.splitlines()
@@ -128,10 +128,10 @@ def test_a_check_that_was_killed_goes_on_and_a_finished_one_begins_anew(
     engine[""] = counting = Harmful(preview)
     assert main(["check", "--out", str(tmp_path)]) == 0
     assert "30 questions were answered by an earlier run." in capsys.readouterr().err
-    assert counting.asked == 82 - 30
+    assert counting.asked == 98 - 30
     assert not (tmp_path / MEMORY).exists()
     assert main(["check", "--out", str(tmp_path)]) == 0
-    assert counting.asked == 82 - 30 + 82
+    assert counting.asked == 98 - 30 + 98
 
 
 def test_a_memory_that_was_torn_or_of_another_model_costs_only_its_lines(
@@ -146,7 +146,7 @@ def test_a_memory_that_was_torn_or_of_another_model_costs_only_its_lines(
     memory.write_bytes(b"".join(lines)[:-20])
     counting = Harmful(preview)
     assert check(counting, tmp_path).alarms == []
-    assert counting.asked == 82 - 2
+    assert counting.asked == 98 - 2
 
 
 def test_a_server_that_goes_away_leaves_what_was_answered(
@@ -211,7 +211,7 @@ def test_a_record_that_is_none_is_a_sentence(tmp_path: Path, content: str) -> No
 
 def test_a_server_is_checked_too_and_known_by_its_replies(preview: Remembered, tmp_path: Path) -> None:
     with serving(preview) as server:
-        code = main(["check", "--endpoint", server.url, "--out", str(tmp_path)])
+        code = main(["check", "--endpoint", server.url, "--order", "photo_first", "--out", str(tmp_path)])
     found = states(tmp_path)
     assert code == 0, found
     assert found["identity"] == "ok"
@@ -222,9 +222,17 @@ def test_a_server_is_checked_too_and_known_by_its_replies(preview: Remembered, t
     assert figures(tmp_path, "size") == {"small": 50 + 108, "usual": 50 + 192, "large": 50 + 972}
 
 
+def test_a_server_that_is_asked_in_the_wrong_order_is_told(preview: Remembered, tmp_path: Path) -> None:
+    with serving(preview) as server:
+        assert main(["check", "--endpoint", server.url, "--out", str(tmp_path)]) == 1
+    assert "question" in passport(tmp_path)["alarms"]
+
+
 def test_a_server_that_reencodes_pictures_is_told(preview: Remembered, tmp_path: Path) -> None:
     with serving(preview, harm.reencoded(85), counts=False) as server:
-        assert main(["check", "--endpoint", server.url, "--out", str(tmp_path)]) == 1
+        assert (
+            main(["check", "--endpoint", server.url, "--order", "photo_first", "--out", str(tmp_path)]) == 1
+        )
     assert passport(tmp_path)["alarms"] == ["lossless"]
     assert figures(tmp_path, "size") == {}
 

@@ -46,7 +46,15 @@ class Remembered:
         if not sampling.temperature:
             sampling = replace(sampling, seed=0)
         photos = tuple((photo.size, photo.tobytes()) for photo in request.photos)
-        key = (request.task, request.reference, request.odds, photos, sampling, max_pixels)
+        key = (
+            request.task,
+            request.reference,
+            request.odds,
+            request.other_order,
+            photos,
+            sampling,
+            max_pixels,
+        )
         if key not in self.replies:
             self.replies[key] = list(self.engine.stream([request], sampling, max_pixels=max_pixels))
         return self.replies[key]

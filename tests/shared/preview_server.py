@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from qinsight.photos.view import image_tokens
-from qinsight.prompts import COMPARISON, DEGRADATION, Task
+from qinsight.prompts import COMPARISON, DEGRADATION, Order, Task
 from qinsight.requests import MAX_PIXELS, Delta, Engine, Finish, Request, Sampling
 from shared.chat_server import Act, Answering, Server, running
 
@@ -24,14 +24,16 @@ def serving(engine: Engine, change: Change = lambda photo: photo, *, counts: boo
     """The server at its `url`; `change` is what it does to each picture. It may count the tokens of prompts."""
     busy = threading.Lock()
 
+    order = engine.about.made_with["order"]
+
     def answer(body: dict[str, Any]) -> list[Delta]:
         with busy:
-            return list(engine.stream([_request(body, change)], _sampling(body)))
+            return list(engine.stream([_request(body, change, order)], _sampling(body)))
 
     def choose(body: dict[str, Any], _: int) -> Act:
         async def act(answering: Answering) -> None:
             deltas = await asyncio.to_thread(answer, body)
-            await _tell(answering, deltas, _tokens(body, change) if counts else 0)
+            await _tell(answering, deltas, _tokens(body, change, order) if counts else 0)
 
         return act
 
@@ -39,13 +41,15 @@ def serving(engine: Engine, change: Change = lambda photo: photo, *, counts: boo
         yield server
 
 
-def _request(body: dict[str, Any], change: Change) -> Request:
+def _request(body: dict[str, Any], change: Change, order: str) -> Request:
     parts = body["messages"][-1]["content"]
     texts = [part["text"] for part in parts if part["type"] == "text"]
     photos = tuple(change(_picture(part)) for part in parts if part["type"] == "image_url")
     if len(photos) > 1:
         return Request(Task.COMPARISON, photos, reference=texts[0] != COMPARISON[0])
-    return Request(Task.DEGRADATION if DEGRADATION in texts else Task.SCORE, photos)
+    asked = Order.QUESTION_FIRST if parts[0]["type"] == "text" else Order.PHOTO_FIRST
+    task = Task.DEGRADATION if DEGRADATION in texts else Task.SCORE
+    return Request(task, photos, other_order=asked != order)
 
 
 def _picture(part: dict[str, Any]) -> Image.Image:
@@ -62,9 +66,9 @@ def _sampling(body: dict[str, Any]) -> Sampling:
     )
 
 
-def _tokens(body: dict[str, Any], change: Change) -> int:
+def _tokens(body: dict[str, Any], change: Change, order: str) -> int:
     """Of the prompt: fifty words, and each picture's patches."""
-    request = _request(body, change)
+    request = _request(body, change, order)
     return 50 + sum(image_tokens(*photo.size, MAX_PIXELS) for photo in request.photos)
 
 

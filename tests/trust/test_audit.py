@@ -189,7 +189,8 @@ def test_a_server_is_audited_as_what_it_serves_and_what_it_does_not_give_is_said
     one = {"00.png": photos["00.png"]}
     (own,) = audit(engine, one, tmp_path / "own", ladders=DARKNESS)
     with serving(engine) as server:
-        given = ["audit", str(photos["00.png"]), "--out", str(tmp_path / "out"), "--endpoint", server.url]
+        given = ["audit", str(photos["00.png"]), "--out", str(tmp_path / "out")]
+        given += ["--endpoint", server.url, "--order", "photo_first"]
         assert main(given) == 0
         said = capsys.readouterr()
         assert "does not say its weights: audit.json is of what it serves as" in said.err
@@ -199,7 +200,7 @@ def test_a_server_is_audited_as_what_it_serves_and_what_it_does_not_give_is_said
         assert told["server"] in server.url
         line = json.loads((tmp_path / "out" / "audit.jsonl").read_text())
         assert line["rungs"][MODEL]["darkness"] == pytest.approx(own.rungs[MODEL]["darkness"], abs=0.02)
-        behind = EndpointEngine.open(server.url)
+        behind = EndpointEngine.open(server.url, order=Order.PHOTO_FIRST)
         for kept in (False, True):
             (rated,) = audit(behind, one, tmp_path / "behind", ladders=DARKNESS)
             assert rated.kept == kept

@@ -306,59 +306,65 @@ UNSAID = "The server does not say its device, precision, threads, weights, setti
 
 
 @pytest.fixture(scope="module")
-def server(preview: LocalEngine) -> Iterator[str]:
+def server(preview: LocalEngine) -> Iterator[tuple[str, ...]]:
+    """The flags that lead to it."""
     with serving(preview) as found:
-        yield found.url
+        yield "--endpoint", found.url, "--order", "photo_first"
 
 
 @pytest.fixture
-def of_server(server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def of_server(server: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     """What the preview says of a photo through a server, as `--json` prints it."""
-    assert main(["score", CAT, "--endpoint", server, "--json"]) == 0
+    assert main(["score", CAT, *server, "--json"]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
 
 
 def test_an_answer_of_a_server_comes_again_and_what_it_does_not_say_is_said(
-    of_server: dict[str, Any], server: str, tmp_path: Path, said: Said
+    of_server: dict[str, Any], server: tuple[str, ...], tmp_path: Path, said: Said
 ) -> None:
-    told = said("replay", written(tmp_path, of_server), CAT, "--endpoint", server)
+    told = said("replay", written(tmp_path, of_server), CAT, *server)
     assert told == (0, f"score: identical\nscore: {UNSAID}\n")
 
 
 def test_another_pixel_model_and_prompt_of_a_server_are_named(
-    of_server: dict[str, Any], server: str, tmp_path: Path, said: Said, monkeypatch: pytest.MonkeyPatch
+    of_server: dict[str, Any],
+    server: tuple[str, ...],
+    tmp_path: Path,
+    said: Said,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with Image.open(CAT) as opened:
         photo = opened.convert("RGB")
     photo.putpixel((3, 5), (1, 2, 3))
     photo.save(tmp_path / "other.png")
-    at = ("--endpoint", server)
-    code, words = said("replay", written(tmp_path, of_server), str(tmp_path / "other.png"), *at)
+    code, words = said("replay", written(tmp_path, of_server), str(tmp_path / "other.png"), *server)
     assert (code, words.startswith("score: The pixels differ")) == (5, True)
     other = of_server | {"model": "qinsight-7b"}
-    code, words = said("replay", written(tmp_path, other), CAT, *at)
+    code, words = said("replay", written(tmp_path, other), CAT, *server)
     assert code == 5
     assert words.startswith(f"score: The model differs: qinsight-7b then, {of_server['model']} now.\n")
     monkeypatch.setitem(prompts.ABOUT_ONE_PHOTO, Task.SCORE, prompts.SCORE + " ")
-    code, words = said("replay", written(tmp_path, of_server), CAT, *at)
+    code, words = said("replay", written(tmp_path, of_server), CAT, *server)
     assert (code, words.startswith("score: The prompt differs")) == (5, True)
 
 
 def test_other_weights_behind_the_same_name_show_in_the_reply_alone(
-    of_server: dict[str, Any], server: str, tmp_path: Path, said: Said
+    of_server: dict[str, Any], server: tuple[str, ...], tmp_path: Path, said: Said
 ) -> None:
     other = of_server | {"reply": of_server["reply"].replace("quality", "overall quality")}
-    code, words = said("replay", written(tmp_path, other), CAT, "--endpoint", server)
+    code, words = said("replay", written(tmp_path, other), CAT, *server)
     assert code == 5
     assert "The reply differs" in words
     assert "Every part that the answer names is the same." in words
     assert UNSAID in words
 
 
-def test_a_row_of_a_ranking_by_a_server_comes_again(server: str, tmp_path: Path, said: Said) -> None:
+def test_a_row_of_a_ranking_by_a_server_comes_again(
+    server: tuple[str, ...], tmp_path: Path, said: Said
+) -> None:
     shutil.copy(CAT, tmp_path / "cat.jpg")
     out = tmp_path / "out"
-    assert said("rank", str(tmp_path), "--out", str(out), "--endpoint", server)[0] == 0
-    told = said("replay", str(out / "results.jsonl"), str(tmp_path / "cat.jpg"), "--endpoint", server)
+    assert said("rank", str(tmp_path), "--out", str(out), *server)[0] == 0
+    told = said("replay", str(out / "results.jsonl"), str(tmp_path / "cat.jpg"), *server)
     assert told == (0, f"rank: identical\nrank: {UNSAID}\n")
