@@ -13,6 +13,7 @@ from qinsight.__main__ import main
 from qinsight.engines.checkpoint import Device
 from qinsight.engines.local import LocalEngine
 from qinsight.engines.server import EndpointEngine
+from qinsight.prompts import Order
 from qinsight.trust import audit_command
 from qinsight.trust.audit import MODEL, Tally, audit, questions, tallies
 from qinsight.trust.harms import LADDERS, Ladder
