@@ -24,6 +24,8 @@ import psutil
 
 from qinsight.ahead import held
 from qinsight.engines.checkpoint import (
+    PARTS,
+    PUBLISHED,
     Checkpoint,
     Device,
     Model,
@@ -213,6 +215,7 @@ class LlamaEngine:
         watched: bool,
     ) -> Iterator[Delta]:
         failures: dict[int, EngineError] = {}
+        self._check_parts(requests)
         for part, numbers in self._model.by_part(requests).items():
             chosen = [requests[number] for number in numbers]
             limit = self._files[part].limit(max_pixels)
@@ -255,6 +258,19 @@ class LlamaEngine:
                         "next question; ask once more.",
                         how=child.end_in_words,
                     ) from error
+
+    def _check_parts(self, requests: Sequence[Request]) -> None:
+        if [*self._files] == [PARTS[0]] and any(request.reference for request in requests):
+            raise EngineError(
+                "With a reference the part {wanted!r} of the weights answers, and {name} holds only {here!r}. This writes "
+                "both: `python -m qinsight convert {source} --out {folder} --type {kind}`",
+                wanted=PARTS[1],
+                name=self._model.name,
+                here=PARTS[0],
+                source=PUBLISHED,
+                folder="q-insight",
+                kind=self._files[PARTS[0]].model.type,
+            )
 
     def load_all(self) -> None:
         """Start every part now, those too that are seldom asked."""

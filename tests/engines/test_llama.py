@@ -454,7 +454,9 @@ def test_a_published_layout_with_only_one_part_says_which_is_missing(
     pytest.importorskip("xllamacpp")
     shutil.copytree(converted["published"] / PARTS[0], tmp_path / "half" / PARTS[0])
     engine = LlamaEngine.open(str(tmp_path / "half"))
-    assert PARTS[1] in refusal(lambda: answers(engine, [fixture_requests["comparison"]], Sampling(8)))
+    sentence = refusal(lambda: answers(engine, [fixture_requests["comparison"]], Sampling(8)))
+    assert f"the part '{PARTS[1]}'" in sentence
+    assert "python -m qinsight convert ByteDance/Q-Insight --out q-insight --type f32" in sentence
     engine.close()
 
 
