@@ -23,7 +23,9 @@ from PIL import Image
 
 from qinsight.ranking.rows import Row
 
-NEAR = 6  # of the 64 bits of a perceptual hash: frames of a burst differ by fewer
+NEAR = 6  # of the 64 bits of a perceptual hash: frames of a burst differ by no more, or by ...
+FARTHER = 10  # ... no more than this, where the grids correlate by ...
+SAME_PLACES = 0.5  # ... at least this
 NEIGHBOURS = 12  # how many frames back a burst is looked for, in order of name
 MOST_SECONDS = 60.0  # between two frames of one burst or bracket, where both tell the time
 
@@ -47,7 +49,7 @@ FOLLOWS = 0.6  # of what the exposure changed: the light did not change as much 
 
 
 class _Compared(NamedTuple):
-    alike: bool | None  # None where too little lies between black and white to say so
+    likeness: float | None  # a correlation; None where too little lies between black and white to tell
     stops: float  # how much brighter the first is
 
 
@@ -97,13 +99,22 @@ class _Seen:
         """Whether both are frames of one burst or bracket; `apart` is how many names lie between them, and one."""
         if self.folder != other.folder or not self._close_in_time(other):
             return False
-        if self.hash is not None and other.hash is not None and self.hash - other.hash <= NEAR:
+        if self._looks_like(other):
             return True
         if apart > STEPS_BACK or not self.differs(other):
             return False
-        alike = self._compared(other).alike
+        likeness = self._compared(other).likeness
         # Where one is all black or white, the camera's word has to do.
-        return self._told_stops(other) >= BY_EXIF_ALONE if alike is None else alike
+        return self._told_stops(other) >= BY_EXIF_ALONE if likeness is None else likeness >= ALIKE
+
+    def _looks_like(self, other: "_Seen") -> bool:
+        """Whether both show the same at the same exposure. A hand that moves turns bits of the hash, but not every place."""
+        if self.hash is None or other.hash is None:
+            return False
+        bits = self.hash - other.hash
+        if bits <= NEAR or bits > FARTHER:
+            return bits <= NEAR
+        return (self._compared(other).likeness or 0.0) >= SAME_PLACES
 
     def differs(self, other: "_Seen") -> bool:
         """Whether the exposures of two frames that look alike differ on purpose."""
@@ -156,8 +167,8 @@ def _compare(one: Any, other: Any) -> _Compared:
         stops = math.copysign(float(np.percentile(np.abs(apart), 75)), stops)
     textures = [_texture(grid)[usable] for grid in (here, there)]
     if min(float(texture.std()) for texture in textures) < LEAST_TEXTURE:
-        return _Compared(False, stops)
-    return _Compared(float(np.corrcoef(*textures)[0, 1]) >= ALIKE, stops)
+        return _Compared(0.0, stops)
+    return _Compared(float(np.corrcoef(*textures)[0, 1]), stops)
 
 
 def _texture(grid: Any) -> Any:

@@ -1,4 +1,7 @@
-"""How often a tournament is right: `python tests/benchmarks/tournaments.py [COUNT]`, of eight frames, with scripted judges."""
+"""How often a tournament is right: `python tests/benchmarks/tournaments.py [COUNT] [JUDGE]`, of eight frames, with scripted judges.
+
+A judge is one of those below by the beginning of its name; without one it is all of them.
+"""
 
 import sys
 from collections.abc import Callable
@@ -40,5 +43,7 @@ def show(name: str, judge_of: Callable[[int], PairJudge], count: int) -> None:
 
 
 if __name__ == "__main__":
+    asked = dict(enumerate(sys.argv))
     for title, judge in JUDGES.items():
-        show(title, judge, int(sys.argv[1]) if len(sys.argv) > 1 else 100)
+        if title.startswith(asked.get(2, "")):
+            show(title, judge, int(asked.get(1, 100)))

@@ -4,9 +4,11 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import imagehash
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
+from qinsight.ranking.alike import NEAR
 from qinsight.ranking.folder import rank_folder, ranking
 from qinsight.ranking.picks import copy_picks
 from qinsight.ranking.rows import Row
@@ -47,6 +49,18 @@ def test_frames_that_differ_in_exposure_are_a_bracket_and_alike_ones_a_burst(tmp
     assert all(stars_of(row, (1.8, 2.6, 3.4, 4.2), 5.0) == -1 for row in rows[3:])
     picks = copy_picks(rows, tmp_path, tmp_path / "picks", reject_below=5.0)
     assert sorted(path.name for path in picks.copied) == ["a0.jpg", "a1.jpg", "a2.jpg"]
+
+
+def test_a_hand_that_moves_does_not_part_a_burst_and_another_photo_does_not_join_it(tmp_path: Path) -> None:
+    cat, coffee = (
+        Image.open(EXAMPLES / f"{name}.jpg").convert("RGB").resize((420, 300)) for name in ("cat", "coffee")
+    )
+    frames = [cat.crop((0, 0, 400, 280)), cat.crop((8, 5, 408, 285)), coffee.crop((0, 0, 400, 280))]
+    here, moved, _ = (imagehash.phash(frame) for frame in frames)
+    assert here - moved > NEAR
+    for number, frame in enumerate(frames):
+        taken(tmp_path / f"{number}.jpg", f"2026:11:26 10:00:0{number}", image=frame)
+    assert [row.group for row in rows_of(tmp_path)] == [1, 1, None]
 
 
 ROW = Row("a.jpg", "", "m", 3.0, 3.0, "blur", "slight", "soft", "")
