@@ -4,6 +4,8 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
+from typing import NamedTuple
 
 from qinsight.answers import Distortion, Severity
 
@@ -71,16 +73,17 @@ def _odds_at(
 _RATING = re.compile(r'"rating"\s*:\s*"?(\d+(?:\.\d+)?)')
 _DIGITS = re.compile(r"\d*\.?\d*")
 _NUMBER = re.compile(r"\d+\.?\d*")
-_NEVER = 1e-7  # ways to write a number that are less likely are not followed: digits multiply
+_BELL = NormalDist()
+_LEAST = 1e-9  # of a bell curve, on either side of an edge
 
 
 def rating_odds(text: str, places: Sequence[Place]) -> dict[float, float] | None:
     """The chance of each rating the model might have written where it wrote one, lowest first; sums to 1.
 
-    Each token of the number stands beside its alternatives. Another digit in its place changes the number by
-    that digit; what follows it is taken from the path the model went, the only one whose chances are known
-    (design 4.6). Ratings beyond 1 to 5 count as the nearer end; alternatives that end the number end it.
-    None if unknown.
+    Each token of the number stands beside its alternatives. What would have followed another digit is not known: 4 beside
+    a written 3.98 is hardly 4.98. Such a number is taken to be where a bell curve lies that has its chance beyond that digit's edge and the
+    numbers of the written digit before it; at most in the middle of what begins with the other digit.
+    Ratings beyond 1 to 5 count as the nearer end; alternatives that end the number end it. None if unknown.
     """
     found = list(_RATING.finditer(text))
     if not found:
@@ -89,14 +92,14 @@ def rating_odds(text: str, places: Sequence[Place]) -> dict[float, float] | None
     tokens = [p for p in places if p.offset < end and p.offset + p.length > start and p.alternatives]
     if not tokens or tokens[0].offset > start:
         return None
-    ways = {text[start:end]: 1.0}
+    ways = {float(text[start:end]): 1.0}
     for place in reversed(tokens):
-        ways = _ways_at(place, start, text, ways)
+        ways = _ways_at(place, start, end, text, ways)
         if not ways:
             return None
     odds: dict[float, float] = {}
     for number, chance in ways.items():
-        rating = min(5.0, max(1.0, float(number)))
+        rating = min(5.0, max(1.0, round(number, 4)))
         odds[rating] = odds.get(rating, 0.0) + chance
     return dict(sorted(odds.items()))
 
@@ -118,7 +121,9 @@ def spread_of(odds: Mapping[float, float]) -> float:
     return math.sqrt(sum(chance * (rating - mean) ** 2 for rating, chance in odds.items()))
 
 
-def _ways_at(place: Place, start: int, text: str, after: Mapping[str, float]) -> dict[str, float]:
+def _ways_at(
+    place: Place, start: int, end: int, text: str, after: Mapping[float, float]
+) -> dict[float, float]:
     """Each number with its chance, over one token's alternatives; `after` it where the written one was taken.
 
     None of them where too few alternatives are known.
@@ -126,35 +131,52 @@ def _ways_at(place: Place, start: int, text: str, after: Mapping[str, float]) ->
     lead = text[place.offset : start]  # characters of this token before the number: a quote, a space
     before = text[start : max(start, place.offset)]
     taken = text[place.offset : place.offset + place.length]
-    known = max(
-        0, place.offset + place.length - start
-    )  # characters of the number up to the end of this token
-    ways: dict[str, float] = {}
-    mass = 0.0
+    ends = place.offset + place.length >= end
+    here, own = mean_of(after), 0.0
+    others: list[tuple[_Span, float]] = []
     for token, chance in place.alternatives:
-        numbers = after if token == taken else _others(token, lead, before, known, after)
-        for number, share in numbers.items():
-            if _NUMBER.fullmatch(number):
-                mass += chance * share
-                if chance * share > _NEVER:
-                    ways[number] = ways.get(number, 0.0) + chance * share
+        span = _span(token, lead, before, ends)
+        if token == taken or (span is not None and span.low <= here < span.high):
+            own += chance
+        elif span is not None:
+            others.append((span, chance))
+    mass = own + sum(chance for _, chance in others)
     if mass < ENOUGH:
         return {}
-    total = sum(ways.values())
-    return {number: share / total for number, share in ways.items()}
+    ways = {number: own * share / mass for number, share in after.items()}
+    for span, chance in others:
+        beyond = sum(part for other, part in others if other.as_far_as(span, here))
+        number = span.number(here, beyond / mass)
+        ways[number] = ways.get(number, 0.0) + chance / mass
+    return ways
 
 
-def _others(
-    token: str, lead: str, before: str, known: int, after: Mapping[str, float]
-) -> Mapping[str, float]:
-    """The numbers that another token than the written one leads to."""
+class _Span(NamedTuple):
+    """The numbers that begin alike: from `low` to below `high`, or `low` alone."""
+
+    low: float
+    high: float
+
+    def as_far_as(self, other: "_Span", here: float) -> bool:
+        """Whether all of it lies on the same side of `here`, and no nearer."""
+        return self.low >= other.low if other.low > here else self.high <= other.high
+
+    def number(self, here: float, beyond: float) -> float:
+        """The mean of the part of a bell curve that lies here or farther, which is `beyond` of it; that of the rest is `here`."""
+        gap = max(self.low - here, here - self.high, 0.0)
+        share = min(1 - _LEAST, max(beyond, _LEAST))
+        edge = _BELL.inv_cdf(1 - share)  # from the middle of the curve
+        farther, nearer = _BELL.pdf(edge) / share - edge, _BELL.pdf(edge) / (1 - share) + edge
+        inside = min((self.high - self.low) / 2, gap * farther / nearer)
+        return self.low + inside if self.low > here else self.high - inside
+
+
+def _span(token: str, lead: str, before: str, ends: bool) -> _Span | None:
+    """What a token may begin, after what stands `before` it; None where that is no number."""
     digits = _DIGITS.match(token[len(lead) :]) if token.startswith(lead) else None
-    if digits is None:
-        return {}
-    if not digits[0] or digits[0] != token[len(lead) :]:
-        return {before + digits[0]: 1.0}
-    numbers: dict[str, float] = {}
-    for number, share in after.items():
-        other = before + digits[0] + number[known:]
-        numbers[other] = numbers.get(other, 0.0) + share
-    return numbers
+    if digits is None or not _NUMBER.fullmatch(before + digits[0]):
+        return None
+    low = float(before + digits[0])
+    if ends or not digits[0] or digits[0] != token[len(lead) :]:
+        return _Span(low, low)
+    return _Span(low, low + 10.0 ** -len((before + digits[0]).partition(".")[2]))

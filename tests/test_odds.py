@@ -1,7 +1,6 @@
 """The chance of each word is what the model gave it where it wrote one, or nothing is shown."""
 
-import random
-from collections.abc import Sequence
+import math
 
 import pytest
 
@@ -150,11 +149,15 @@ def test_the_expected_rating_weighs_every_digit_the_model_might_have_written() -
     text, places = number(
         ("3", {"3": 0.7, "4": 0.3}),
         (".", {".": 1.0}),
-        ("4", {"4": 0.5, "9": 0.5}),
-        ("2", {"2": 1.0}),
+        ("9", {"9": 1.0}),
+        ("8", {"8": 0.5, "6": 0.5}),
     )
-    by_hand = 0.7 * (0.5 * 3.42 + 0.5 * 3.92) + 0.3 * (0.5 * 4.42 + 0.5 * 4.92)
-    assert expected_rating(text, places) == pytest.approx(by_hand, abs=1e-12)
+    odds = rating_odds(text, places)
+    assert odds is not None
+    *written, other = odds
+    assert written == [3.96, 3.98]
+    assert odds[other] == pytest.approx(0.3)
+    assert 4.0 < other < 4.1, "what follows a 4 beside 3.98 is hardly 98"
 
 
 def test_a_number_of_one_token_counts_as_it_stands_in_each_alternative() -> None:
@@ -202,49 +205,46 @@ def test_without_a_rating_there_is_no_expected_one() -> None:
 # --- the odds of every rating -------------------------------------------------------------------------------
 
 
-def brute_force(tokens: Sequence[tuple[str, dict[str, float]]]) -> dict[float, float]:
-    """Every way through the tokens: another digit is followed by what was written, anything else ends the number."""
-    odds: dict[float, float] = {}
-
-    def follow(place: int, number: str, chance: float) -> None:
-        if place == len(tokens):
-            odds[float(number)] = odds.get(float(number), 0.0) + chance
-            return
-        for token, share in tokens[place][1].items():
-            if token.isdigit() or token == ".":
-                follow(place + 1, number + token, chance * share)
-            else:
-                odds[float(number)] = odds.get(float(number), 0.0) + chance * share
-
-    follow(0, "", 1.0)
-    return odds
+def digits_of(model: dict[str, float]) -> list[tuple[str, dict[str, float]]]:
+    """The greedy tokens of a model that writes each of these numbers so often, digit by digit, with their alternatives."""
+    tokens: list[tuple[str, dict[str, float]]] = []
+    written = ""
+    for place in range(4):
+        left = {word: chance for word, chance in model.items() if word.startswith(written)}
+        chances: dict[str, float] = {}
+        for word, chance in left.items():
+            chances[word[place]] = chances.get(word[place], 0.0) + chance / sum(left.values())
+        best = max(chances, key=lambda token: chances[token])
+        tokens.append((best, chances))
+        written += best
+    return tokens
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_the_odds_are_those_of_every_way_to_write_a_rating(seed: int) -> None:
-    dice = random.Random(seed)
-
-    def spread(tokens: str) -> dict[str, float]:
-        weights = [dice.random() ** 3 + 1e-4 for _ in tokens]
-        return {token: weight / sum(weights) for token, weight in zip(tokens, weights, strict=True)}
-
-    tokens = [
-        ("3", spread("1234")),
-        (".", {".": 1.0}),
-        ("4", spread("0123456789")),
-        ("2", spread("0123456789}")),
-    ]
-    odds, by_hand = rating_odds(*number(*tokens)), brute_force(tokens)
+@pytest.mark.parametrize(
+    ("middle", "spread"), [(3.98, 0.2), (2.05, 0.3), (3.5, 0.45), (4.6, 0.15), (1.9, 0.7)]
+)
+def test_the_odds_are_near_those_of_the_model_though_one_way_through_its_digits_is_known(
+    middle: float, spread: float
+) -> None:
+    numbers = [rating / 100 for rating in range(100, 500)]
+    weights = [math.exp(-((number - middle) ** 2) / (2 * spread**2)) for number in numbers]
+    model = {f"{one:.2f}": weight / sum(weights) for one, weight in zip(numbers, weights, strict=True)}
+    tokens = digits_of(model)
+    odds = rating_odds(*number(*tokens))
     assert odds is not None
     assert sum(odds.values()) == pytest.approx(1, abs=1e-9)
     assert list(odds) == sorted(odds)
-    for rating, chance in by_hand.items():
-        assert odds.get(rating, 0.0) == pytest.approx(chance, abs=1e-6)
-    mean = sum(rating * chance for rating, chance in by_hand.items())
-    assert expected_rating(*number(*tokens)) == pytest.approx(mean, abs=1e-4)
-    assert spread_of(odds) == pytest.approx(
-        sum(chance * (rating - mean) ** 2 for rating, chance in by_hand.items()) ** 0.5, abs=1e-4
-    )
+    for digit, chance in tokens[0][1].items():
+        known = sum(share for rating, share in odds.items() if int(rating) == int(digit))
+        assert known == pytest.approx(chance, abs=1e-6)
+    mean = sum(float(word) * chance for word, chance in model.items())
+    assert expected_rating(*number(*tokens)) == pytest.approx(mean, abs=0.03)
+    assert spread_of(odds) == pytest.approx(spread, rel=0.25)
+
+
+def test_chances_of_the_last_digit_give_the_ratings_themselves() -> None:
+    odds = rating_odds(*number(("3", {"3": 1.0}), (".", {".": 1.0}), ("4", {"4": 0.5, "5": 0.3, "1": 0.2})))
+    assert odds == pytest.approx({3.1: 0.2, 3.4: 0.5, 3.5: 0.3})
 
 
 def test_one_rating_written_in_two_ways_is_one_and_what_is_beyond_the_scale_its_end() -> None:
