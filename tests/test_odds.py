@@ -5,7 +5,12 @@ import math
 import pytest
 
 from qinsight.answers import Distortion, Severity
+from qinsight.engines.checkpoint import Device
+from qinsight.engines.local import LocalEngine
 from qinsight.odds import Place, distortion_odds, expected_rating, rating_odds, severity_odds, spread_of
+from qinsight.photos import load_photo
+from shared.cameras import EXAMPLES
+from shared.enumerated import expected_and_mean
 
 
 def said(*pieces: str | tuple[str, dict[str, float]]) -> tuple[str, list[Place]]:
@@ -257,3 +262,12 @@ def test_one_rating_written_in_two_ways_is_one_and_what_is_beyond_the_scale_its_
 def test_where_little_is_known_there_are_no_odds() -> None:
     assert rating_odds(*number(("3", {"3": 0.2, "x": 0.1}))) is None
     assert rating_odds("<answer>good</answer>", []) is None
+
+
+def test_what_one_way_through_the_digits_tells_is_near_the_mean_over_every_rating_the_model_might_write() -> (
+    None
+):
+    engine = LocalEngine.open("preview", Device.CPU)
+    for photo in sorted(EXAMPLES.glob("*.jpg"))[:4]:
+        expected, mean = expected_and_mean(engine, load_photo(photo))
+        assert expected == pytest.approx(mean, abs=0.06)

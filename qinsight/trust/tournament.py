@@ -30,7 +30,7 @@ from qinsight.trust.strengths import Beliefs, Outcome, Strength
 LEAST, MOST = 2, 12  # frames
 CLEAR = 0.95  # the chance to be the best from which no other pair is asked
 SURE = (
-    0.87  # the chance from which a frame leads at the end; of 8 frames, a judge without fault comes to 0.89
+    0.88  # the chance from which a frame leads at the end; of 8 frames, a judge without fault comes to 0.89
 )
 AGAIN = 1.0  # the temperature at which a leader's pair is asked again
 HELD = 0.975  # the chance that the best is in the group which cannot be told apart
