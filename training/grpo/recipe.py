@@ -157,6 +157,9 @@ class Settings(GRPOConfig):
     eval_steps: float | None = field(
         default=None, metadata={"help": "updates between two evaluations on --test"}
     )
+    eval_strategy: str | None = field(
+        default=None, metadata={"help": "no: none of the evaluations that the recipe names in eval_steps"}
+    )
     no_signal: NoSignal = field(
         default=NoSignal.KEEP,
         metadata={"help": "groups whose rollouts are all as right: keep, filter or resample"},
@@ -194,8 +197,8 @@ class Settings(GRPOConfig):
             self.use_cpu, self.bf16 = True, bool(self.bf16)
         if self.use_vllm and self.top_k == 50:
             self.top_k = 0  # a truncated distribution biases the correction for vLLM's own probabilities
-        if self.eval_steps is not None:
-            self.eval_strategy = "steps"
+        if self.eval_strategy is None:
+            self.eval_strategy = "no" if self.eval_steps is None else "steps"
         self.no_signal = NoSignal(self.no_signal)
         if self.disable_tqdm is None:
             self.disable_tqdm = False  # transformers hides bars with its warnings

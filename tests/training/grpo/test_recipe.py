@@ -40,6 +40,13 @@ def test_the_command_with_only_paths_is_the_papers_run() -> None:
     assert settings.steps_per_generation == settings.gradient_accumulation_steps, "fully on-policy"
 
 
+def test_an_evaluation_that_a_recipe_names_can_be_switched_off() -> None:
+    preview = ["--config", str(TRAINING / "recipes" / "preview.yaml"), *PATHS]
+    assert parse(preview)[1].eval_strategy == "steps"
+    assert parse([*preview, "--eval_strategy", "no"])[1].eval_strategy == "no"
+    assert parse(PATHS)[1].eval_strategy == "no"
+
+
 @pytest.mark.parametrize("processes", [1, 2, 8])
 def test_an_update_has_as_many_completions_however_many_processes_share_it(
     processes: int, monkeypatch: pytest.MonkeyPatch
