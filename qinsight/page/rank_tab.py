@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -322,7 +322,7 @@ class RankTab(Tab):
         if uploads:
             if desk.root is None or not desk.root.is_dir():
                 desk.root = scratch_folder()
-            folder = Path(tempfile.mkdtemp(prefix="photos-", dir=desk.root))
+            folder = Path(tempfile.mkdtemp(prefix="photos-", dir=desk.root), f"Uploaded on {date.today()}")
             gathered(folder, ((Path(upload).name, upload) for upload in uploads))
             out = desk.root / "results"
         else:
