@@ -46,7 +46,10 @@ def test_the_buttons_stay_in_place_while_files_cards_and_ratings_come(
         shows(page, "rank-problem", "Choose photos or a folder first.")
         upload(page, sorted(map(str, shoot.iterdir())), "rank-files")
         page.wait_for_function("document.querySelectorAll('.qi-card').length === 21")
+        assert not page.locator("#rank-problem").is_visible()  # it goes with its cause
         page.locator("#rank").click()
         shows(page, "rank-status", "20 photos rated, 1 could not be read.")
         assert len(page.evaluate("[...window.boxes]")) == 3
+        gutter = page.evaluate("getComputedStyle(document.documentElement).scrollbarGutter")
+        assert gutter == ("stable" if width > 768 else "auto")  # nor does the bar to scroll with push them
         page.context.close()
