@@ -225,7 +225,7 @@ CSS = """
 .qi-examples .thumbnail-lg { aspect-ratio: auto; height: auto; display: flex; flex-direction: column; background: none; }
 .qi-examples .thumbnail-lg img { aspect-ratio: 3 / 2; height: auto; }
 #examples .gallery-item:nth-child(even) { margin-right: .8em; }
-.qi-examples .caption-label { position: static; max-width: none; overflow: visible; white-space: normal; background: none; border: 0;
+.qi-examples .caption-label { position: static; opacity: 1 !important; max-width: none; overflow: visible; white-space: normal; background: none; border: 0;
   text-align: center; }
 #answer { gap: .7em; }
 #answer .html-container { padding-top: 0; padding-bottom: 0; }
@@ -242,12 +242,13 @@ CSS = """
 @media (pointer: coarse) {
   :is(.qi-why, .qi-cues, .qi-chip) summary { min-width: 44px; min-height: 44px; align-items: center; }
   .qi-chip summary { display: inline-flex; }
-  #language input, #about summary, footer button { min-height: 44px; }
+  #language input { min-height: 22px; }
+  #about summary { min-height: 44px; }
   .qi-rated > .qi-why > summary { right: -1em; top: 0; }
   .qi-why summary { border: 0; text-decoration: underline; font-size: 1em; }
   :is(#tabs, .qi-film) button:is([data-photo-at], [data-frame], .lg, .sm, .label-wrap, [role=tab], .qi-film *) { min-height: 44px; }
 }
 #tabs button[aria-selected=true] { color: var(--primary-700); }
 .dark #tabs button[aria-selected=true] { color: var(--primary-400); }
-footer, footer button, footer a { color: var(--body-text-color) !important; }
+footer, footer button, footer a { color: var(--body-text-color) !important; min-height: 44px; }
 """

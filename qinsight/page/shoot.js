@@ -366,8 +366,8 @@
     draw();
     go(place);
   });
-  list.addEventListener("dblclick", () => KEYS[" "]());
   list.addEventListener("error", event => event.target.toggleAttribute("data-broken", true), true);
+  list.addEventListener("dblclick", () => KEYS[" "]());
 
   const before = qi.refresh;
   qi.refresh = () => { before(); mount(); };
