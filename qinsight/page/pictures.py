@@ -156,7 +156,7 @@ CSS = """
 .qi-band ol { display: grid; grid-template-columns: repeat(4, 1fr) auto; gap: 4px; list-style: none;
   padding: 0; margin: .4em 0 .2em; text-align: center; }
 .qi-band li { margin: 0; font-size: .72em; line-height: 1.3; overflow-wrap: anywhere; }
-.qi-band li i { display: block; height: 1.6em; border: 1px solid var(--border-color-primary); border-radius: 4px;
+.qi-band li i { display: block; margin-bottom: 3px; height: 1.6em; border: 1px solid var(--border-color-primary); border-radius: 4px;
   background: linear-gradient(0deg, var(--qi-bar) calc(var(--odds) * 100%), transparent 0); }
 .qi-band li[data-chosen=yes] { font-weight: 700; }
 .qi-band li[data-chosen=yes] i { outline: 2px solid currentColor; }
@@ -250,5 +250,6 @@ CSS = """
 }
 #tabs button[aria-selected=true] { color: var(--primary-700); }
 .dark #tabs button[aria-selected=true] { color: var(--primary-400); }
-footer, footer button, footer a { color: var(--body-text-color) !important; min-height: 44px; }
+footer, footer button, footer a { align-items: center; color: var(--body-text-color) !important; }
+footer button { min-height: 44px; }
 """
