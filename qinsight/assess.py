@@ -228,10 +228,10 @@ def verdict(asked: Sequence[Asked]) -> Verdict | None:
 _SAID = {
     (Winner.SIMILAR, True): Sentence("About equally good, in both orders."),
     (Winner.SIMILAR, False): Sentence("About equally good, against the reference."),
-    (Winner.A, True): Sentence("Image {letter} is better, in both orders.", letter="A"),
-    (Winner.A, False): Sentence("Image {letter} is better, against the reference.", letter="A"),
-    (Winner.B, True): Sentence("Image {letter} is better, in both orders.", letter="B"),
-    (Winner.B, False): Sentence("Image {letter} is better, against the reference.", letter="B"),
+    (Winner.A, True): Sentence("Photo {letter} is better, in both orders.", letter="A"),
+    (Winner.A, False): Sentence("Photo {letter} is better, against the reference.", letter="A"),
+    (Winner.B, True): Sentence("Photo {letter} is better, in both orders.", letter="B"),
+    (Winner.B, False): Sentence("Photo {letter} is better, against the reference.", letter="B"),
 }  # by the winner, and whether both orders were asked
 
 

@@ -133,8 +133,8 @@ def test_without_a_reference_both_orders_are_asked() -> None:
 @pytest.mark.parametrize(
     ("first", "second", "winner", "words"),
     [
-        ("Image A", "Image B", Winner.A, "Image A is better, in both orders."),
-        ("Image B", "Image A", Winner.B, "Image B is better, in both orders."),
+        ("Image A", "Image B", Winner.A, "Photo A is better, in both orders."),
+        ("Image B", "Image A", Winner.B, "Photo B is better, in both orders."),
         ("Image A", "Image A", None, "Too close, or order-dependent"),
         ("Image B", "Image B", None, "Too close, or order-dependent"),
         ("Similar", "Similar", Winner.SIMILAR, "About equally good, in both orders."),
@@ -153,7 +153,7 @@ def test_a_winner_is_named_only_where_both_orders_agree(
 def test_against_a_reference_one_order_decides() -> None:
     found = verdict(asked(says("Image B"), requests=comparison(PHOTO, OTHER, REFERENCE)))
     assert found is not None
-    assert found.sentence == "Image B is better, against the reference."
+    assert found.sentence == "Photo B is better, against the reference."
 
 
 @pytest.mark.parametrize("words", [("Image A", "both"), ("both", "Image B")])

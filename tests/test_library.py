@@ -95,7 +95,7 @@ def test_the_example_scripts_run_from_the_repository(script: str) -> None:
         [sys.executable, "-m", f"examples.{script}"], cwd=EXAMPLES.parent, capture_output=True, text=True
     )
     assert told.returncode == 0, told.stderr
-    assert "cat_blurred" in told.stdout or "Image A is better" in told.stdout
+    assert "cat_blurred" in told.stdout or "Photo A is better" in told.stdout
 
 
 def test_samples_come_to_a_mean_a_histogram_and_each_reasoning() -> None:

@@ -4,6 +4,8 @@
 (() => {
   "use strict";
 
+  const { element, h } = qi;
+
   // --- what is remembered, in this browser only: no photo, no reply, no name ---
   const PLACE = "q-insight";
   const FITS = {
@@ -79,7 +81,6 @@
   const ASK = Object.values(qi.BUTTONS).map(([ask]) => ask).filter(ask => ask !== "closer"), STOP = Object.values(qi.BUTTONS).map(([, stop]) => stop);
   const at = {}; // which example of each list was opened last
 
-  const element = id => document.getElementById(id);
   const visible = found => found && found.offsetParent !== null;
 
   function press(ids) {
@@ -114,12 +115,13 @@
   const FIELDS = "input:not([type=checkbox]):not([type=radio]):not([type=file]), textarea, select, "
     + "[contenteditable]:not([contenteditable=false]), [role=textbox], [role=combobox], [role=listbox], dialog";
 
+  // The letter; where the keyboard has others, the key at its place.
+  const letter = ({ key, code }) => /^[\x20-\x7e]$/.test(key) || key.length > 1 ? key : code.replace("Key", "");
+
   function onKey(event) {
     if (settings.keys === false || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.defaultPrevented || event.repeat || event.isComposing || event.target.closest?.(FIELDS)) return;
-    // The letter; where the keyboard has others, the key at its place.
-    const letter = /^[\x20-\x7e]$/.test(event.key) || event.key.length > 1 ? event.key : event.code.replace("Key", "");
-    const act = KEYS[letter.toLowerCase()];
+    const act = KEYS[letter(event).toLowerCase()];
     if (act && act()) event.preventDefault();
   }
   addEventListener("keydown", onKey);
@@ -209,21 +211,14 @@
   });
 
   // --- one voice for screen readers ---
-  const voice = document.createElement("div");
-  voice.id = "voice";
-  voice.className = "qi-unseen";
-  voice.setAttribute("role", "status");
-  voice.setAttribute("aria-live", "polite");
-  voice.setAttribute("aria-atomic", "false");
+  const voice = h("div", { id: "voice", class: "qi-unseen", role: "status", "aria-live": "polite", "aria-atomic": "false" });
   const REST = 1000, SELDOM = 10000; // milliseconds: how long a line rests before it is told; or how rarely
   const seen = {};
   let waiting, toldAt = 0, due;
 
   function say(text) {
     if (!voice.isConnected) document.body.append(voice);
-    const line = document.createElement("p");
-    line.textContent = text;
-    voice.append(line);
+    voice.append(h("p", {}, text));
     while (voice.children.length > 3) voice.firstChild.remove();
   }
 
@@ -290,26 +285,20 @@
   }
 
   function take(address, name) {
-    const link = document.createElement("a");
-    link.href = address;
-    link.download = name;
-    link.click();
+    h("a", { href: address, download: name }).click();
     done("saved");
   }
 
   function done(key) {
     say(word(key));
-    const note = document.createElement("div");
-    note.className = "qi-note";
-    note.setAttribute("aria-hidden", "true"); // it has been said
-    note.textContent = word(key);
+    const note = h("div", { class: "qi-note", "aria-hidden": "true" }, word(key)); // it has been said
     document.body.append(note);
     setTimeout(() => note.remove(), 2500);
   }
 
   Object.assign(window.qi, {
-    keep, speak, language, copy, save, download, word, note: done, give, keys: () => settings.keys !== false,
-    settings, aloud: say,
+    keep, language, copy, save, download, word, note: done, give, keys: () => settings.keys !== false,
+    settings, letter, aloud: say,
     choose: chosen => { keep({ language: chosen }); speak(chosen); return chosen; },
     remembered: () => [
       last.keys ?? true,

@@ -26,7 +26,9 @@ SCRIPT = "".join(
 )
 FILES = ",".join(["image/*", *sorted(NOT_SHOWN)])  # a browser knows no RAW for an image
 GIVEN = json.dumps({"languages": [*Language], "kinds": KINDS, "files": FILES})
-HEAD = f"<script>const GIVEN = {GIVEN};\n{SCRIPT}</script>"
+# Or the first cards move everything aside; here, as Gradio (6.31) puts the rules of its css= below its container.
+STEADY = "<style>@media (min-width: 768px) { html { scrollbar-gutter: stable } }</style>"
+HEAD = f"{STEADY}<script>const GIVEN = {GIVEN};\n{SCRIPT}</script>"
 IN_THE_BROWSER: dict[str, Any] = {"fn": None, "queue": False, "api_visibility": "private"}
 
 

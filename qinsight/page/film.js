@@ -7,7 +7,7 @@
   const PLACES = { photo: "strip-place", "photo-b": "film-photo-b" }, films = { photo: [], "photo-b": [] };
   const STORE = "q-insight-answered", MOST = 40, SIDE = 320; // photos kept over a reload; pixels of a picture's longer side
   const LONGEST = 60000; // characters of one answer that are kept
-  const shown = {}, element = id => document.getElementById(id);
+  const shown = {}, { element, h } = qi;
   const shows = type => /^image\/(jpeg|png|webp|gif|avif|bmp)$/.test(type);
   let untold = true, before = 0, waking = null, turned = 0;
 
@@ -167,15 +167,15 @@
     if (!list || (!force && list.dataset.drawn === now)) return;
     list.dataset.drawn = now;
     const focused = [...list.children].indexOf(document.activeElement);
-    const button = (name, click) => Object.assign(document.createElement("button"), { type: "button", textContent: name, onclick: click });
+    const button = (name, click) => h("button", { type: "button", click }, name);
     const made = film.map(frame => {
       const one = button("", () => open(box, frame)), said = frame.refused ? "!" : frame.short?.[0] ?? "";
       one.className = "qi-kept";
       one.title = frame.name;
-      one.setAttribute("aria-label", [frame.name, ...frame.short ?? [said]].filter(Boolean).join(", "));
-      if (frame === shown[box]) one.setAttribute("aria-current", "true");
-      one.append(frame.url ? Object.assign(new Image(), { src: frame.url, alt: "", decoding: "async" }) : frame.name);
-      if (said) one.append(Object.assign(document.createElement("b"), { textContent: said }));
+      one.ariaLabel = [frame.name, ...frame.short ?? [said]].filter(Boolean).join(", ");
+      if (frame === shown[box]) one.ariaCurrent = "true";
+      one.append(frame.url ? h("img", { src: frame.url, alt: "", decoding: "async" }) : frame.name);
+      if (said) one.append(h("b", {}, said));
       return one;
     });
     if (box === "photo" && offered) made.push(button(`${qi.word("strip_back")} (${earlier().length})`, () => {
@@ -184,8 +184,8 @@
       draw(box);
     }));
     if (made.length) made.push(button(qi.word("strip_clear"), () => clear(box)));
-    if (made.length && box === "photo") made.push(Object.assign(document.createElement("span"), { textContent: qi.word("strip_kept") }));
-    list.setAttribute("aria-label", qi.word(box === "photo" ? "strip" : "film"));
+    if (made.length && box === "photo") made.push(h("span", {}, qi.word("strip_kept")));
+    list.ariaLabel = qi.word(box === "photo" ? "strip" : "film");
     list.onkeydown = event => walk(event, [...list.children]);
     list.replaceChildren(...made);
     list.hidden = film.length < 2 && (box !== "photo" || !made.length);

@@ -13,8 +13,7 @@
   let looked = null; // the view that the pointer was on last
 
   const make = (kind, style, into) => {
-    const made = document.createElement(kind);
-    made.className = style;
+    const made = qi.h(kind, { class: style });
     into.append(made);
     return made;
   };
@@ -177,7 +176,7 @@
     const saw = times > 1.02 ? word("loupe_saw").replace("#", share) : word("loupe_all");
     write(line, [role, name, `${width} × ${height}`, `${Math.round(by * 100)} %`, saw].filter(Boolean).join(" · "));
     if (view.under) view.under.alt = name;
-    root.setAttribute("aria-label", [word("loupe"), role, name].filter(Boolean).join(" "));
+    root.ariaLabel = [word("loupe"), role, name].filter(Boolean).join(" ");
     view.curve.hidden = !marks.histogram;
     if (marks.histogram) curve(view);
     if (view.bar) label(view.bar, view, { blown, blocked });
@@ -201,7 +200,7 @@
 
   function tools(into) {
     const bar = make("div", "qi-tools", into);
-    bar.setAttribute("role", "toolbar");
+    bar.role = "toolbar";
     for (const [name, key] of Object.entries(TOOLS)) {
       const button = make("button", "", bar);
       Object.assign(button, { type: "button", onclick: () => act(key, [...views].find(one => one.bar === bar)) });
@@ -212,12 +211,12 @@
   }
 
   function label(bar, view, shares) {
-    bar.setAttribute("aria-label", word("loupe"));
+    bar.ariaLabel = word("loupe");
     for (const button of bar.querySelectorAll("[data-tool]")) {
       const name = button.dataset.tool, share = shares[name];
       const percent = share === undefined ? "" : ` ${(share * 100).toFixed(share && share < 0.1 ? 1 : 0)} %`;
       write(button, word(`loupe_${name}`) + percent);
-      button.setAttribute("aria-pressed", String(name === "full" ? scale(view) === 1 : marks[name]));
+      button.ariaPressed = name === "full" ? scale(view) === 1 : marks[name];
     }
   }
 
@@ -285,7 +284,7 @@
     old?.end();
     root.replaceChildren();
     root.classList.add("qi-loupe");
-    root.setAttribute("role", still ? "img" : "group");
+    root.role = still ? "img" : "group";
     const view = {
       root, number, still, glass: shared, facts: null,
       under: under && make("img", "", root), canvas: make("canvas", "", root), line: make("p", "qi-line", root),
@@ -294,7 +293,7 @@
     };
     const sizes = new ResizeObserver(later);
     Object.assign(view.curve, { width: 128, height: 56, hidden: true });
-    for (const drawn of [view.canvas, view.curve]) drawn.setAttribute("aria-hidden", "true");
+    for (const drawn of [view.canvas, view.curve]) drawn.ariaHidden = "true";
     root.qiView = view;
     views.add(view);
     if (!still) listen(view);
@@ -362,10 +361,10 @@
     host.style.setProperty("--part", `${part}%`);
     const edge = host.querySelector(".qi-edge");
     edge.hidden = chosen !== "slider";
-    edge.setAttribute("aria-label", word("pair_slider"));
+    edge.ariaLabel = word("pair_slider");
     for (const button of host.querySelectorAll("[data-mode]")) {
       write(button, word(`pair_${button.dataset.mode}`));
-      button.setAttribute("aria-pressed", String(button.dataset.mode === chosen));
+      button.ariaPressed = button.dataset.mode === chosen;
       const unfit = button.dataset.mode === "slider" && !alike;
       if (button.disabled !== unfit) button.disabled = unfit; // else whoever watches is told, and draws anew
     }

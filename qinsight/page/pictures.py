@@ -119,11 +119,11 @@ def facts(photo: Photo, max_pixels: int) -> Callable[[Words], str]:
 
 CSS = """
 .qi-line, .qi-any p { margin: 0 !important; }
-.qi-line { color: var(--body-text-color); overflow-wrap: anywhere; }
+.qi-line, .qi-words, .qi-any, .qi-rated, .qi-film, .qi-chip, .qi-shoot { color: var(--body-text-color); }
+.qi-line { overflow-wrap: anywhere; }
 #problem .qi-line:not(:empty), #compare-problem .qi-line:not(:empty), #rank-problem .qi-line:not(:empty) {
   padding: .5em .8em; border-left: 4px solid #c2410c; background: var(--background-fill-secondary); }
-.qi-words { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.5;
-  color: var(--body-text-color); }
+.qi-words { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.5; }
 .qi-sentence { font-size: 1.65em; font-weight: 600; line-height: 1.25; margin: 0; overflow-wrap: anywhere; }
 .qi-wait { display: grid; grid-template-columns: 1fr auto; gap: .3em 1em; align-items: center; }
 .qi-wait .qi-sentence { grid-column: 1 / -1; color: var(--body-text-color-subdued); font-weight: 400; }
@@ -131,7 +131,7 @@ CSS = """
 .qi-clock { font-variant-numeric: tabular-nums; }
 .qi-app { margin-top: .6em; padding: .5em .8em; border-left: 4px solid #b7791f; background: var(--background-fill-secondary); }
 .qi-app ul { margin: 0; padding-left: 1.1em; }
-.qi-rated, .qi-band, .qi-cues { position: relative; color: var(--body-text-color); }
+.qi-rated, .qi-band, .qi-cues { position: relative; }
 .qi-gauge { display: grid; grid-template-columns: auto 1fr; gap: 0 1.2em; align-items: center; padding-right: 2em; }
 .qi-gauge b { font-size: 2.6em; line-height: 1.1; font-variant-numeric: tabular-nums; min-width: 2.1em; }
 .qi-gauge > span { grid-column: 1 / -1; order: 3; font-size: .9em; min-height: 1.4em; }
@@ -149,14 +149,14 @@ CSS = """
 .qi-scale li:last-child { align-items: end; }
 .qi-sure { margin: .3em 0 0; padding-left: .8em; border-left: 4px solid #b7791f; font-size: .9em; line-height: 1.4; }
 .qi-claim { text-decoration: underline dotted; text-underline-offset: .25em; }
-.qi-words .qi-why:not([open]) { display: inline-block; }
+.qi-claim + .qi-why:not([open]) { display: inline-block; }
 .qi-sure span + span { color: var(--body-text-color-subdued); }
 .qi-band b, .qi-cues b { font-size: 1.05em; }
 .qi-band > span { display: block; font-size: .85em; }
-.qi-band ol { display: grid; grid-template-columns: repeat(5, 1fr); gap: 4px; list-style: none;
+.qi-band ol { display: grid; grid-template-columns: repeat(4, 1fr) auto; gap: 4px; list-style: none;
   padding: 0; margin: .4em 0 .2em; text-align: center; }
 .qi-band li { margin: 0; font-size: .72em; line-height: 1.3; overflow-wrap: anywhere; }
-.qi-band li i { display: block; height: 1.6em; border: 1px solid var(--border-color-primary); border-radius: 4px;
+.qi-band li i { display: block; margin-bottom: 3px; height: 1.6em; border: 1px solid var(--border-color-primary); border-radius: 4px;
   background: linear-gradient(0deg, var(--qi-bar) calc(var(--odds) * 100%), transparent 0); }
 .qi-band li[data-chosen=yes] { font-weight: 700; }
 .qi-band li[data-chosen=yes] i { outline: 2px solid currentColor; }
@@ -166,7 +166,6 @@ CSS = """
 .qi-cues ul { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5em, 1fr)); gap: .4em 1em; list-style: none;
   padding: 0; margin: .4em 0 0; }
 .qi-cues li { margin: 0; font-size: .85em; }
-.qi-cues li p { margin: 0; }
 .qi-cues li i { display: block; height: 5px; border-radius: 3px;
   background: linear-gradient(90deg, var(--qi-bar) calc(var(--odds) * 100%), var(--border-color-primary) 0); }
 .qi-cues summary, .qi-why summary, .qi-chip summary { cursor: pointer; list-style: none; }
@@ -177,10 +176,10 @@ CSS = """
   border: 1px solid var(--body-text-color-subdued); font-size: .8em; }
 .qi-rated > .qi-why > summary { position: absolute; right: 0; top: .8em; }
 .qi-why p { margin: .3em 0; font-size: .9em; line-height: 1.4; }
-.qi-advice { display: grid; grid-template-columns: auto 1fr; gap: .3em 1em; margin: 0; color: var(--body-text-color); }
+.qi-advice { display: grid; grid-template-columns: auto 1fr; gap: .3em 1em; margin: 0; }
 .qi-advice dt { font-weight: 600; }
 .qi-advice dd { margin: 0; }
-.qi-film { display: flex; align-items: center; gap: 8px; overflow-x: auto; padding: 4px; color: var(--body-text-color); }
+.qi-film { display: flex; align-items: center; gap: 8px; overflow-x: auto; padding: 4px; }
 .qi-film[hidden] { display: none; }
 .qi-film > * { flex: none; }
 .qi-film button:not(.qi-kept) { border: 1px solid var(--border-color-primary); border-radius: 6px; padding: .4em .8em; }
@@ -194,7 +193,7 @@ CSS = """
 .qi-kept img { display: block; width: 100%; height: 100%; object-fit: cover; margin: 0; }
 .qi-kept b { position: absolute; right: 4px; bottom: 4px; padding: 0 5px; border-radius: 4px; background: #121315dd; color: white; }
 .qi-kept[aria-current] { outline: 2px solid var(--primary-600); outline-offset: 1px; }
-.qi-chip { display: flex; flex-wrap: wrap; gap: .1em .6em; align-items: baseline; font-size: .9em; color: var(--body-text-color); }
+.qi-chip { display: flex; flex-wrap: wrap; gap: .1em .6em; align-items: baseline; font-size: .9em; }
 .qi-chip p { margin: 0; }
 .qi-chip > p { border: 1px solid var(--border-color-primary); border-radius: 1em; padding: .15em .8em; }
 .qi-chip summary { text-decoration: underline; }
@@ -226,17 +225,15 @@ CSS = """
 .qi-examples .thumbnail-lg { aspect-ratio: auto; height: auto; display: flex; flex-direction: column; background: none; }
 .qi-examples .thumbnail-lg img { aspect-ratio: 3 / 2; height: auto; }
 #examples .gallery-item:nth-child(even) { margin-right: .8em; }
-.qi-examples .caption-label { position: static; max-width: none; overflow: visible; white-space: normal; background: none; border: 0;
+.qi-examples .caption-label { position: static; opacity: 1 !important; max-width: none; overflow: visible; white-space: normal; background: none; border: 0;
   text-align: center; }
 #answer { gap: .7em; }
 #answer .html-container { padding-top: 0; padding-bottom: 0; }
 :is(#say, #answer #status, #gauge, #band, #advice, #cues) { padding-top: 0 !important; padding-bottom: 0 !important; }
 #purpose { margin: -.8em 0 -.4em; }
-@media (min-width: 768px) { #photo { height: max(380px, calc(100vh - 330px)) !important; } }
 @media (max-width: 767px) {
   .qi-top { flex-wrap: wrap; gap: 0 .6em; }
   #headline { order: 3; flex-basis: 100% !important; max-width: none; }
-  #photo { height: 34vh !important; min-height: 200px; }
   .qi-band li { font-size: .64em; }
   #examples .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .qi-examples .gallery-item:nth-child(even) { margin-right: 0; }
@@ -245,11 +242,14 @@ CSS = """
 @media (pointer: coarse) {
   :is(.qi-why, .qi-cues, .qi-chip) summary { min-width: 44px; min-height: 44px; align-items: center; }
   .qi-chip summary { display: inline-flex; }
+  #language input { min-height: 22px; }
+  #about summary { min-height: 44px; }
   .qi-rated > .qi-why > summary { right: -1em; top: 0; }
   .qi-why summary { border: 0; text-decoration: underline; font-size: 1em; }
   :is(#tabs, .qi-film) button:is([data-photo-at], [data-frame], .lg, .sm, .label-wrap, [role=tab], .qi-film *) { min-height: 44px; }
 }
 #tabs button[aria-selected=true] { color: var(--primary-700); }
 .dark #tabs button[aria-selected=true] { color: var(--primary-400); }
-footer, footer button, footer a { color: var(--body-text-color) !important; }
+footer, footer button, footer a { align-items: center; color: var(--body-text-color) !important; }
+footer button { min-height: 44px; }
 """

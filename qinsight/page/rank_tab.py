@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,10 @@ class RankTab(Tab):
 
     def _lay_out(self) -> None:
         self.laid = laid("rank-record", "rank")
+        with gr.Row():  # above all that grows and shrinks while photos come
+            self.button = gr.Button(label("rank"), variant="primary", elem_id="rank", min_width=100)
+            self.stop = gr.Button(label("stop"), elem_id="rank-stop", min_width=100)
+            gr.Button(label("folder"), elem_id="choose-folder", min_width=100)  # folder.js opens the field
         self.files = gr.File(
             label=label("photos"), file_count="multiple", type="filepath", height=150, elem_id="rank-files"
         )
@@ -103,10 +107,6 @@ class RankTab(Tab):
             max_lines=1,
         )
         self.elsewhere = gr.Markdown(label("elsewhere"), elem_id="rank-elsewhere", visible=False)
-        with gr.Row():
-            self.button = gr.Button(label("rank"), variant="primary", elem_id="rank", min_width=100)
-            self.stop = gr.Button(label("stop"), elem_id="rank-stop", min_width=100)
-            gr.Button(label("folder"), elem_id="choose-folder", min_width=100)  # folder.js opens the field
         self.status = line("rank", "rank-status")
         self.left_out = line("rank", "rank-left-out")
         self.problem = line("rank", "rank-problem", "now")
@@ -322,7 +322,7 @@ class RankTab(Tab):
         if uploads:
             if desk.root is None or not desk.root.is_dir():
                 desk.root = scratch_folder()
-            folder = Path(tempfile.mkdtemp(prefix="photos-", dir=desk.root))
+            folder = Path(tempfile.mkdtemp(prefix="photos-", dir=desk.root), f"Uploaded on {date.today()}")
             gathered(folder, ((Path(upload).name, upload) for upload in uploads))
             out = desk.root / "results"
         else:

@@ -17,10 +17,12 @@
   const sure = shown => list(shown.sure).length
     ? `<p class="qi-sure">${list(shown.sure).map(line => `<span>${safe(line)}</span>`).join(" ")}</p>` : "";
 
+  const app = lines => list(lines).map(line => `<p class="qi-sure">${safe(line)}</p>`).join("");
+
   // A reasoning whose claims were checked: the app's sign behind each sentence, in which there is what was measured.
   const claims = shown => list(shown.pieces).map(([text, sign, found, lines]) => sign
     ? `<span class="qi-claim">${safe(text)}</span><details class="qi-why"><summary title="${safe(list(lines).join(" "))}">${safe(sign)}`
-      + `<span class="qi-unseen"> ${safe(found)}</span></summary>${list(lines).map(line => `<p class="qi-sure">${safe(line)}</p>`).join("")}</details>`
+      + `<span class="qi-unseen"> ${safe(found)}</span></summary>${app(lines)}</details>`
     : safe(text)).join("") + `<p class="qi-sure">${safe(shown.line)}</p>`;
 
   // --- the sentence; while there is none, the stage, a bar and the seconds ---
@@ -60,8 +62,7 @@
   }, 500);
 
   // --- the number on its scale ---
-  function gauge(tab, id, label, value) {
-    const shown = part(tab, id, value) ?? {};
+  function gauge(shown, label) {
     const rating = Math.min(5, Math.max(1, count(shown.rating) || 1));
     const place = rated => `${(Math.min(5, Math.max(1, count(rated))) - 1) * 25}%`;
     const between = list(shown.interval), ends = list(shown.ends);
@@ -78,8 +79,7 @@
   }
 
   // --- the fault, and the model's own odds of each severity ---
-  function band(tab, id, label, value) {
-    const shown = part(tab, id, value) ?? {};
+  function band(shown, label) {
     if (!shown.label) return "";
     const drawn = list(shown.levels).map(level =>
       `<li data-chosen="${level?.chosen ? "yes" : "no"}" style="--odds: ${share(level?.odds)}"><i></i>`
@@ -90,8 +90,7 @@
   }
 
   // --- the digits that the preview read, each as a bar ---
-  function cues(tab, id, label, value) {
-    const shown = part(tab, id, value) ?? {};
+  function cues(shown, label) {
     const drawn = list(shown.cues).map(cue => {
       const name = `<span>${safe(cue?.name)}</span> <em>${count(cue?.digit)}</em>`;
       return `<li style="--odds: ${share(count(cue?.digit) / 9)}">`
@@ -103,15 +102,15 @@
   }
 
   // --- the places that were looked at more closely: over the photo, and as buttons that lead there ---
-  function places(tab, id, label, value) {
-    const shown = part(tab, id, value) ?? {}, tiles = list(shown.tiles);
+  function places(shown, label) {
+    const tiles = list(shown.tiles);
     qiLoupe.places(tiles.length ? shown : null);
     if (!tiles.length) return "";
     const drawn = tiles.map(([x, y, width, height, rating, named, where]) =>
       `<button type="button" data-photo-at="${safe([shown.photo, count(x) + count(width) / 2, count(y) + count(height) / 2])}">`
       + `<b>${safe(rating)}</b> ${safe(where)}${named ? ` · <b>${safe(named)}</b>` : ""}</button>`);
     return `<div class="qi-any qi-places" role="group" aria-label="${safe(label)}">`
-      + `${list(shown.lines).map(line => `<p class="qi-sure">${safe(line)}</p>`).join("")}${drawn.join("")}</div>`;
+      + `${app(shown.lines)}${drawn.join("")}</div>`;
   }
   addEventListener("click", event => {
     const [photo, x, y] = event.target.closest?.("[data-photo-at]")?.dataset.photoAt.split(",") ?? [];
@@ -119,18 +118,18 @@
   });
 
   // --- a tournament: the verdict, the frames in their order, what was asked ---
-  function contest(tab, id, label, value) {
-    const shown = part(tab, id, value) ?? {}, rows = list(shown.rows);
+  function contest(shown, label) {
+    const rows = list(shown.rows);
     if (!rows.length) return "";
     const drawn = rows.map(([number, name, strength]) =>
       `<li><button type="button" data-frame="${safe(number)}">${safe(name)}</button> ${safe(strength)}</li>`);
     return `<section class="qi-any qi-contest" aria-label="${safe(label)}"><b>${safe(shown.said)}</b><ol>${drawn.join("")}</ol>`
-      + `${list(shown.lines).map(line => `<p class="qi-sure">${safe(line)}</p>`).join("")}</section>`;
+      + `${app(shown.lines)}</section>`;
   }
 
   // --- what to do, now and the next time ---
-  function advice(tab, id, label, value) {
-    const rows = list(part(tab, id, value)?.rows).map(row =>
+  function advice(shown) {
+    const rows = list(shown.rows).map(row =>
       `<dt>${safe(list(row)[0])}</dt><dd>${safe(list(row)[1])}</dd>`);
     return rows.length ? `<dl class="qi-any qi-advice">${rows.join("")}</dl>` : "";
   }
@@ -142,5 +141,7 @@
     return `<div class="qi-chip"><p data-say="calmly">${safe(value?.said)}</p>${why}</div>`;
   }
 
-  Object.assign(qi, { say, gauge, band, cues, advice, headline, claims, places, contest });
+  for (const draw of [gauge, band, cues, advice, places, contest])
+    qi[draw.name] = (tab, id, label, value) => draw(part(tab, id, value) ?? {}, label);
+  Object.assign(qi, { say, headline, claims });
 })();

@@ -375,7 +375,8 @@ def answer_values(
     """The values of everything that shows the answer, in the order in which `AssessTab` lists them."""
     score, degradation = asked if len(asked) == 2 else (None, None)
     ended = not stage and bool(asked) and all(one.finish for one in asked)
-    known = (None, None) if frame and frame.too_small else sure
+    unfit = bool(frame and frame.too_small)
+    known = (None, None) if unfit else sure
     told = checked or (None, None)
     return [
         gauge_value(score, words, running, known[0]),
@@ -384,7 +385,7 @@ def answer_values(
         reasons_value(degradation, told[1], words, running),
         say_value(asked, frame, words, stage, share),
         cues_value(asked, words, checked),
-        advice_value(answers_of(asked)[1] if ended else None, words),
+        advice_value(answers_of(asked)[1] if ended and not unfit else None, words),
         raw_of(asked),
     ]
 

@@ -382,11 +382,11 @@ SENTENCES = {
         "与参考照片相比，质量相近。",
         "参照写真に対して同程度の画質です。",
     ),
-    "Image {letter} is better, in both orders.": (
+    "Photo {letter} is better, in both orders.": (
         "照片 {letter} 更好，两种顺序一致。",
         "写真 {letter} の方が良い（どちらの順序でも）。",
     ),
-    "Image {letter} is better, against the reference.": (
+    "Photo {letter} is better, against the reference.": (
         "与参考照片相比，照片 {letter} 更好。",
         "参照写真に対して、写真 {letter} の方が良い。",
     ),

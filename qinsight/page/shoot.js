@@ -12,16 +12,8 @@
   let fault = set.kind ?? "all", state = "all", at = 0, cards = [], order = [], told = "", chosen = false, taken = "", warned = false, due = 0, sure = null, asking = 0;
   const low = () => set.low ?? 1, high = () => set.high ?? 5.05, view = () => set.view ?? "grid", sort = () => set.sort ?? "rating";
 
-  const element = id => document.getElementById(id);
+  const { element, h } = qi;
   const running = () => element("rank-stop")?.disabled === false;
-  function h(tag, given = {}, ...inside) {
-    const made = document.createElement(tag);
-    for (const [name, value] of Object.entries(given))
-      if (typeof value === "function") made.addEventListener(name, value);
-      else if (value !== undefined) made.setAttribute(name, value);
-    made.append(...inside);
-    return made;
-  }
   const button = (text, click, given = {}) => h("button", { type: "button", click, ...given }, text);
   const picture = (place, kind) => `gradio_api/photo/${frames[place][NUMBER]}/${kind}`;
 
@@ -155,7 +147,7 @@
 
   // --- drawing ---
   const list = h("div", { class: "qi-cards", role: "listbox", "aria-multiselectable": "true", tabindex: -1 });
-  const bar = h("div", { class: "qi-bar" }), counts = h("p", { class: "qi-counts" }), none = h("p", { class: "qi-none" });
+  const bar = h("div", { class: "qi-bar" }), counts = h("p", { class: "qi-counts" }), far = h("progress"), none = h("p", { class: "qi-none" });
   const look = h("aside", { class: "qi-look" }), large = h("div", { class: "qi-large" });
   const root = h("div", { class: "qi-shoot" }, bar, none, h("div", { class: "qi-two" }, list, look));
   const sizes = new Map(); // of groups
@@ -175,13 +167,13 @@
 
   function chrome() { // in the language of the page
     told = qi.word("ranking");
-    list.setAttribute("aria-label", told);
-    look.setAttribute("aria-label", t("look"));
+    list.ariaLabel = told;
+    look.ariaLabel = t("look");
     const choice = (name, all, now, choose) => h("div", { class: "qi-choice", role: "group", "aria-label": t(name) },
       ...all.map(one => button(t(`${name}_${one}`), () => { choose(one); draw(); }, { "data-choice": name, "data-one": one })));
     const slider = (name, text, max, change) => h("label", {}, text, h("input", { type: "range", min: 1, max, step: 0.05, "data-slider": name,
       input: event => { qi.keep({ [name]: Number(event.target.value) }); change(); } }), h("output"));
-    bar.replaceChildren(counts,
+    bar.replaceChildren(counts, far,
       choice("view", VIEWS, view(), one => qi.keep({ view: one })),
       choice("sort", SORTS, sort(), one => qi.keep({ sort: one })),
       slider("low", t("reject_below"), 5, draw), slider("high", t("pick_from"), 5.05, draw),
@@ -229,8 +221,8 @@
     ["b", "span", "em", "small", "u"].forEach((tag, number) => { card.querySelector(tag).textContent = parts[number]; });
     Object.assign(card.dataset, { verdict: now, by: flag ? "person" : "slider" });
     card.toggleAttribute("data-waiting", !row);
-    card.setAttribute("aria-selected", compare.includes(place));
-    card.setAttribute("aria-label", [parts[3], parts[0], parts[1], heap, t(now), stars ? `${stars} ★` : "", badge].filter(Boolean).join(", "));
+    card.ariaSelected = compare.includes(place);
+    card.ariaLabel = [parts[3], parts[0], parts[1], heap, t(now), stars ? `${stars} ★` : "", badge].filter(Boolean).join(", ");
   }
 
   function summary() {
@@ -238,8 +230,9 @@
     const picks = count(place => verdict(place) === "picked"), rejects = count(place => verdict(place) === "rejected");
     counts.replaceChildren(h("b", {}, String(all.length)), ` ${t("n_photos")} · `, h("b", {}, String(count(place => rows[place]))), ` ${t("n_rated")} · `,
       h("b", {}, String(picks)), ` ${t("picked")} · `, h("b", {}, String(rejects)), ` ${t("rejected")}`);
+    Object.assign(far, { hidden: !running(), max: all.length || 1, value: count(place => rows[place]), ariaLabel: t("n_rated") });
     for (const one of bar.querySelectorAll("[data-choice]"))
-      one.setAttribute("aria-pressed", one.dataset.one === { view: view(), sort: sort(), state }[one.dataset.choice]);
+      one.ariaPressed = one.dataset.one === { view: view(), sort: sort(), state }[one.dataset.choice];
     for (const [name, value, divides, number] of [["low", low(), low() > 1, count(place => rated(place) >= 0 && rated(place) < low() && !rows[place].bracket)],
       ["high", high(), high() <= 5, count(place => rated(place) >= high())]]) {
       const slider = bar.querySelector(`[data-slider=${name}]`);
@@ -352,8 +345,7 @@
 
   list.addEventListener("keydown", event => {
     if (set.keys === false || event.altKey || event.metaKey || event.isComposing || !event.target.closest(".qi-card")) return;
-    const letter = event.key.length > 1 || /^[\x20-\x7e]$/.test(event.key) ? event.key : event.code.replace("Key", "");
-    const name = letter.length > 1 ? letter : letter.toLowerCase(), moves = name.startsWith("Arrow");
+    const letter = qi.letter(event), name = letter.length > 1 ? letter : letter.toLowerCase(), moves = name.startsWith("Arrow");
     const act = event.ctrlKey ? name === "z" && back : /^[1-5]$/.test(name) ? () => say(whole(), ([flag]) => [flag, Number(name)]) : KEYS[name];
     if (!act) return;
     event.preventDefault();
@@ -374,8 +366,8 @@
     draw();
     go(place);
   });
-  list.addEventListener("dblclick", () => KEYS[" "]());
   list.addEventListener("error", event => event.target.toggleAttribute("data-broken", true), true);
+  list.addEventListener("dblclick", () => KEYS[" "]());
 
   const before = qi.refresh;
   qi.refresh = () => { before(); mount(); };

@@ -26,6 +26,14 @@
   const ours = new Set(); // pictures that the server wanted there
 
   const element = id => document.getElementById(id);
+  function h(tag, given = {}, ...inside) {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(given))
+      if (typeof value === "function") made.addEventListener(name, value);
+      else if (value !== undefined) made.setAttribute(name, value);
+    made.append(...inside);
+    return made;
+  }
   const safe = words => String(words ?? "").replace(/[&<>"'`$]/g, c => `&#${c.charCodeAt(0)};`);
   const address = picture => new URL(picture.url ?? picture.path, location).href;
   const number = value => Number.isFinite(Number(value)) ? Number(value) : 0;
@@ -271,8 +279,7 @@
       over = null;
     }
     if (over || !shown) return;
-    over = document.createElement("div");
-    over.className = "qi-over";
+    over = h("div", { class: "qi-over" });
     Object.assign(over.dataset, { shows: name, name: shown.name ?? "" });
     box.append(over);
     if (shown.photo) {
@@ -280,7 +287,7 @@
       qiLoupe.mount(over, { still });
     } else
       for (const [kind, words] of [["b", shown.name], ["p", shown.refused]])
-        over.appendChild(document.createElement(kind)).textContent = words;
+        over.append(h(kind, {}, words ?? ""));
   }
 
   // Gradio shows an upload some moments before it tells anybody.
@@ -331,7 +338,7 @@
   }
   addEventListener("click", event => {
     const button = event.target.closest?.("[data-as-it-is]");
-    button?.setAttribute("aria-pressed", String(document.body.classList.toggle("qi-as-it-is")));
+    if (button) button.ariaPressed = document.body.classList.toggle("qi-as-it-is");
   });
 
   const loupe = (tab, id, value) => part(tab, id, value) && "";
@@ -342,6 +349,6 @@
     BUTTONS, turn, lay, recall, told, ended, laidAt: () => choice.turned, put, restored, chosen, giving, overtaken, again, swap, stop, failed, // choosing and asking
     pictures, record, refresh, line, words, take, loupe, // showing
     looked, picture: () => choice.picture ?? null, // on the table of Assess
-    part, safe, count: number, number: tab => tables[tab].number, // for those who draw parts of their own
+    element, h, part, safe, count: number, number: tab => tables[tab].number, // for those who draw parts of their own
   };
 })();

@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Iterable
+from datetime import date
 from html import escape
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def write_html(
     with replacing(path) as file:
         file.write(_page_head(Path(folder).resolve().name, thumbnail))
         for rank, row in ranked(rows):
-            models.add(row.model)
+            models |= {row.model} if row.model else set()
             passports |= {row.app_passport} if row.app_passport else set()
             if rank is None:
                 failed.append(row)
@@ -152,7 +153,7 @@ def _page_foot(failed: list[Row], models: set[str], passports: set[str], note: s
     rated_by = _shown(", ".join(sorted(models)) or "no model")
     told = f"<p>{_shown(note)}</p>\n" if note else ""
     served = "".join(f"<p>How the model is served: {_shown(words)}</p>\n" for words in sorted(passports))
-    foot = f"<footer>Rated by {rated_by}</footer>"
+    foot = f"<footer>Rated by {rated_by}. Made on {date.today()}.</footer>"
     return f"</main>\n{errors if failed else ''}{told}{served}{foot}\n</body>\n</html>\n"
 
 

@@ -198,7 +198,7 @@ def test_two_photos_are_chosen_compared_and_swapped_by_single_keys(visit: Callab
         page.keyboard.press("n")
         page.locator("#photo-b img").wait_for()
         before = page.locator("#photo-a img").get_attribute("src")
-        shows(page, "verdict", "Image A is better")
+        shows(page, "verdict", "Photo A is better")
         page.keyboard.press("x")
         page.wait_for_function(
             "src => document.querySelector('#photo-b img')?.getAttribute('src') === src", arg=before
@@ -391,7 +391,7 @@ def test_a_comparison_is_saved_too_and_a_hostile_reply_comes_home_as_it_is(
             upload(page, photo, where)
             page.locator(f"#{where} img").first.wait_for()
         page.locator("#compare").click()
-        shows(page, "verdict", "Image A is better")
+        shows(page, "verdict", "Photo A is better")
         with page.expect_download() as download:
             page.locator("#compare-save").click()
         saved = json.loads(Path(download.value.path()).read_text(encoding="utf-8"))

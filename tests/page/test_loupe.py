@@ -217,6 +217,8 @@ def test_in_assess_the_photos_own_pixels_are_looked_at_with_a_key_the_wheel_and_
         shows(page, "gauge", "4.25")
         page.locator(".qi-over.qi-there").wait_for()
         shows(page, "photo", "the model saw 1/4 of these pixels")
+        line = page.locator("#photo .qi-line").evaluate("line => getComputedStyle(line).color")
+        assert line == "rgb(255, 255, 255)"  # on its dark ground
         x, y = middle_of(page, ".qi-over canvas", 0.3, 0.6)
         page.mouse.move(x, y)
         before = page.evaluate(SPOT, [x, y])
@@ -275,7 +277,7 @@ def test_two_photos_are_compared_by_themselves_in_step_and_change_places_while_s
         upload(page, a, "photo-a")
         page.locator("#photo-a img").wait_for()
         upload(page, b, "photo-b")
-        shows(page, "verdict", "Image B is better, in both orders.")
+        shows(page, "verdict", "Photo B is better, in both orders.")
         shows(page, "slider", "Better, clearly: b.jpg")
         shows(page, "second-words", "what it calls Image A is your photo B")
         assert "Image A" in page.locator("#second-words").inner_text()

@@ -195,7 +195,7 @@ def test_a_second_photo_never_shows_the_first_ones_answer(
 @pytest.mark.browser
 @pytest.mark.parametrize(
     ("second", "sentence"),
-    [(B_FIRST, "Image A is better, in both orders."), (A_FIRST, "Too close, or order-dependent")],
+    [(B_FIRST, "Photo A is better, in both orders."), (A_FIRST, "Too close, or order-dependent")],
     ids=["orders agree", "orders disagree"],
 )
 def test_a_winner_is_named_only_where_both_orders_agree(
@@ -213,7 +213,7 @@ def test_a_winner_is_named_only_where_both_orders_agree(
         shows(page, "first-words", "left")
         assert page.locator("#second-words").inner_text().strip()
         page.locator("#swap").click()
-        shows(page, "verdict", sentence.replace("Image A", "Image B"))
+        shows(page, "verdict", sentence.replace("Photo A", "Photo B"))
     ((requests, _, _),) = engine.asked  # by itself, once there were two; exchanging them asks nothing
     sizes = [[photo.size for photo in request.photos] for request in requests]
     assert sizes == [[(224, 168), (112, 168)], [(112, 168), (224, 168)]]

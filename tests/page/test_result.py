@@ -20,6 +20,7 @@ from qinsight.page.recordings import Recordings
 from qinsight.page.result import (
     Frame,
     advice_value,
+    answer_values,
     band_value,
     cues_value,
     notes,
@@ -113,6 +114,13 @@ def test_a_large_photo_rated_small_and_a_tiny_one_are_told_by_the_app_and_the_mo
     assert tiny["said"] == "Too small to judge: 9 × 9 pixels."
     assert tiny["notes"] == ["The model said: Good: no fault found."]
     assert say_value(found, Frame((112, 112), (112, 112)), ENGLISH)["notes"] == []
+
+
+def test_there_is_no_advice_about_a_photo_too_small_to_judge() -> None:
+    found = heard(kind="blur", severity="serious")
+    for size, advised in (((9, 9), False), ((600, 400), True)):
+        values = answer_values(found, Frame(size, size), ENGLISH, "", None, running=False)
+        assert bool(values[6]) is advised
 
 
 def test_what_the_app_notes_stands_apart_in_what_is_taken_home_and_the_answer_is_as_it_was() -> None:

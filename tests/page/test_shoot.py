@@ -6,6 +6,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -261,7 +262,7 @@ class HeldEngine(PixelEngine):
         yield from super().stream(*given, **named)
 
 
-def test_a_burst_folds_while_later_photos_are_still_being_rated(
+def test_a_burst_folds_and_a_bar_fills_while_later_photos_are_still_being_rated(
     browser: Any, tmp_path: Path, uploads: Path
 ) -> None:
     shoot = tmp_path / "shoot"
@@ -278,8 +279,14 @@ def test_a_burst_folds_while_later_photos_are_still_being_rated(
         page.wait_for_function("document.querySelectorAll('.qi-card').length === 10")
         assert card(page, "burst0.jpg").locator("u").inner_text() == "3 alike"
         assert page.locator(".qi-card[data-waiting]").count() == 8
+        assert page.locator(".qi-bar progress").evaluate("bar => [bar.value, bar.max]") == [6, 14]
         engine.go.set()
         shows(page, "rank-status", "13 photos rated, 1 could not be read.")
+        assert not page.locator(".qi-bar progress").is_visible()
+        with page.expect_download() as download:
+            page.locator("#download-html").click()
+        sheet = Path(download.value.path()).read_text(encoding="utf-8")
+        assert f"<h1>Uploaded on {date.today()}</h1>" in sheet
         page.context.close()
 
 

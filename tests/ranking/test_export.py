@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import date
 from html.parser import HTMLParser
 
 import pytest
@@ -172,6 +173,12 @@ def test_a_contact_sheet_tells_what_was_found(tmp_path):
     assert failures.startswith(": expected a photo, got a PDF")  # at the end, though it came third
 
 
+def test_a_contact_sheet_names_the_models_that_rated_and_its_day(tmp_path):
+    rows = [row("a.jpg", model="m"), row("broken.jpg", model="", error="torn", rating=None)]
+    write_html(rows, tmp_path / "sheet.html", tmp_path)
+    assert words(tmp_path / "sheet.html").rstrip().endswith(f"Rated by m. Made on {date.today()}.")
+
+
 def test_no_word_of_the_model_is_markup(tmp_path):
     hostile = '</details><script>alert(1)</script><img src="x">\x00\x1b &lt;'
     write_html(
@@ -239,6 +246,7 @@ def test_a_photo_is_never_written_over(tmp_path):
 
 FULL_DISK = """
 import resource, signal, sys
+from datetime import date
 from pathlib import Path
 from qinsight.ranking import contact_sheet
 from qinsight.ranking import tables as export
