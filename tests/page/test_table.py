@@ -416,7 +416,7 @@ def test_in_compare_no_way_to_change_the_photos_leaves_the_verdict_of_others(
                 " && document.querySelector('#first-words').innerText.trim().startsWith(words)",
                 arg=f"photo{a} photo{b}",
             )
-            assert table.words("verdict").startswith("Image A" if a > b else "Image B"), way
+            assert table.words("verdict").startswith("Photo A" if a > b else "Photo B"), way
         assert table.problems == []
         page.wait_for_function("!document.querySelector('#slider').hasAttribute('data-old')")
 
