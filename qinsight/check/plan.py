@@ -20,6 +20,7 @@ DIAGNOSED = BASE[4:]
 KEPT = ("left", "middle", "right")
 SQUEEZED = ("rocket", "astronaut")
 TALL = ("coffee", "cat")
+DETAILED = ("cat", "coffee")
 BLOTCHES = {"cat": 8, "coffee": 16}  # in a row
 TURNED = ("lying on its left", "lying on its right", "upside down")
 SEEDS = {"first": 1, "again": 1, "other": 2}
@@ -93,13 +94,15 @@ def _base_steps(base: Mapping[str, Image.Image]) -> list[Step]:
 def _patterns() -> Iterator[Step]:
     """What JPEG, shrinking and a loss of colour leave nothing of, each beside what they would make of it."""
     card = pictures.card()
-    large, small = pictures.photo("cat", pictures.LARGE), pictures.photo("cat", pictures.SMALL)
+    small = pictures.photo("cat", pictures.SMALL)
     yield _score("card", card)
     yield _score("card, fine detail", pictures.fine(card, 95))
     yield _score("card, more fine detail", pictures.fine(card, 75))
     yield _score("card, checkered in colour", pictures.colour_checkered(card))
-    yield _score("large", large)
-    yield _score("large, checkered", pictures.checkered(large))
+    for name in DETAILED:
+        large = pictures.photo(name, pictures.LARGE)
+        yield _score(f"large {name}", large)
+        yield _score(f"large {name}, checkered", pictures.checkered(large))
     yield _score("small", small)
     yield _score("small, enlarged", small.resize(pictures.LARGE, Image.Resampling.NEAREST))
     for name, across in BLOTCHES.items():

@@ -24,8 +24,8 @@ DRIFT = 0.1  # of a rating, on average, that the same picture may be rated diffe
 EXACT_DRIFT = 0.02  # the same for weights in fp32
 MOST_OTHER_WORDS = 0.5  # of the replies to what was asked before
 SAME = 0.01  # of a rating: pictures that are the same, pixel by pixel
-NEARLY = 0.15  # of a rating, and ...
-NEARLY_WORDS = 0.85  # ... of the words: pictures that differ by a resampling
+NEARLY = 0.5  # of a rating, and ...
+NEARLY_WORDS = 0.88  # ... of the words: pictures that differ by what shrinking leaves of single pixels
 CLOSE = 0.05  # of a rating, and ...
 CLOSE_WORDS = 0.96  # ... of the words: pictures that differ at an edge
 FALL = 0.3  # of a rating, that something plainly worse must be worth
@@ -135,7 +135,7 @@ class Evidence:
         return self._alike(one, other, max(SAME, self.drift), min(0.999, self.steadiness))
 
     def nearly_same(self, one: str, other: str) -> bool | None:
-        """Whether two pictures were answered as if one were the other's resampling."""
+        """Whether two pictures were answered as if they differed by what shrinking leaves of single pixels."""
         return self._alike(one, other, max(NEARLY, self.drift), min(NEARLY_WORDS, self.steadiness))
 
     def close(self, one: str, other: str) -> bool | None:
@@ -448,12 +448,14 @@ def _is_turned(evidence: Evidence, side: str) -> bool:
     return all(evidence.same(*pair) for pair in pairs)
 
 
-def _shrunk(evidence: Evidence) -> str:
-    """By which pair a picture is known to be shrunk."""
+def _shrunk(evidence: Evidence) -> bool:
+    """Whether pictures are known to be: with smoothing, which leaves little of single pixels; or without, as one was enlarged."""
     if evidence.max_pixels < _area(pictures.LARGE):
-        return ""
-    pairs = (("large", "large, checkered"), ("small", "small, enlarged"))
-    return next((other for one, other in pairs if evidence.nearly_same(one, other)), "")
+        return False
+    smoothed = all(
+        evidence.nearly_same(f"large {name}", f"large {name}, checkered") for name in plan.DETAILED
+    )
+    return smoothed or bool(evidence.close("small", "small, enlarged"))
 
 
 def _size(evidence: Evidence) -> Verdict:
@@ -463,7 +465,8 @@ def _size(evidence: Evidence) -> Verdict:
         due = told.expected[wrong] - told.expected["small"]
         words = f"a {wrong} picture has {more} tokens more than a small one; by its size it has {due}"
         return Verdict("size", State.ALARM, words, told.tokens)
-    seen = evidence.nearly_same("large", "large, checkered") is not None
+    names = [f"large {name}" for name in plan.DETAILED]
+    seen = all(evidence.nearly_same(name, f"{name}, checkered") is not None for name in names)
     if not seen or _is_blind(evidence) or evidence.max_pixels < _area(pictures.LARGE):
         return _not_known("size")
     if _shrunk(evidence):

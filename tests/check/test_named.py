@@ -29,7 +29,7 @@ def written(about: About, folder: Path, *verdicts: Verdict, penalty: float | Non
     """A passport as a check of this engine would have left it."""
     folder.mkdir(parents=True, exist_ok=True)
     engine = engine_of(about, penalty=penalty)
-    return Passport(engine, {}, "2026-11-26T12:00:00+00:00", 98, verdicts).write(folder)
+    return Passport(engine, {}, "2026-11-26T12:00:00+00:00", 100, verdicts).write(folder)
 
 
 def flags(**chosen: Any) -> argparse.Namespace:
