@@ -10,6 +10,7 @@ Every draw depends on (seed, step, worker) only, so a killed run goes on where i
 """
 
 import argparse
+import copy
 import json
 import time
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
-from transformers import Qwen2Tokenizer
+from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer
 
 from qinsight.photos.view import TOKEN
 from qinsight.prompts import Order, Task, build_messages
@@ -63,6 +64,8 @@ class Recipe:
     most_groups: int = 7
     tower_learns_below: int = 200  # tokens; its windows are the same in a larger view, which costs more
     heads_weight: float = 0.3
+    mean_from: float = 0.75  # of the run: from there on the mean of the weights is what is kept
+    mean_decay: float = 0.995  # of a step
     save_minutes: float = 3
     steps: int = 0  # where not 0, the run is so many steps long instead of so many minutes
     first_views: int = 300  # drawn to build the tokenizer and to size the first filters
@@ -155,6 +158,8 @@ class Warmup:
         self.optimisers = self._optimisers()
         self.questions = Questions(self.tokenizer)
         self.step, self.eyes_steps, self.seconds = 0, 0, 0.0
+        self.mean: dict[str, Tensor] = {}
+        self.averaged = 0
 
     @property
     def progress(self) -> float:
@@ -179,6 +184,8 @@ class Warmup:
         self.step += 1
         self.eyes_steps += eyes
         self._tick(time.monotonic() - began)
+        if self.progress > self.recipe.mean_from:
+            self._keep_mean()
         return {name: float(value.detach()) for name, value in losses.items()}
 
     def state(self) -> dict[str, Any]:
@@ -187,6 +194,7 @@ class Warmup:
             "heads": self.heads.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "clock": (self.step, self.eyes_steps, self.seconds),
+            "mean": (self.mean, self.averaged),
         }
 
     def resume(self, state: dict[str, Any]) -> None:
@@ -195,6 +203,21 @@ class Warmup:
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
         self.step, self.eyes_steps, self.seconds = state["clock"]
+        self.mean, self.averaged = state["mean"]
+
+    def learnt(self) -> Qwen2_5_VLForConditionalGeneration:
+        """The model as it is kept: with the mean of the weights, once there is one."""
+        kept = copy.deepcopy(self.model)
+        kept.load_state_dict(self.mean or self.model.state_dict())
+        return kept
+
+    def _keep_mean(self) -> None:
+        """Of all steps alike at first, later of the last ones."""
+        now = {name: weight.detach() for name, weight in self.model.state_dict().items()}
+        share = max(1 - self.recipe.mean_decay, 1 / (self.averaged + 1))
+        self.averaged += 1
+        before = self.mean or now
+        self.mean = {name: torch.lerp(before[name], weight, share) for name, weight in now.items()}
 
     def _first_views(self) -> Iterator[View]:
         rng = np.random.default_rng((self.recipe.seed, 0))
@@ -420,7 +443,7 @@ def run(photos: Path, out: Path, recipe: Recipe) -> None:
 
 def export(worker: Warmup, folder: Path) -> None:
     """The checkpoint folder, complete."""
-    tiny.save(worker.model, worker.tokenizer, folder)
+    tiny.save(worker.learnt(), worker.tokenizer, folder)
     card = {
         "name": "Q-Insight preview",
         "tasks": [str(task) for task in Task],

@@ -65,6 +65,21 @@ def test_two_steps_of_warm_up_resume_where_they_stopped(photos: list[Image.Image
     assert torch.equal(_weights(resumed), _weights(straight))
 
 
+def test_what_is_kept_is_the_mean_of_the_last_steps_weights_also_after_a_kill(
+    photos: list[Image.Image], tmp_path: Path
+) -> None:
+    recipe = replace(SMALL, mean_from=0.3)
+    worker, ends = Warmup(photos, recipe), []
+    for _ in range(4):
+        worker.learn()
+        ends.append(_weights(worker))
+        torch.save(worker.state(), tmp_path / "state.pt")
+        worker.resume(torch.load(tmp_path / "state.pt", weights_only=True))
+    kept = torch.cat([weight.detach().ravel() for weight in worker.learnt().parameters()])
+    assert torch.allclose(kept, torch.stack(ends[1:]).mean(0), atol=1e-6)
+    assert not torch.allclose(kept, ends[-1], atol=1e-6)
+
+
 def test_the_loss_falls_when_one_step_is_taken_again_and_again(photos: list[Image.Image]) -> None:
     worker = Warmup(photos, replace(SMALL, steps=1000, warm_steps=1))
     losses = []
