@@ -262,8 +262,8 @@ class LlamaEngine:
     def _check_parts(self, requests: Sequence[Request]) -> None:
         if [*self._files] == [PARTS[0]] and any(request.reference for request in requests):
             raise EngineError(
-                "With a reference the part {wanted!r} of the weights answers, and {name} holds only {here!r}. This writes "
-                "both: `python -m qinsight convert {source} --out {folder} --type {kind}`",
+                "With a reference the part {wanted!r} of the weights answers, and {name} holds only {here!r}. "
+                "`python -m qinsight convert {source} --out {folder} --type {kind}` writes both.",
                 wanted=PARTS[1],
                 name=self._model.name,
                 here=PARTS[0],

@@ -619,9 +619,9 @@ SENTENCES = {
         "{name} 中缺少回答此问题的子文件夹 {wanted!r}。",
         "{name} には、この質問に答えるサブフォルダー {wanted!r} がありません。",
     ),
-    "With a reference the part {wanted!r} of the weights answers, and {name} holds only {here!r}. This writes both: `python -m qinsight convert {source} --out {folder} --type {kind}`": (
-        "提供参考图时由权重的 {wanted!r} 部分回答，而 {name} 只有 {here!r}。以下命令写出两部分：`python -m qinsight convert {source} --out {folder} --type {kind}`",
-        "参照画像があるときは重みの {wanted!r} の部分が答えますが、{name} には {here!r} しかありません。次のコマンドで両方を書き出します：`python -m qinsight convert {source} --out {folder} --type {kind}`",
+    "With a reference the part {wanted!r} of the weights answers, and {name} holds only {here!r}. `python -m qinsight convert {source} --out {folder} --type {kind}` writes both.": (
+        "提供参考图时由权重的 {wanted!r} 部分回答，而 {name} 只有 {here!r}。`python -m qinsight convert {source} --out {folder} --type {kind}` 会写出两部分。",
+        "参照画像があるときは重みの {wanted!r} の部分が答えますが、{name} には {here!r} しかありません。`python -m qinsight convert {source} --out {folder} --type {kind}` で両方を書き出します。",
     ),
     "The file {file} of {model} came damaged. Start once more: it is downloaded anew.": (
         "{model} 的文件 {file} 下载后已损坏。请再次启动，它会重新下载。",
