@@ -9,6 +9,7 @@
             print(path, model.diagnose(path))
 
 What cannot be read is an error: `PhotoError` for a photo, `AnswerError` for a reply, `EngineError` for a model.
+Import it before torch, whose threads else wait by spinning: beside one busy process a question took 20 s instead of 0.35.
 """
 
 import sys
