@@ -30,6 +30,9 @@ CLOSE = 0.05  # of a rating, and ...
 CLOSE_WORDS = 0.96  # ... of the words: pictures that differ at an edge
 FALL = 0.3  # of a rating, that something plainly worse must be worth
 RISE = 0.15  # of a rating, that may be added by harm
+OTHER_SIDE = (
+    0.75  # of a rating, by which clean and spoilt pictures may be told apart better with the question there
+)
 SURE = 0.9  # a chance above which sampling, too, takes the likeliest token
 MOST_PASSED = 0.25  # of the other tokens may be passed over by a greedy choice, for its repetition penalty
 UNLIKELY = 0.2  # of the likeliest token's chance, below which no penalty makes a choice fall
@@ -224,13 +227,17 @@ def _noted(name: str, some: Sequence[object], told: str, fine: str) -> Verdict:
 
 
 def _question(evidence: Evidence) -> Verdict:
-    """Whether clean pictures are told from spoilt ones at least as well as with the question on the other side."""
+    """Whether clean pictures are told from spoilt ones about as well as with the question on the other side.
+
+    The published weights learnt with the photo first and are asked, by their scripts, the question first: they may do a little
+    worse so, which is no fault of whoever serves them.
+    """
     here, there = (_told_apart(evidence, step) for step in ("score {}", "other order {}"))
     if here is None and there is None:
         return _not_known("question")
     both = {"apart": here, "other order": there}
     figures = {name: round(apart, 4) for name, apart in both.items() if apart is not None}
-    if here is None or (there is not None and there > here + FALL):
+    if here is None or (there is not None and there > here + OTHER_SIDE):
         found = "cannot be read" if here is None else f"are rated {here:.2f} apart"
         words = f"clean and spoilt pictures {found}, and {there:.2f} with the question on the other side of the photo"
         return Verdict("question", State.ALARM, f"{words}; is --order right?", figures)
