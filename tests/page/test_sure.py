@@ -307,6 +307,7 @@ def test_signs_open_by_key_and_axe_finds_no_fault(url: str, browser: Any) -> Non
     assert "nine times in ten" in page.locator("#gauge").inner_text()
     page.keyboard.press("Enter")
     assert "supported by the pixels: the strongest edges rise" in page.locator("#score-words").inner_text()
+    page.wait_for_selector("#assess:enabled")
     assert violations(page) == []
     page.context.close()
 

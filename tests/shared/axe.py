@@ -16,7 +16,13 @@ GRADIOS = [
 ]
 
 
+# A colour half-way between two is no colour of the page: whatever moves and comes to an end has come to it.
+STANDS_STILL = """() => !document.getAnimations().some((one) =>
+    one.playState === 'running' && Number.isFinite(one.effect.getComputedTiming().endTime))"""
+
+
 def violations(page: Any) -> list[str]:
+    page.wait_for_function(STANDS_STILL)
     axe = pytest.importorskip("axe_playwright_python").__path__[0]
     page.evaluate((Path(axe) / "axe.min.js").read_text(encoding="utf-8"))
     found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
