@@ -117,7 +117,7 @@ def build_page(
     page.lightboxes = rank.lightboxes  # for the gate, which hands pictures out
     page.queue(max_size=4 * LONGEST, default_concurrency_limit=4, api_open=False)
     # Gradio looks a thousand times a second whether there is something to do, on Windows twenty times.
-    page._queue.sleep_when_free, page._queue.progress_update_sleep_when_free = 0.01, 0.1
+    page._queue.sleep_when_free, page._queue.progress_update_sleep_when_free = 0.005, 0.1
     return page
 
 

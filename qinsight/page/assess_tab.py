@@ -23,7 +23,19 @@ from qinsight.page.places_tab import PlacesTab
 from qinsight.page.record import Record, assessed, finished, on_the_table
 from qinsight.page.recordings import answers
 from qinsight.page.result import Frame, Sure, answer_part, answer_values, reasons_checked
-from qinsight.page.tab import AT_ONCE, Said, Tab, Turn, how_far, nothing_said, phrase, remark, turn_of
+from qinsight.page.tab import (
+    AT_ONCE,
+    DRAWN,
+    Said,
+    Tab,
+    Turn,
+    how_far,
+    nothing_said,
+    phrase,
+    remark,
+    turn_of,
+    until_words,
+)
 from qinsight.page.table import Question, Seen
 from qinsight.page.uploads import BROWSER_FORMATS, Darkroom, photo_input, preview, scratch_folder
 from qinsight.page.words import ENGLISH, Spoken, Words, label
@@ -135,13 +147,11 @@ class AssessTab(Tab):
         turns = []
         chosen = "(_, photo) => qi.lay('photo', photo)"
         for event in (self.photo.upload, self.photo.clear):
-            turns.append(event(self.turn_to, [table, self.photo], self.outputs, js=chosen, **AT_ONCE))
+            turns.append(event(self.turn_to, [table, self.photo], self.outputs, js=chosen, **DRAWN))
         example = "() => [qi.lay('examples', true)[0]]"
-        turns.append(self.examples.select(self.turn_to_example, [table], self.outputs, js=example, **AT_ONCE))
+        turns.append(self.examples.select(self.turn_to_example, [table], self.outputs, js=example, **DRAWN))
         again = "(_, photo) => [qi.again('assess'), photo]"
-        turns.append(
-            self.button.click(self.ask_again, [table, self.photo], self.outputs, js=again, **AT_ONCE)
-        )
+        turns.append(self.button.click(self.ask_again, [table, self.photo], self.outputs, js=again, **DRAWN))
         self.then_ask(turns, self.run, concurrency_id="model", concurrency_limit=None)
         self.stop.click(self.stop_it, [table], None, js="() => [qi.stop('assess')]", **AT_ONCE)
         self.restore.click(None, None, [self.photo], js="() => qi.restored()", queue=False)
@@ -245,7 +255,7 @@ class AssessTab(Tab):
 
     def run(self, request: gr.Request) -> Iterator[Any]:
         """Assess the photo on the table; yields the values of `outputs`."""
-        yield from self.follow(request, _State(phrase("reading")), self._work, self._show)
+        yield from self.follow(request, _State(phrase("reading")), self._work, self._show, until_words)
 
     def _work(self, path: str, job: Job) -> Iterator[_State]:
         engine = yield from self.host.wait(job, lambda status: _State(remark(status), read=True))

@@ -17,7 +17,6 @@ NEAR = 5  # places in line from which on each step forward is told at once
 FAR = 5.0  # seconds between two such steps further back
 PARTING = 1.0  # seconds that a job has to end by itself after it was stopped
 PACE = 0.07  # seconds between two updates: every one costs the server and the browser milliseconds
-AT_ONCE = 3  # updates that do not wait for that: it begins, the photo is read, the first words
 
 
 def in_background(
@@ -27,10 +26,10 @@ def in_background(
     pace: Callable[[State], float] | None = None,
     parting: float = PARTING,
 ) -> Iterator[State | None]:
-    """The newest state of `work(job)`, the first at once and then about 14 times a second; None where nothing is new for long.
+    """The newest state of `work(job)`, the first at once and then at most once in `PACE`; None where nothing is new for long.
 
     While the job waits in line, `in_line(state, before)` is the state that says how many are before it, where that is to be said. `pace`
-    gives the seconds until the next state where one is dearer to show; the newest is never left out. What `work`
+    gives the seconds until the next state where they are others; the newest is never left out. What `work`
     raises is raised here, and `Stopped` where it goes on `parting` seconds after its job was stopped. Closing this
     iterator stops `job` and returns at once: Gradio closes it on its event loop, where waiting for the thread would
     freeze every other visitor.
@@ -64,7 +63,7 @@ def in_background(
     inside = contextvars.copy_context().run
     threading.Thread(target=inside, args=(produce,), name="qinsight-work", daemon=True).start()
     shown: tuple[State | None, int | None] = (None, None)
-    shown_at, far, told = 0.0, False, 0
+    shown_at, far = 0.0, False
     try:
         while True:
             fresh = news.wait(parting if job.stopped.is_set() else FAR if far else HEARTBEAT)
@@ -76,15 +75,13 @@ def in_background(
             states[:-1] = []
             far = before is not None and before > NEAR and time.monotonic() - shown_at < FAR
             if newest is not None and not far and not (newest is shown[0] and before == shown[1]):
-                shown, shown_at, told = (newest, before), time.monotonic(), told + 1
+                shown, shown_at = (newest, before), time.monotonic()
                 yield newest if before is None or in_line is None else in_line(newest, before)
             elif not fresh or job.stopped.is_set():  # its reader may know that nobody waits for the rest
                 yield None
             if done:
                 outcome.result()
                 return
-            wait = PACE if pace is None or newest is None else max(PACE, pace(newest))
-            if told >= AT_ONCE or wait > PACE:
-                hurry.wait(wait)
+            hurry.wait(PACE if pace is None or newest is None else pace(newest))
     finally:
         job.stop()

@@ -22,7 +22,19 @@ from qinsight.page.loupe import Loupes, look
 from qinsight.page.pictures import examples, facts, film, line, loupe, pair, running_text, words_of
 from qinsight.page.record import Record, compared, finished, on_the_table
 from qinsight.page.recordings import answers
-from qinsight.page.tab import AT_ONCE, Said, Tab, Turn, how_far, nothing_said, phrase, remark, turn_of
+from qinsight.page.tab import (
+    AT_ONCE,
+    DRAWN,
+    Said,
+    Tab,
+    Turn,
+    how_far,
+    nothing_said,
+    phrase,
+    remark,
+    turn_of,
+    until_words,
+)
 from qinsight.page.table import Question, Seen
 from qinsight.page.uploads import Darkroom, names_of, photo_input
 from qinsight.page.words import ENGLISH, Spoken, Words, label
@@ -122,22 +134,22 @@ class CompareTab(Tab):
         table, photos = self.record.table, [self.a, self.b, self.reference]
         run: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": None}
         ask = "(_, ...photos) => [qi.again('compare'), ...photos]"
-        turn = self.button.click(self.turn_to, [table, *photos], self.outputs, js=ask, **AT_ONCE)
+        turn = self.button.click(self.turn_to, [table, *photos], self.outputs, js=ask, **DRAWN)
         self.then_ask([turn], self.run, **run)
         self.stop.click(self.stop_it, [table], None, js="() => [qi.stop('compare')]", **AT_ONCE)
         # a new photo, a removed one: the old verdict must not stay beside it
         lay = "(_, ...photos) => [qi.put('compare', photos), ...photos]"
         laid = [
-            event(self.lay, [table, *photos], self.outputs, js=lay, **AT_ONCE)
+            event(self.lay, [table, *photos], self.outputs, js=lay, **DRAWN)
             for photo in photos
             for event in (photo.upload, photo.clear)
         ]
         pair = "() => [qi.turn('compare', true)]"
-        paired = self.examples.select(self.lay_pair, [table], self.outputs, js=pair, **AT_ONCE)
+        paired = self.examples.select(self.lay_pair, [table], self.outputs, js=pair, **DRAWN)
         exchange = {"fn": None, "js": "(a, b) => [b, a]", "queue": False}
         self.swap.click(inputs=[self.a, self.b], outputs=[self.a, self.b], **exchange)
         swap = "(_, ...photos) => [qi.swap('compare', photos), ...photos]"
-        swapped = self.swap.click(self.exchange, [table, *photos], self.outputs, js=swap, **AT_ONCE)
+        swapped = self.swap.click(self.exchange, [table, *photos], self.outputs, js=swap, **DRAWN)
         self.then_ask([*laid, paired, swapped], self.run, **run)
         shown = {"js": "table => qi.pictures('compare', table)", "queue": False}
         table.change(None, [table], [self.a, self.b, self.reference], **shown)
@@ -196,7 +208,7 @@ class CompareTab(Tab):
 
         inputs = [self.record.table, self.record.table]
         js = "() => [qi.turn('compare', true), qi.shoot.compared()]"
-        laid = button.click(lay, inputs, self.outputs, js=js, **AT_ONCE)
+        laid = button.click(lay, inputs, self.outputs, js=js, **DRAWN)
         self.then_ask([laid], self.run, concurrency_id="model", concurrency_limit=None)
 
     def _turned(
@@ -222,7 +234,7 @@ class CompareTab(Tab):
 
     def run(self, request: gr.Request) -> Iterator[Any]:
         """Compare the photos; yields the values of `outputs`."""
-        yield from self.follow(request, _State(phrase("reading_two")), self._work, self._show)
+        yield from self.follow(request, _State(phrase("reading_two")), self._work, self._show, until_words)
 
     def _work(self, photos: Photos, job: Job) -> Iterator[_State]:
         paths = [path for path in photos if path]

@@ -15,7 +15,7 @@ from qinsight.page.line import Job
 from qinsight.page.pictures import laid, line
 from qinsight.page.record import on_the_table
 from qinsight.page.result import answer_part
-from qinsight.page.tab import AT_ONCE, Said, Tab, phrase, remark, turn_of
+from qinsight.page.tab import AT_ONCE, DRAWN, Said, Tab, phrase, remark, turn_of
 from qinsight.page.table import Question, Seen
 from qinsight.page.uploads import apart
 from qinsight.page.words import Spoken, Words, label
@@ -65,7 +65,7 @@ class ContestTab(Tab):
 
     def _wire(self) -> None:
         asks = "() => [{ ...qi.turn('contest', true), frames: qi.shoot.alike() }]"
-        turn = self.button.click(self.turn_to, [self.laid], self.outputs, js=asks, **AT_ONCE)
+        turn = self.button.click(self.turn_to, [self.laid], self.outputs, js=asks, **DRAWN)
         self.then_ask([turn], self.run, concurrency_id="model", concurrency_limit=None)
         self.stop.click(self.stop_it, [self.laid], None, js="() => [qi.stop('contest')]", **AT_ONCE)
 

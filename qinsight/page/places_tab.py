@@ -12,7 +12,7 @@ from qinsight.page.loupe import Loupes
 from qinsight.page.pictures import laid, line
 from qinsight.page.record import on_the_table
 from qinsight.page.result import answer_part
-from qinsight.page.tab import AT_ONCE, Said, Tab, phrase, remark, turn_of
+from qinsight.page.tab import AT_ONCE, DRAWN, Said, Tab, phrase, remark, turn_of
 from qinsight.page.table import Question, Seen
 from qinsight.page.words import Spoken, Words, label
 from qinsight.requests import Sampling
@@ -49,7 +49,7 @@ class PlacesTab(Tab):
 
     def _wire(self) -> None:
         asks = "() => [{ ...qi.turn('places', true), photo: qi.looked() }]"
-        turn = self.button.click(self.turn_to, [self.laid], self.outputs, js=asks, **AT_ONCE)
+        turn = self.button.click(self.turn_to, [self.laid], self.outputs, js=asks, **DRAWN)
         self.then_ask([turn], self.run, concurrency_id="model", concurrency_limit=None)
         self.stop.click(self.stop_it, [self.laid], None, js="() => [qi.stop('places')]", **AT_ONCE)
 

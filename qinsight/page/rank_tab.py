@@ -16,6 +16,7 @@ import gradio as gr
 
 from qinsight.ahead import held
 from qinsight.errors import PhotoError, QInsightError
+from qinsight.page.background import PACE
 from qinsight.page.contest_tab import ContestTab
 from qinsight.page.host import Host
 from qinsight.page.lightbox import Lightbox, Lightboxes
@@ -34,7 +35,7 @@ from qinsight.page.shoot import (
     written,
     written_in_place,
 )
-from qinsight.page.tab import AT_ONCE, Said, Tab, nothing_said, phrase, remark, turn_of
+from qinsight.page.tab import AT_ONCE, DRAWN, Said, Tab, nothing_said, phrase, remark, turn_of
 from qinsight.page.table import Question, Seen
 from qinsight.page.uploads import apart, gathered, scratch_folder, shared_folder
 from qinsight.page.visitors import is_local
@@ -148,13 +149,13 @@ class RankTab(Tab):
     def _wire(self) -> None:
         given = [self.files, self.path]
         rank = "(_, ...given) => qi.shoot.rate(given)"
-        turn = self.button.click(self.turn_to, [self.laid, *given], self.outputs, js=rank, **AT_ONCE)
+        turn = self.button.click(self.turn_to, [self.laid, *given], self.outputs, js=rank, **DRAWN)
         queue: dict[str, Any] = {"concurrency_id": "rank", "concurrency_limit": 8}
         self.then_ask([turn], self.run, **queue)
         self.stop.click(self.stop_it, [self.laid], None, js="() => [qi.stop('rank')]", **AT_ONCE)
         other = "(_, ...given) => qi.shoot.others(given)"
         for event in (self.files.change, self.path.submit):
-            event(self.others, [self.laid, *given], self.outputs, js=other, **AT_ONCE)
+            event(self.others, [self.laid, *given], self.outputs, js=other, **DRAWN)
         wanted = "() => [qi.shoot.said().sure]"
         self.bounding.click(self.bound, [self.laid], [self.news], js=wanted, **AT_ONCE)
         why = "() => [qi.shoot.wondered()]"
@@ -168,7 +169,7 @@ class RankTab(Tab):
         """Who opens the page again in the same tab of a browser goes on where the run stood."""
         queue: dict[str, Any] = {"concurrency_id": "rank", "concurrency_limit": 8}
         js = "async () => [qi.turn('rank', false), await qi.shoot.key()]"
-        back = opened(self.resume, [self.laid, self.laid], self.outputs, js=js, **AT_ONCE)
+        back = opened(self.resume, [self.laid, self.laid], self.outputs, js=js, **DRAWN)
         self.then_ask([back], self.run, **queue)
 
     def opened(self, request: gr.Request) -> list[Any]:
@@ -451,7 +452,7 @@ class RankTab(Tab):
 
 def _seconds_to_show(state: _State) -> float:
     """What is new of the table is found by comparing all of it: the longer it is, the rarer."""
-    return max(0.5, len(state.rows) / 500) if state.rows else 0.0
+    return max(0.5, len(state.rows) / 500) if state.rows else PACE
 
 
 def _decoder(shoot: Shoot, limit: int, stop: threading.Event) -> Callable[[Path, bytes], Photo]:

@@ -262,7 +262,7 @@
 
   function detail() {
     const frame = frames[at], row = rows[at];
-    const seen = frame && JSON.stringify([frame, row, mark(at), told, undo.length, compare.length, verdict(at), checked]);
+    const seen = frame && JSON.stringify([frame, row, mark(at), told, undo.length, compare.length, verdict(at), checked, view()]);
     if (!frame || seen === detailed) return;
     detailed = seen;
     clearTimeout(reasoning);
@@ -273,7 +273,7 @@
     const word = row?.error || (row ? `${row.rating?.toFixed(1) ?? "–"} · ${row.word}` : t("unrated"));
     look.replaceChildren(large, h("h2", {}, word), h("p", { class: "qi-facts" }, [frame[NAME], frame[TAKEN].replace("T", " ").slice(0, 19), frame[SETTINGS]].filter(Boolean).join(" · ")),
       h("meter", { min: 1, max: 5, low: 2.6, high: 3.4, optimum: 5, value: row?.rating ?? 1, "aria-label": t("quality_rating"), ...row?.rating ? {} : { hidden: "" } }),
-      h("p", { class: "qi-acts" }, ...["picked", "rejected", "clear"].map(one => button(t(`do_${one}`), () => flag(one),
+      h("p", { class: "qi-acts" }, button(t(view() === "film" ? "view_grid" : "look"), KEYS[" "], { class: "qi-turn" }), ...["picked", "rejected", "clear"].map(one => button(t(`do_${one}`), () => flag(one),
         { "aria-pressed": mark(at)[0] === one })), ...[1, 2, 3, 4, 5].map(star),
         ...sizes.get(group(at)) > 1 ? [button(t("burst"), unfold)] : [],
         ...sizes.get(group(at)) > 1 && !row.bracket ? [button(t("which_best"), () => {

@@ -7,8 +7,9 @@ from typing import Any, Protocol, TypeVar
 
 import gradio as gr
 
+from qinsight.assess import Asked
 from qinsight.errors import PhotoError, QInsightError, Stopped
-from qinsight.page.background import PARTING, in_background
+from qinsight.page.background import PACE, PARTING, in_background
 from qinsight.page.host import Host
 from qinsight.page.line import Job
 from qinsight.page.table import Question, Seen, Tables
@@ -27,11 +28,26 @@ class HasStatus(Protocol):
     def status(self) -> Said: ...
 
 
+class HasAsked(Protocol):
+    """A state with what has come of the replies."""
+
+    @property
+    def asked(self) -> tuple[Asked, ...]: ...
+
+
 State = TypeVar("State", bound=HasStatus)
 
 PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "multiple"}
 AT_ONCE: dict[str, Any] = {"queue": False, **PRIVATE}
+DRAWN: dict[str, Any] = {**AT_ONCE, "postprocess": False}  # by our templates: no thread for each value
+FIRST_WORDS = 16  # characters of a reply: its opening tag and a word or two
 UNASKED = 2.0  # seconds that a question waits for the last word about the one before it
+
+
+def until_words(state: HasAsked) -> float:
+    """The pace of replies that are read while they come: nothing waits before the first words are there."""
+    heard = max((len(one.text) for one in state.asked), default=0)
+    return PACE if heard > FIRST_WORDS else 0.0
 
 
 def nothing_said(words: Words) -> str:
@@ -105,7 +121,7 @@ class Tab:
         """Ask about what lies on the table after each of these turns; tell the browser if nobody does."""
         failed: dict[str, Any] = {"fn": None, "js": f"() => qi.failed('{self.name}')", **AT_ONCE}
         for turn in turns:
-            turn.success(run, None, self.outputs, **queue, **PRIVATE).failure(**failed)
+            turn.success(run, None, self.outputs, **queue, **PRIVATE, postprocess=False).failure(**failed)
             turn.failure(**failed)
 
     def follow(

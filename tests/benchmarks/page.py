@@ -7,6 +7,7 @@ same photos is taken in between, in this process, in the same run.
 """
 
 import argparse
+import itertools
 import json
 import statistics
 import subprocess
@@ -31,7 +32,12 @@ from qinsight.photos import load_photo
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = sorted((ROOT / "examples" / "photos").glob("*.jpg"))[:4]
-WORDS = (5, 6)  # the places of the two reasonings among the outputs of the Assess tab
+WORDS = (
+    5,
+    6,
+    8,
+)  # the places of the two reasonings, and of the cues that begin them, among the outputs of the Assess tab
+SESSION = "bench"  # of one visitor, who has the page open
 
 
 def engine_alone(engine: LocalEngine, path: Path) -> tuple[float, float]:
@@ -44,7 +50,7 @@ def engine_alone(engine: LocalEngine, path: Path) -> tuple[float, float]:
 
 
 def through_the_page(
-    client: httpx.Client, url: str, targets: tuple[int, int], path: Path
+    client: httpx.Client, url: str, targets: tuple[int, int], path: Path, number: int
 ) -> tuple[float, float]:
     """The same, from the moment the upload has arrived to the message that carries the words.
 
@@ -52,15 +58,19 @@ def through_the_page(
     """
     with path.open("rb") as file:
         (stored,) = client.post(f"{url}/gradio_api/upload", files={"files": (path.name, file)}).json()
-    session = f"bench{time.perf_counter_ns()}"
     data = {"path": stored, "meta": {"_type": "gradio.FileData"}}
     started, first = time.perf_counter(), None
     table, question = targets
-    body = {"data": [{"number": 1}, data], "fn_index": table, "session_hash": session, "trigger_id": None}
+    body = {
+        "data": [{"number": number}, data],
+        "fn_index": table,
+        "session_hash": SESSION,
+        "trigger_id": None,
+    }
     client.post(f"{url}/gradio_api/run/predict", json=body).raise_for_status()
     body |= {"data": [], "fn_index": question}
     client.post(f"{url}/gradio_api/queue/join", json=body).raise_for_status()
-    with client.stream("GET", f"{url}/gradio_api/queue/data", params={"session_hash": session}) as events:
+    with client.stream("GET", f"{url}/gradio_api/queue/data", params={"session_hash": SESSION}) as events:
         for event in events.iter_lines():
             message = json.loads(event.removeprefix("data: ")) if event else {}
             if message.get("msg") == "process_generating" and first is None and _has_words(message):
@@ -81,7 +91,7 @@ def _words_in(value: Any) -> bool:
     """Whether a whole value, or a list of what is different from the last one, has words."""
     if isinstance(value, dict):
         return bool(value["shown"])
-    return any(path == ["shown"] and new for _, path, new in value)
+    return any(path[:1] == ["shown"] and new for _, path, new in value)
 
 
 def upload_targets(client: httpx.Client, url: str) -> tuple[int, int]:
@@ -160,10 +170,10 @@ def enlarged(photos: list[Path], folder: Path) -> list[Path]:
 
 def measure(client: httpx.Client, url: str, engine: LocalEngine, photos: list[Path], rounds: int) -> None:
     targets = upload_targets(client, url)
-    alone, page = [], []
+    alone, page, numbers = [], [], itertools.count(time.time_ns() // 1000)  # questions of a visitor only grow
     for turn in range(rounds + 1):
         for path in photos:
-            pair = engine_alone(engine, path), through_the_page(client, url, targets, path)
+            pair = engine_alone(engine, path), through_the_page(client, url, targets, path, next(numbers))
             if turn:  # the first round warms up
                 alone.append(pair[0])
                 page.append(pair[1])

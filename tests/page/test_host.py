@@ -13,8 +13,9 @@ import httpx
 import pytest
 from PIL import Image
 
+from qinsight.assess import Asked
 from qinsight.errors import EngineError, RequestFailed, Stopped
-from qinsight.page import background, build_page
+from qinsight.page import background, build_page, tab
 from qinsight.page.about_tab import about_text
 from qinsight.page.background import in_background
 from qinsight.page.host import Host
@@ -29,6 +30,13 @@ from shared.places import REPOSITORY
 
 SCORE = ['<think>fine</think><answer>{"rating": 4.25}</answer>']
 PHOTO = Image.new("RGB", (64, 64))
+
+
+@dataclass(frozen=True)
+class Replied:
+    """A state of a tab, as far as its pace goes."""
+
+    asked: tuple[Asked, ...]
 
 
 class Served:
@@ -311,9 +319,36 @@ def test_an_update_while_waiting_leaves_buttons_and_picture_as_they_are() -> Non
         states.close()
 
 
+def test_the_first_words_of_a_reply_are_shown_without_a_pause_and_those_after_them_with_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tab, "PACE", 0.7)
+    replies = [
+        "<think>",
+        "<think>Grain",
+        "<think>Grain all over",
+        "<think>Grain all over the",
+        "<think>Grain.",
+    ]
+    shown = threading.Semaphore(1)
+
+    def work(job: Job) -> Iterator[Replied]:
+        for text in replies:
+            shown.acquire(timeout=5)
+            yield Replied((Asked(Request(Task.SCORE, (PHOTO,)), text),))
+
+    came: list[float] = []
+    for state in in_background(work, Job(), pace=tab.until_words):
+        assert state is not None
+        came.append(time.monotonic())
+        shown.release()
+    first, second, words, later, _ = came  # the last one of all waits for nothing, either
+    assert max(second - first, words - second) < 0.7 <= later - words
+
+
 def test_gradios_queue_is_not_asked_a_thousand_times_a_second() -> None:
     queue = build_page(Host(lambda progress: ScriptedEngine(SCORE)))._queue
-    assert queue.sleep_when_free >= 0.01
+    assert queue.sleep_when_free >= 0.005
     assert queue.progress_update_sleep_when_free >= 0.05
 
 
