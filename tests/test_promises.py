@@ -1,6 +1,7 @@
 """What the design says of the code as a whole: who may import whom, and that no machine is written into it."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -280,3 +281,21 @@ def test_every_module_of_the_training_is_in_its_guide() -> None:
     modules_of = {module.rpartition(".")[2] for module in modules("training")}
     rooms = {room(module) for module in modules("training") if module.count(".") > 1}
     assert modules_of - rooms - {"__main__", "training"} == named
+
+
+@pytest.mark.parametrize(
+    "script",
+    [path for room in ("benchmarks", "load") for path in sorted((TESTS / room).glob("*.py"))],
+    ids=lambda path: path.stem,
+)
+def test_what_a_measuring_script_takes_from_us_is_there(
+    script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody runs them but who measures: what moves away must be missed before."""
+    monkeypatch.syspath_prepend(script.parent)
+    ours = {"qinsight", "training", "shared"} | {path.stem for path in TESTS.rglob("*.py")}
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ours:
+            found = importlib.import_module(node.module)
+            names = [one.name for one in node.names]
+            assert [name for name in names if not hasattr(found, name)] == []

@@ -38,7 +38,8 @@ import httpx
 import psutil
 from gradio_client.utils import apply_diff
 from PIL import Image
-from proxies import free_port, proxied
+
+from shared.proxies import free_port, proxied
 
 HANGS_AFTER = 60.0  # seconds
 GROWTH = 0.20  # of the memory after the first minute
