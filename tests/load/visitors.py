@@ -44,7 +44,7 @@ from shared.proxies import free_port, proxied
 HANGS_AFTER = 60.0  # seconds
 GROWTH = 0.20  # of the memory after the first minute
 WAITING_COST = 0.05  # of one core
-WORDS = (5, 6)  # the places of the two reasonings among the outputs of the Assess tab
+RAW = 10  # the place of both replies, to the last letter, among the outputs of the Assess tab
 JPEG = "image/jpeg"
 
 
@@ -243,10 +243,8 @@ class Visitor:
         return told or [[]]
 
     def expect_answer(self, shown: list[Any], number: int, photo: Path) -> None:
-        for place, name in zip(WORDS, ("score", "diagnose"), strict=True):
-            reply = self.alone[name, photo.name]
-            said = f"<think>{shown[place]['shown']}</think>"
-            self.expect((shown[place]["question"], said), (number, reply[: reply.index("</think>") + 8]))
+        replies = "\n\n".join(self.alone[name, photo.name] for name in ("score", "diagnose"))
+        self.expect((shown[RAW]["question"], shown[RAW]["shown"]), (number, replies))
 
     # --- bad ones ------------------------------------------------------------------------------------
 
