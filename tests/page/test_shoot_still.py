@@ -1,4 +1,4 @@
-"""Shoot stands still under the hand: what is pressed is where it was."""
+"""Shoot under the hand: what is pressed is where it was, and on a phone the photos have the room."""
 
 from pathlib import Path
 from typing import Any
@@ -52,4 +52,36 @@ def test_the_buttons_stay_in_place_while_files_cards_and_ratings_come(
         assert len(page.evaluate("[...window.boxes]")) == 3
         gutter = page.evaluate("getComputedStyle(document.documentElement).scrollbarGutter")
         assert gutter == ("stable" if width > 768 else "auto")  # nor does the bar to scroll with push them
+        page.context.close()
+
+
+def test_on_a_phone_the_cards_have_the_room_and_one_tap_shows_a_photo_large_and_another_all_of_them(
+    browser: Any, tmp_path: Path, uploads: Path
+) -> None:
+    shoot = tmp_path / "shoot"
+    shoot.mkdir()
+    for shade in range(6):
+        taken(shoot / f"{shade}.jpg", "", image=Image.new("RGB", (900, 600), (40 * shade,) * 3))
+    (shoot / "rubbish.jpg").write_bytes(b"rubbish")
+    phone = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+    with served(PixelEngine()) as url:
+        page = browser.new_context(**phone).new_page()
+        page.goto(url)
+        page.wait_for_selector("#headline p:has-text('scripted')")
+        page.get_by_role("tab", name="Shoot").tap()
+        upload(page, sorted(map(str, shoot.iterdir())), "rank-files")
+        page.locator("#rank").tap()
+        shows(page, "rank-status", "6 photos rated, 1 could not be read.")
+        page.locator(".qi-card").nth(1).tap()
+        assert not page.locator(".qi-large").is_visible()
+        assert page.locator(".qi-look").bounding_box()["height"] < 844 / 5
+        page.locator(".qi-acts button").first.tap()
+        page.wait_for_selector(".qi-large")
+        assert page.locator(".qi-large").bounding_box()["width"] > 300
+        acts = page.locator(".qi-acts").bounding_box()
+        assert acts["y"] + acts["height"] <= 844
+        page.locator(".qi-acts button").first.tap()
+        page.wait_for_selector(".qi-large", state="hidden")
+        unread = page.locator(".qi-card", has_text="rubbish.jpg")
+        assert unread.evaluate("card => getComputedStyle(card, '::before').content") == '"!"'
         page.context.close()
