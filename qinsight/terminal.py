@@ -66,7 +66,8 @@ def show_step(words: str, done: float | None, step: str = "") -> None:
     words change, its first is told at once.
     """
     if not sys.stderr.isatty():
-        _LINES.show(step or words, words + (f" {done:.0%}" if done is not None else ""), 0 if step else STEP)
+        line = words + (f" {done:.0%}" if done is not None else "")
+        _LINES.show(step or words, line, done or 0.0, 0 if step else STEP)
     else:
         sys.stderr.write(f"\r{words}" + (f" {done:4.0%}" if done is not None else "") + "\033[K")
         sys.stderr.write("\n" if done is None or done >= 1 else "")
@@ -84,12 +85,13 @@ class _Lines:
     """Steps as lines of a log."""
 
     def __init__(self) -> None:
-        self._step, self._due = "", 0.0
+        self._step, self._done, self._due = "", 0.0, 0.0
 
-    def show(self, step: str, line: str, wait: float) -> None:
+    def show(self, step: str, line: str, done: float, wait: float) -> None:
         now = time.monotonic()
-        if step != self._step:
+        if step != self._step or done < self._done:  # another one, or the same from its beginning
             self._step, self._due = step, now + wait
+        self._done = done
         if now >= self._due:
             say(line)
             self._due = now + STEP

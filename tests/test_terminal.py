@@ -159,6 +159,18 @@ def test_a_long_step_is_a_line_each_ten_seconds_where_nobody_watches(
     assert capsys.readouterr().err == ""
 
 
+def test_a_step_that_begins_again_waits_again_before_its_first_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock(monkeypatch)
+    for _ in range(3):  # a model that is opened, used for half a minute, and opened once more
+        for part in (0.03, 0.5, 1.0):
+            terminal.show_step("Loading preview", part)
+            clock.now += 1
+        clock.now += 30
+    assert capsys.readouterr().err == ""
+
+
 def test_a_long_step_is_one_line_of_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
