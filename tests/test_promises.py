@@ -269,6 +269,12 @@ def test_no_test_file_imports_another_and_none_is_too_long_to_read() -> None:
         assert text.count("\n") <= 700, path.name
 
 
+def test_no_script_or_style_of_the_page_has_lines_too_long_to_read() -> None:
+    for path in [*PACKAGE.rglob("*.js"), *PACKAGE.rglob("*.css")]:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert not [(path.name, at, line) for at, line in enumerate(lines, 1) if len(line) > 120]
+
+
 def test_an_import_of_another_test_file_is_known_when_it_is_seen() -> None:
     assert ANOTHERS.search("x = 1\n    " + "from test_page import served")
     assert ANOTHERS.search("import " + "conftest")

@@ -78,7 +78,8 @@
   }).observe(document.documentElement, { attributeFilter: ["lang"] });
 
   // --- keyboard ---
-  const ASK = Object.values(qi.BUTTONS).map(([ask]) => ask).filter(ask => ask !== "closer"), STOP = Object.values(qi.BUTTONS).map(([, stop]) => stop);
+  const ASK = Object.values(qi.BUTTONS).map(([ask]) => ask).filter(ask => ask !== "closer");
+  const STOP = Object.values(qi.BUTTONS).map(([, stop]) => stop);
   const at = {}; // which example of each list was opened last
 
   const visible = found => found && found.offsetParent !== null;
@@ -211,7 +212,8 @@
   });
 
   // --- one voice for screen readers ---
-  const voice = h("div", { id: "voice", class: "qi-unseen", role: "status", "aria-live": "polite", "aria-atomic": "false" });
+  const ALOUD = { role: "status", "aria-live": "polite", "aria-atomic": "false" };
+  const voice = h("div", { id: "voice", class: "qi-unseen", ...ALOUD });
   const REST = 1000, SELDOM = 10000; // milliseconds: how long a line rests before it is told; or how rarely
   const seen = {};
   let waiting, toldAt = 0, due;

@@ -4,6 +4,7 @@ The browser's part is desk.js, which is handed our lists as GIVEN; nothing that 
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,20 @@ from qinsight.page.assess_tab import NOT_SHOWN
 from qinsight.page.shoot import KINDS
 from qinsight.page.words import NAMES, Language, label
 
+COMMENT = re.compile(r"(^|\s)// [^\"'`]*$")  # to the end of a line, where no text of the script has one
+
 
 def _lean(name: str) -> str:
-    """A script without its indentation and its comments, each of which has a line of its own."""
+    """A script without its indentation and its comments."""
     lines = (Path(__file__).parent / name).read_text(encoding="utf-8").splitlines()
-    told = (line.strip() for line in lines)
+    told = (COMMENT.sub("", line.strip()) for line in lines)
     return "".join(f"{line}\n" for line in told if line and not line.startswith("// "))
 
 
 SCRIPT = "".join(
-    map(_lean, ("folder.js", "table.js", "loupe.js", "result.js", "desk.js", "film.js", "shoot.js"))
+    map(
+        _lean, ("folder.js", "table.js", "loupe.js", "result.js", "desk.js", "film.js", "cull.js", "shoot.js")
+    )
 )
 FILES = ",".join(["image/*", *sorted(NOT_SHOWN)])  # a browser knows no RAW for an image
 GIVEN = json.dumps({"languages": [*Language], "kinds": KINDS, "files": FILES})

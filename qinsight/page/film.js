@@ -1,17 +1,17 @@
-// What a person brings: any file, anywhere on the page; several become a filmstrip. In Assess its photos are asked about
-// in turn, and everything that was answered stays in it: in this tab of the browser, until that closes. In Compare it
-// pages B. The server knows nothing of it. Loaded once, after desk.js.
+// What a person brings: any file, anywhere on the page; several become a filmstrip. In Assess its photos are asked
+// about in turn, and everything that was answered stays in it: in this tab of the browser, until that closes. In
+// Compare it pages B. The server knows nothing of it. Loaded once, after desk.js.
 (() => {
   "use strict";
 
   const PLACES = { photo: "strip-place", "photo-b": "film-photo-b" }, films = { photo: [], "photo-b": [] };
-  const STORE = "q-insight-answered", MOST = 40, SIDE = 320; // photos kept over a reload; pixels of a picture's longer side
-  const LONGEST = 60000; // characters of one answer that are kept
+  const STORE = "q-insight-answered", MOST = 40; // photos kept over a reload
+  const SIDE = 320, LONGEST = 60000; // of what is kept: pixels of a picture's longer side, characters of an answer
   const shown = {}, { element, h } = qi;
   const shows = type => /^image\/(jpeg|png|webp|gif|avif|bmp)$/.test(type);
   let untold = true, before = 0, waking = null, turned = 0;
 
-  // Gradio takes images only, and tells them by a type that browsers do not know of a RAW: the server looks at the bytes.
+  // Gradio takes images only, told by a type that browsers do not know of a RAW: the server looks at the bytes.
   const photo = file => file.type.startsWith("image/") ? file
     : new File([file], file.name, { type: "image/x-any", lastModified: file.lastModified });
 
@@ -90,7 +90,7 @@
       frame.url = url;
     }
     Object.assign(frame, { key, kept, at, short: kept.record.short ?? [] });
-    if (offered) films.photo = [...earlier(), ...film.filter(one => one !== frame), frame]; // who goes on has not to be asked
+    if (offered) films.photo = [...earlier(), ...film.filter(one => one !== frame), frame]; // who goes on is not asked
     offered = false;
     if (qi.laidAt() === at) shown.photo = frame;
     store();
@@ -103,7 +103,8 @@
   }
 
   function next(frame) {
-    const waiting = frame?.file && shown.photo === frame && films.photo.find(one => one.file && !one.kept && !one.refused);
+    const unasked = one => one.file && !one.kept && !one.refused;
+    const waiting = frame?.file && shown.photo === frame && films.photo.find(unasked);
     if (waiting) open("photo", waiting);
     else draw("photo");
   }
@@ -140,7 +141,8 @@
   let offered = earlier().length > 0;
 
   function store() {
-    const kept = films.photo.filter(one => one.kept).slice(-MOST).map(({ file, ...one }) => ({ ...one, at: undefined }));
+    const lasting = ({ file, ...one }) => ({ ...one, at: undefined });
+    const kept = films.photo.filter(one => one.kept).slice(-MOST).map(lasting);
     try {
       if (kept.length) sessionStorage.setItem(STORE, JSON.stringify(kept));
       else sessionStorage.removeItem(STORE);
@@ -203,7 +205,7 @@
 
   // --- the whole page takes what is dropped; a field for files takes every kind that is read here ---
   function fields() {
-    for (const input of document.querySelectorAll("#photo input[type=file], #compare-photos input[type=file], #photo-reference input[type=file]")) {
+    for (const input of document.querySelectorAll(":is(#photo, #compare-photos, #photo-reference) input[type=file]")) {
       input.accept = GIVEN.files;
       input.multiple = !input.closest("#photo-reference");
       const box = input.closest("[id^=photo]").id; // Gradio may take the field away while somebody is still choosing

@@ -118,7 +118,7 @@
     if (!view.root.isConnected) view.end();
     if (!view.facts || !visible(view)) return;
     const { canvas, glass, facts: { width, height, levels, tile: side, limits } } = view;
-    const across = Math.round(canvas.clientWidth * devicePixelRatio), down = Math.round(canvas.clientHeight * devicePixelRatio);
+    const [across, down] = [canvas.clientWidth, canvas.clientHeight].map(side => Math.round(side * devicePixelRatio));
     if (canvas.width !== across || canvas.height !== down) Object.assign(canvas, { width: across, height: down });
     if (!across || !down) return;
     const by = scale(view), pen = canvas.getContext("2d");
@@ -152,7 +152,8 @@
   function over(pen, left, top, by) {
     const thin = devicePixelRatio;
     pen.save();
-    Object.assign(pen, { strokeStyle: "white", fillStyle: "white", shadowColor: "black", shadowBlur: 3 * thin, font: `600 ${13 * thin}px system-ui` });
+    Object.assign(pen, { strokeStyle: "white", fillStyle: "white", shadowColor: "black" });
+    Object.assign(pen, { shadowBlur: 3 * thin, font: `600 ${13 * thin}px system-ui` });
     for (const [x, y, width, height, rating, named] of map.tiles) {
       pen.lineWidth = (named ? 3 : 1) * thin;
       pen.strokeRect(left + x * by, top + y * by, width * by, height * by);
@@ -170,7 +171,8 @@
   }
 
   function tell(view, by) {
-    const { root, line, facts: { width, height, seen, blown, blocked } } = view, { name = "", role = "" } = root.dataset;
+    const { root, line, facts: { width, height, seen, blown, blocked } } = view;
+    const { name = "", role = "" } = root.dataset;
     const times = width * height / (seen[0] * seen[1]);
     const share = times < 1.95 ? `${Math.round(100 / times)} %` : `1/${Math.round(times)}`;
     const saw = times > 1.02 ? word("loupe_saw").replace("#", share) : word("loupe_all");
@@ -262,7 +264,8 @@
     canvas.addEventListener("wheel", event => {
       if (!view.facts || (event.deltaY > 0 && view.glass.times <= 1 && !event.ctrlKey)) return; // the page scrolls
       event.preventDefault();
-      settle(view, scale(view) * 2 ** (-within(-120, event.deltaY * (event.deltaMode ? 40 : 1), 120) / 240), spot(event));
+      const turned = within(-120, event.deltaY * (event.deltaMode ? 40 : 1), 120);
+      settle(view, scale(view) * 2 ** (-turned / 240), spot(event));
     }, { passive: false });
     root.onkeydown = event => {
       const way = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] }[event.key];
@@ -342,7 +345,8 @@
         button.dataset.mode = mode;
       }
       Object.assign(make("button", "qi-hint", bar), {
-        type: "button", onpointerdown: () => flip(true), onpointerup: () => flip(false), onpointerleave: () => flip(false),
+        type: "button",
+        onpointerdown: () => flip(true), onpointerup: () => flip(false), onpointerleave: () => flip(false),
         onkeydown: event => { if ([" ", "Enter"].includes(event.key)) flip(true); }, onkeyup: () => flip(false),
       });
     }
@@ -371,7 +375,8 @@
     write(host.querySelector(".qi-hint"), word("pair_flip"));
   }
 
-  const PRESSED = "button, input, textarea, select, a, summary, dialog, [role=button], [role=tab], [role=option], [contenteditable]";
+  const PRESSED = "button, input, textarea, select, a, summary, dialog, [role=button], [role=tab], [role=option], "
+    + "[contenteditable]";
   function flip(wanted) {
     if (two.flipped === wanted || !two.host?.isConnected) return;
     two.flipped = wanted;
@@ -388,8 +393,9 @@
 
   // --- an upload lives while its photo lies on a page that is open ---
   setInterval(() => {
-    const numbers = new Set([...document.querySelectorAll("[data-photo]")].map(one => one.dataset.photo).filter(Boolean));
-    if (numbers.size) fetch(`${base}alive/${[...numbers].slice(-64).join(",")}`).catch(() => {});
+    const shown = [...document.querySelectorAll("[data-photo]")].map(one => one.dataset.photo);
+    const numbers = [...new Set(shown.filter(Boolean))].slice(-64);
+    if (numbers.length) fetch(`${base}alive/${numbers.join(",")}`).catch(() => {});
   }, ALIVE);
   new MutationObserver(later).observe(document.documentElement, { attributeFilter: ["lang"] });
 

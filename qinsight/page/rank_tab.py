@@ -148,27 +148,27 @@ class RankTab(Tab):
 
     def _wire(self) -> None:
         given = [self.files, self.path]
-        rank = "(_, ...given) => qi.shoot.rate(given)"
+        rank = "(_, ...given) => qi.cull.rate(given)"
         turn = self.button.click(self.turn_to, [self.laid, *given], self.outputs, js=rank, **DRAWN)
         queue: dict[str, Any] = {"concurrency_id": "rank", "concurrency_limit": 8}
         self.then_ask([turn], self.run, **queue)
         self.stop.click(self.stop_it, [self.laid], None, js="() => [qi.stop('rank')]", **AT_ONCE)
-        other = "(_, ...given) => qi.shoot.others(given)"
+        other = "(_, ...given) => qi.cull.others(given)"
         for event in (self.files.change, self.path.submit):
             event(self.others, [self.laid, *given], self.outputs, js=other, **DRAWN)
-        wanted = "() => [qi.shoot.said().sure]"
+        wanted = "() => [qi.cull.wanted()]"
         self.bounding.click(self.bound, [self.laid], [self.news], js=wanted, **AT_ONCE)
         why = "() => [qi.shoot.wondered()]"
         self.why.click(self.reason, [self.laid], [self.reasons], js=why, **AT_ONCE)
         how = [self.laid, self.laid, self.names, self.stars, self.caption, self.keep, self.place]
         for kind, button in (self.downloads | self.in_place).items():
-            js = f"(_, __, ...how) => ['{kind}', qi.shoot.said(), ...how]"
+            js = f"(_, __, ...how) => ['{kind}', qi.cull.said(), ...how]"
             button.click(self.take, how, [self.handed, self.taken], js=js, **AT_ONCE)
 
     def resume_with(self, opened: Callable[..., Any]) -> None:
         """Who opens the page again in the same tab of a browser goes on where the run stood."""
         queue: dict[str, Any] = {"concurrency_id": "rank", "concurrency_limit": 8}
-        js = "async () => [qi.turn('rank', false), await qi.shoot.key()]"
+        js = "async () => [qi.turn('rank', false), await qi.cull.kept()]"
         back = opened(self.resume, [self.laid, self.laid], self.outputs, js=js, **DRAWN)
         self.then_ask([back], self.run, **queue)
 

@@ -20,10 +20,12 @@
   const app = lines => list(lines).map(line => `<p class="qi-sure">${safe(line)}</p>`).join("");
 
   // A reasoning whose claims were checked: the app's sign behind each sentence, in which there is what was measured.
-  const claims = shown => list(shown.pieces).map(([text, sign, found, lines]) => sign
-    ? `<span class="qi-claim">${safe(text)}</span><details class="qi-why"><summary title="${safe(list(lines).join(" "))}">${safe(sign)}`
-      + `<span class="qi-unseen"> ${safe(found)}</span></summary>${app(lines)}</details>`
-    : safe(text)).join("") + `<p class="qi-sure">${safe(shown.line)}</p>`;
+  const claims = shown => list(shown.pieces).map(claim).join("") + `<p class="qi-sure">${safe(shown.line)}</p>`;
+  const claim = ([text, sign, found, lines]) => sign
+    ? `<span class="qi-claim">${safe(text)}</span><details class="qi-why">`
+      + `<summary title="${safe(list(lines).join(" "))}">${safe(sign)}<span class="qi-unseen"> ${safe(found)}</span>`
+      + `</summary>${app(lines)}</details>`
+    : safe(text);
 
   // --- the sentence; while there is none, the stage, a bar and the seconds ---
   let begun = { number: -1, at: 0 };
@@ -65,13 +67,13 @@
   function gauge(shown, label) {
     const rating = Math.min(5, Math.max(1, count(shown.rating) || 1));
     const place = rated => `${(Math.min(5, Math.max(1, count(rated))) - 1) * 25}%`;
-    const between = list(shown.interval), ends = list(shown.ends);
+    const [low, high] = list(shown.interval), ends = list(shown.ends);
     return `<div class="qi-rated"><div class="qi-gauge" role="meter" aria-label="${safe(label)}" aria-valuemin="1"
       aria-valuemax="5" aria-valuenow="${rating}" aria-valuetext="${safe(shown.words ?? "–")} ${safe(shown.label)}">
       <b>${safe(shown.words ?? "–")}</b><span>${safe(shown.label)}</span>
       <div class="qi-scale" style="--hue: ${count(shown.hue)}"><i class="qi-track"></i>`
-      + (between.length === 2
-        ? `<i class="qi-between" style="left: ${place(between[0])}; right: calc(100% - ${place(between[1])})"></i>` : "")
+      + (high === undefined
+        ? "" : `<i class="qi-between" style="left: ${place(low)}; right: calc(100% - ${place(high)})"></i>`)
       + (ends.length ? `<i class="qi-dot" style="left: ${place(rating)}"></i>` : "")
       + `<ol>${[ends[0], "", "", "", ends[1]].map((end, at) =>
         `<li>${at + 1}<span>${safe(end)}</span></li>`).join("")}</ol>
@@ -106,9 +108,11 @@
     const tiles = list(shown.tiles);
     qiLoupe.places(tiles.length ? shown : null);
     if (!tiles.length) return "";
-    const drawn = tiles.map(([x, y, width, height, rating, named, where]) =>
-      `<button type="button" data-photo-at="${safe([shown.photo, count(x) + count(width) / 2, count(y) + count(height) / 2])}">`
-      + `<b>${safe(rating)}</b> ${safe(where)}${named ? ` · <b>${safe(named)}</b>` : ""}</button>`);
+    const drawn = tiles.map(([x, y, width, height, rating, named, where]) => {
+      const at = [shown.photo, count(x) + count(width) / 2, count(y) + count(height) / 2];
+      return `<button type="button" data-photo-at="${safe(at)}"><b>${safe(rating)}</b> ${safe(where)}`
+        + `${named ? ` · <b>${safe(named)}</b>` : ""}</button>`;
+    });
     return `<div class="qi-any qi-places" role="group" aria-label="${safe(label)}">`
       + `${app(shown.lines)}${drawn.join("")}</div>`;
   }
@@ -123,8 +127,8 @@
     if (!rows.length) return "";
     const drawn = rows.map(([number, name, strength]) =>
       `<li><button type="button" data-frame="${safe(number)}">${safe(name)}</button> ${safe(strength)}</li>`);
-    return `<section class="qi-any qi-contest" aria-label="${safe(label)}"><b>${safe(shown.said)}</b><ol>${drawn.join("")}</ol>`
-      + `${app(shown.lines)}</section>`;
+    return `<section class="qi-any qi-contest" aria-label="${safe(label)}"><b>${safe(shown.said)}</b>`
+      + `<ol>${drawn.join("")}</ol>${app(shown.lines)}</section>`;
   }
 
   // --- what to do, now and the next time ---

@@ -127,7 +127,7 @@
   }
   const boxed = place => place.closest?.("#photo, #photo-a, #photo-b, #photo-reference");
   addEventListener("change", event => {
-    const field = event.target; 
+    const field = event.target;
     if (field.type !== "file" || (choice.given === null && qi.taken(event, boxed(field), field.files))) return;
     choosing(field.closest("#photo"), field.files);
   }, true);
@@ -170,7 +170,8 @@
     const shown = Object.fromEntries(mine);
     const acts = choice.pending.some(one => one.at > choice.turned && alive(one)); // somebody chose another one
     if (running || acts || unsettled("assess") || !(found || shown.problem)) return null;
-    return { parts: shown, record: found, laid: choice.laid === true ? choice.picture : choice.laid, picture: choice.picture };
+    const { picture, laid } = choice;
+    return { parts: shown, record: found, laid: laid === true ? picture : laid, picture };
   }
 
   // Photos came or went: they are asked about as soon as there are two.
@@ -333,8 +334,8 @@
       done = end;
     }
     const pressed = document.body.classList.contains("qi-as-it-is");
-    return `<span class="qi-note-app">${safe(shown.note)} <button type="button" data-as-it-is aria-pressed="${pressed}">`
-      + `${safe(shown.as_it_is)}</button></span>\n${drawn}${safe(shown.text.slice(done))}`;
+    const button = `<button type="button" data-as-it-is aria-pressed="${pressed}">${safe(shown.as_it_is)}</button>`;
+    return `<span class="qi-note-app">${safe(shown.note)} ${button}</span>\n${drawn}${safe(shown.text.slice(done))}`;
   }
   addEventListener("click", event => {
     const button = event.target.closest?.("[data-as-it-is]");
@@ -346,7 +347,8 @@
   const take = (tab, value) => `<p class="qi-unseen" data-say="now">${safe(laid(tab, value))}</p>`;
 
   window.qi = {
-    BUTTONS, turn, lay, recall, told, ended, laidAt: () => choice.turned, put, restored, chosen, giving, overtaken, again, swap, stop, failed, // choosing and asking
+    BUTTONS, turn, lay, put, swap, again, stop, failed, // asking
+    recall, told, ended, laidAt: () => choice.turned, restored, chosen, giving, overtaken, // choosing
     pictures, record, refresh, line, words, take, loupe, // showing
     looked, picture: () => choice.picture ?? null, // on the table of Assess
     element, h, part, safe, count: number, number: tab => tables[tab].number, // for those who draw parts of their own

@@ -122,12 +122,12 @@ def cull(page: Any, folder: Path) -> None:
     )
     page.locator("#rank-stop").click()
     page.wait_for_function("!document.querySelector('#rank').disabled")
-    said, counts = page.evaluate("qi.shoot.said().marks"), page.locator(".qi-counts").inner_text()
+    said, counts = page.evaluate("qi.cull.said().marks"), page.locator(".qi-counts").inner_text()
     print(f"stopped: {counts}; {page.locator('#rank-status').inner_text()}")
     page.reload()
     page.wait_for_selector(".qi-card:not([data-waiting])")
     page.wait_for_function("told => document.querySelector('.qi-counts').innerText === told", arg=counts)
-    assert page.evaluate("qi.shoot.said().marks") == said
+    assert page.evaluate("qi.cull.said().marks") == said
     page.locator("#rank").click()
     page.wait_for_timeout(1500)
     page.context.set_offline(True)
@@ -143,7 +143,7 @@ def cull(page: Any, folder: Path) -> None:
             page.locator("#rank").click()
         page.wait_for_timeout(1000)
     print(f"after a lost connection: {status.inner_text()}; {page.locator('.qi-counts').inner_text()}")
-    assert page.evaluate("qi.shoot.said().marks") == said
+    assert page.evaluate("qi.cull.said().marks") == said
     handed_on(page, folder, said)
 
 
