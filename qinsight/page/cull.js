@@ -3,14 +3,14 @@
 (() => {
   "use strict";
 
-  const RUN = "q-insight-run", PICKS = "q-insight-picks-";
+  const RUN = "q-insight-run", PICKS = "q-insight-picks";
   const { element, settings } = qi;
   const cull = {
-    run: "", frames: [], rows: [], kinds: [], sure: null, // from the server; a frame is known by its place in the list
+    frames: [], rows: [], kinds: [], sure: null, // from the server; a frame is known by its place in the list
     undone: [], opened: new Set(), // what was said before the last words; groups that are unfolded
     fault: settings.kind ?? "all", state: "all", // of the frames that are shown
   };
-  let key = "", marks = {}, warned = false;
+  let key = "", warned = false, marks = {}; // of every photo that lay here, by its id
 
   const low = () => settings.low ?? 1, high = () => settings.high ?? 5.05;
   const running = () => element("rank-stop")?.disabled === false;
@@ -24,7 +24,8 @@
     const [flag, stars] = mark(place), row = cull.rows[place];
     if (flag || row?.rating == null) return flag ?? "undecided";
     if (row.rating < low() && !row.bracket && !stars) return "rejected";
-    return row.rating >= high() ? "picked" : "undecided";
+    const leads = row.group == null || row.best || row.bracket; // of a burst the slider picks the best
+    return leads && row.rating >= high() ? "picked" : "undecided";
   }
 
   // The bound on what may be wrong in a heap, and from which rating a photo is good: the picking slider's.
@@ -38,6 +39,8 @@
     keep();
   }
 
+  const spoken = () => Object.fromEntries(cull.frames.filter(({ id }) => marks[id]).map(({ id }) => [id, marks[id]]));
+
   // The last words are taken back. Returns the first frame that they were about.
   function undo() {
     const before = cull.undone.pop() ?? [];
@@ -50,7 +53,7 @@
 
   // --- its memory ---
   function keep() {
-    try { sessionStorage.setItem(PICKS + cull.run, JSON.stringify(marks)); } catch { forgetful(); }
+    try { sessionStorage.setItem(PICKS, JSON.stringify(marks)); } catch { forgetful(); }
   }
 
   function remembered(name) {
@@ -67,7 +70,8 @@
     warned ||= cull.frames.length > 0;
   }
 
-  // One tab goes on with a run: the copy of a tab, which has the same memory, begins its own.
+  // One tab goes on with a run: the copy of a tab, which has the same memory, begins its own. Where nothing can be
+  // held, as in another site's frame, it does.
   function alone(name) {
     if (!navigator.locks) return true;
     const forever = new Promise(() => {});
@@ -75,7 +79,7 @@
       navigator.locks.request(`q-insight-${name}`, { ifAvailable: true }, lock => {
         done(Boolean(lock));
         return lock && forever;
-      });
+      }).catch(() => done(true));
     });
   }
 
@@ -117,20 +121,23 @@
   // Returns whether it is about other frames than those before.
   function take(news) {
     const known = Array.isArray(news?.frames) ? news : {};
-    const { frames = [], rows = [], kinds = [], run = "", sure } = known;
+    const { frames = [], rows = [], kinds = [], sure } = known;
     const other = frames[0]?.[0] !== cull.frames[0]?.number || frames.length !== cull.frames.length;
-    if (other) begin(frames, run, known.key);
+    if (other) begin(frames, known.key);
     Object.assign(cull, { rows, kinds, sure });
     return other;
   }
 
-  function begin(frames, run, itsKey) {
+  // Photos may come to those that lie here: what was said of these stays, and can be taken back.
+  function begin(frames, itsKey) {
     const named = ([number, id, name, taken, exposure]) => ({ number, id, name, taken, exposure });
-    Object.assign(cull, { run, frames: frames.map(named), undone: [], opened: new Set() });
+    const ids = new Set(frames.map(([, id]) => id)), stays = said => said.every(([id]) => ids.has(id));
+    const goesOn = cull.frames.some(frame => ids.has(frame.id)) || (!cull.frames.length && itsKey === key);
+    if (!goesOn) cull.fault = cull.state = "all"; // a filter is for the photos that it was chosen for
+    Object.assign(cull, { frames: frames.map(named), undone: cull.undone.filter(stays), opened: new Set() });
     if (itsKey && itsKey !== key) alone(key = itsKey);
     try { if (key) sessionStorage.setItem(RUN, key); } catch {}
-    marks = {};
-    try { marks = JSON.parse(remembered(PICKS + run)) ?? {}; } catch {}
+    try { marks = { ...JSON.parse(remembered(PICKS)), ...marks }; } catch {}
   }
 
   // --- the order of the cards: bursts and brackets folded under their best frame ---
@@ -161,6 +168,6 @@
     low, high, running, // how it stands
     mark, rating, verdict, bounded, wanted, doubtful, group, alike, ordered, // of frames
     say, undo, kept, rate, others, take, // what happens to it
-    said: () => ({ marks, low: low(), high: high(), sure: wanted() }), // for the exports
+    said: () => ({ marks: spoken(), low: low(), high: high(), sure: wanted() }), // for the exports
   });
 })();

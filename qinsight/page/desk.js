@@ -113,8 +113,9 @@
     ...Object.fromEntries(["z", "h", "s", "g"].map(key => [key, () => qiLoupe.act(key)])),
     "?": () => { element("keys")?.querySelector("button")?.click(); return true; },
   };
-  const FIELDS = "input:not([type=checkbox]):not([type=radio]):not([type=file]), textarea, select, "
-    + "[contenteditable]:not([contenteditable=false]), [role=textbox], [role=combobox], [role=listbox], dialog";
+  const WRITTEN_IN = ["checkbox", "radio", "file", "range"].map(type => `:not([type=${type}])`).join("");
+  const FIELDS = `input${WRITTEN_IN}, textarea, select, [contenteditable]:not([contenteditable=false]), `
+    + "[role=textbox], [role=combobox], [role=listbox]:not(.qi-cards), dialog";
 
   // The letter; where the keyboard has others, the key at its place.
   const letter = ({ key, code }) => /^[\x20-\x7e]$/.test(key) || key.length > 1 ? key : code.replace("Key", "");

@@ -10,14 +10,17 @@
   const shown = {}, { element, h } = qi;
   const shows = type => /^image\/(jpeg|png|webp|gif|avif|bmp)$/.test(type);
   let untold = true, before = 0, waking = null, turned = 0;
+  let resting = false; // somebody stopped, or looks at an earlier answer: the photos that wait do so
 
   // Gradio takes images only, told by a type that browsers do not know of a RAW: the server looks at the bytes.
   const photo = file => file.type.startsWith("image/") ? file
     : new File([file], file.name, { type: "image/x-any", lastModified: file.lastModified });
 
-  // Several files, or one that Gradio would turn away. Returns whether they are taken care of here.
+  // Several files, one that Gradio would turn away, or one that is dropped, which Gradio loses while another is on its
+  // way. Returns whether they are taken care of here.
   function taken(event, box, files) {
-    if (!box || !files?.length || (files.length === 1 && files[0].type.startsWith("image/"))) return false;
+    const chosen = event.type === "change" && files?.length === 1 && files[0].type.startsWith("image/");
+    if (!box || !files?.length || chosen) return false;
     event.preventDefault();
     event.stopImmediatePropagation();
     dispatchEvent(new Event("qi-dropped"));
@@ -50,6 +53,7 @@
     const at = turned = qi.chosen();
     draw(box);
     if (frame.act) return frame.act();
+    if (box === "photo") resting = Boolean(frame.kept);
     if (!frame.kept) {
       frame.at = at;
       return hand(box, frame.file, at);
@@ -83,6 +87,7 @@
     let frame = film.find(known);
     if (!kept.record) return refused(frame);
     if (JSON.stringify(kept).length > LONGEST) return;
+    if (frame?.kept?.record === kept.record) return draw("photo"); // it was only looked at again
     if (!frame) film.push(frame = { name: String(kept.record.name ?? "") });
     const url = frame.kept ? "" : await small(kept.picture?.url); // what is looked at again has its picture
     if (url) {
@@ -103,11 +108,10 @@
   }
 
   function next(frame) {
-    const unasked = one => one.file && !one.kept && !one.refused;
-    const waiting = frame?.file && shown.photo === frame && films.photo.find(unasked);
-    if (waiting) open("photo", waiting);
-    else draw("photo");
+    if (resting || shown.photo !== frame || !waiting().length) draw("photo");
+    else open("photo", waiting()[0]);
   }
+  const waiting = () => films.photo.filter(one => one.file && !one.kept && !one.refused);
 
   function image(address) {
     return new Promise(done => {
@@ -165,7 +169,7 @@
 
   // --- drawn into its place, whenever that is new ---
   function draw(box, force = true) {
-    const list = element(PLACES[box]), film = films[box], now = `${qi.language()} ${film.length} ${offered}`;
+    const list = element(PLACES[box]), film = films[box], now = `${qi.language()} ${film.length} ${offered} ${resting}`;
     if (!list || (!force && list.dataset.drawn === now)) return;
     list.dataset.drawn = now;
     const focused = [...list.children].indexOf(document.activeElement);
@@ -185,6 +189,8 @@
       offered = false;
       draw(box);
     }));
+    const left = box === "photo" && resting ? waiting() : [];
+    if (left.length) made.push(button(`${qi.word("strip_go_on")} (${left.length})`, () => open("photo", left[0])));
     if (made.length) made.push(button(qi.word("strip_clear"), () => clear(box)));
     if (made.length && box === "photo") made.push(h("span", {}, qi.word("strip_kept")));
     list.ariaLabel = qi.word(box === "photo" ? "strip" : "film");
@@ -222,6 +228,7 @@
   addEventListener("dragleave", () => { if (over) dragging(-1); }, true);
   for (const end of ["drop", "qi-dropped", "dragend"]) addEventListener(end, () => dragging(0), true);
   addEventListener("click", event => {
+    if (event.target.closest?.("#stop")) resting = true;
     if (event.target.closest?.("#choose")) element("photo")?.querySelector("input[type=file]")?.click();
   });
 

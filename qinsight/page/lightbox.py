@@ -3,6 +3,7 @@
 import contextlib
 import io
 import math
+import os
 import secrets
 import threading
 from collections import OrderedDict
@@ -28,6 +29,7 @@ from qinsight.photos.view import view
 SIDES = {"small": 440, "large": 1600}  # of a picture's longer side: a card on a fine screen, a large view
 MOST_HERE = 60_000_000  # pixels of a stranger's JPEG that is shrunk in this process
 DIGITS = 6  # of a number, for the place in the shoot
+TOLD_APART = 1 << 16  # bytes at each end of an upload, by which it is told from another of its name
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Lightbox:
         self.key = secrets.randbits(96)
         self.shots: list[Shot] = [shot_in(folder / frame[0]) for frame in frames]
         self.place_of = {name: place for place, frame in enumerate(frames) for name in frame}
+        self._place = os.fsencode(folder.resolve())
+        self.ids = [self._id_of(frame[0]) for frame in frames]
         self._made: Path | None = None
 
     def number(self, place: int) -> str:
@@ -54,7 +58,13 @@ class Lightbox:
 
     def id_of(self, place: int) -> str:
         """By which a browser keeps what a person said of a frame: the same for the same photo, and not its name."""
-        return sha256(self.frames[place][0].encode("utf-8", "surrogatepass")).hexdigest()[:12]
+        return self.ids[place]
+
+    def _id_of(self, name: str) -> str:
+        """Of a photo of this computer by its place, which stays when XMP is written into it; of an upload by its bytes."""
+        known = sha256(name.encode("utf-8", "surrogatepass"))
+        known.update(_ends(self.folder / name) if self.uploaded else self._place)
+        return known.hexdigest()[:16]
 
     def put(self, place: int, image: Image.Image) -> None:
         """The small picture of a frame that was decoded anyway."""
@@ -79,6 +89,17 @@ class Lightbox:
         if self._made is None or not self._made.is_dir():
             self._made = scratch_folder()
         return self._made / f"{place}-{kind}.jpg"
+
+
+def _ends(path: Path) -> bytes:
+    """The size of a file and what stands at its two ends; nothing where it cannot be read."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        head = file.read(TOLD_APART)
+        file.seek(max(0, size - TOLD_APART))
+        return b"%d" % size + head + file.read(TOLD_APART)
+    return b""
 
 
 def small(path: Path, side: int, *, uploaded: bool = False) -> bytes:

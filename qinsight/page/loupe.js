@@ -121,6 +121,10 @@
     const [across, down] = [canvas.clientWidth, canvas.clientHeight].map(side => Math.round(side * devicePixelRatio));
     if (canvas.width !== across || canvas.height !== down) Object.assign(canvas, { width: across, height: down });
     if (!across || !down) return;
+    if (view.close) {
+      settle(view, 1, view.close.at);
+      view.close = null;
+    }
     const by = scale(view), pen = canvas.getContext("2d");
     const left = Math.round(across / 2 - glass.x * width * by), top = Math.round(down / 2 - glass.y * height * by);
     const level = within(0, Math.floor(Math.log2(1 / by) + 0.01), levels);
@@ -225,7 +229,8 @@
   // A key of the loupe, for the view the pointer is on, or the first that can be seen. False where there is none.
   function act(key, view = null) {
     const seen = [...views].filter(one => one.facts && !one.still && visible(one));
-    view ??= seen.find(one => one.root.contains(document.activeElement)) ?? (seen.includes(looked) ? looked : seen[0]);
+    view ??= seen.find(one => one === looked && one.at) ?? seen.find(one => one.root.contains(document.activeElement))
+      ?? (seen.includes(looked) ? looked : seen[0]);
     const name = Object.keys(TOOLS).find(one => TOOLS[one] === key);
     if (!view || !name) return false;
     if (name === "full") full(view, view.at);
@@ -280,8 +285,9 @@
 
   const glass = () => ({ times: 1, x: 0.5, y: 0.5 });
 
-  // A loupe in this element, for the photo that it names; the same one again where it is there already.
-  function mount(root, { shared = glass(), bar = true, under = false, still = false } = {}) {
+  // A loupe in this element, for the photo that it names; the same one again where it is there already. `close`: it
+  // opens at 100 %, around the point `at`.
+  function mount(root, { shared = glass(), bar = true, under = false, still = false, close = null } = {}) {
     const number = root.dataset.photo, old = root.qiView;
     if (old && old.number === number && old.canvas.parentNode === root) return old;
     old?.end();
@@ -289,7 +295,7 @@
     root.classList.add("qi-loupe");
     root.role = still ? "img" : "group";
     const view = {
-      root, number, still, glass: shared, facts: null,
+      root, number, still, close, glass: shared, facts: null,
       under: under && make("img", "", root), canvas: make("canvas", "", root), line: make("p", "qi-line", root),
       curve: make("canvas", "qi-curve", root), bar: still ? null : bar === true ? tools(root) : bar,
       end() { views.delete(view); sizes.disconnect(); },
@@ -375,8 +381,10 @@
     write(host.querySelector(".qi-hint"), word("pair_flip"));
   }
 
-  const PRESSED = "button, input, textarea, select, a, summary, dialog, [role=button], [role=tab], [role=option], "
-    + "[contenteditable]";
+  // What Space is for already: to write in, or to press, if the keyboard led there and not the mouse.
+  const WRITTEN_IN = "input:not([type=range]), textarea, select, dialog, [contenteditable]";
+  const PRESSED = "button, a, summary, [role=button], [role=tab]:not([aria-selected=true]), [role=option]";
+  const taken = target => target.closest?.(WRITTEN_IN) || target.closest?.(PRESSED)?.matches(":focus-visible");
   function flip(wanted) {
     if (two.flipped === wanted || !two.host?.isConnected) return;
     two.flipped = wanted;
@@ -384,7 +392,7 @@
     later();
   }
   addEventListener("keydown", event => {
-    if (event.key !== " " || !qi.keys() || !two.host?.offsetParent || event.target.closest?.(PRESSED)) return;
+    if (event.key !== " " || !qi.keys() || !two.host?.offsetParent || taken(event.target)) return;
     event.preventDefault();
     flip(true);
   });

@@ -154,8 +154,13 @@ class RankTab(Tab):
         self.then_ask([turn], self.run, **queue)
         self.stop.click(self.stop_it, [self.laid], None, js="() => [qi.stop('rank')]", **AT_ONCE)
         other = "(_, ...given) => qi.cull.others(given)"
-        for event in (self.files.change, self.path.submit):
-            event(self.others, [self.laid, *given], self.outputs, js=other, **DRAWN)
+        self.files.change(self.others, [self.laid, *given], self.outputs, js=other, **DRAWN)
+        other = (
+            "(_, files, path) => qi.cull.others([path.trim() ? null : files, path])"  # the last choice counts
+        )
+        self.path.submit(self.others, [self.laid, *given], self.outputs, js=other, **DRAWN)
+        cleared = "(files, path) => path.trim() ? null : files"
+        self.path.submit(None, given, [self.files], js=cleared, **AT_ONCE)
         wanted = "() => [qi.cull.wanted()]"
         self.bounding.click(self.bound, [self.laid], [self.news], js=wanted, **AT_ONCE)
         why = "() => [qi.shoot.wondered()]"
@@ -253,7 +258,9 @@ class RankTab(Tab):
 
     def _chosen(self, files: list[str] | None, path: str, request: gr.Request) -> Chosen | None:
         uploads = tuple(files or ())
-        own = path.strip() if self.local and is_local(request) else ""
+        own = (
+            path.strip().strip("\"'") if self.local and is_local(request) else ""
+        )  # as a file manager copies it
         return (uploads, "" if uploads else own) if uploads or own else None
 
     def turn_to(self, told: Any, files: list[str] | None, path: str, request: gr.Request) -> list[Any]:
@@ -262,8 +269,9 @@ class RankTab(Tab):
         desk = self._desk(request)
         chosen = chosen or (desk.chosen if desk.shoot else None)
         if chosen is None:
-            words = self.spoken.words(request)
-            return self._turned(request, told, None, problem=words("photos_first"))
+            restarted = self.local and path.strip() and not is_local(request)
+            problem = self.spoken.words(request)("page_restarted" if restarted else "photos_first")
+            return self._turned(request, told, None, problem=problem)
         desk.going = True
         return self._turned(request, told, chosen, phrase("gathering"), running=True)
 
@@ -272,15 +280,25 @@ class RankTab(Tab):
         desk, chosen = self._desk(request), self._chosen(files, path, request)
         desk.going = False
         status: Said = nothing_said
-        if chosen is not None and chosen != desk.chosen:
-            try:
-                desk.shoot, desk.chosen = self._opened(desk, chosen), chosen
-            except (QInsightError, OSError):  # told when they are to be rated
-                desk.shoot = desk.chosen = None
+        problem = ""
+        try:
+            if chosen is not None:
+                self._lay(desk, chosen)
+        except QInsightError as error:  # what lies on the table stays there
+            problem = self.told(self.spoken.words(request), error)
         if desk.shoot is not None:
-            said = "ranked_before" if chosen is None else "ready"
+            said = "ready" if chosen == desk.chosen else "ranked_before"
             status = phrase(said, total=len(desk.shoot.box.frames))
-        return self._turned(request, told, None, status)
+        return self._turned(request, told, None, status, problem=problem)
+
+    def _lay(self, desk: _Desk, chosen: Chosen) -> None:
+        """These photos on the table; a folder that lies there is looked through again."""
+        uploads, _ = chosen
+        if uploads and chosen == desk.chosen:
+            return
+        shoot = self._opened(desk, chosen)
+        if desk.shoot is None or chosen != desk.chosen or shoot.box.frames != desk.shoot.box.frames:
+            desk.shoot, desk.chosen = shoot, chosen
 
     def _turned(
         self, request: gr.Request, told: Any, subject: Any, status: Said = nothing_said, **how: Any
@@ -329,7 +347,13 @@ class RankTab(Tab):
         else:
             folder = Path(path).expanduser()
             out = folder / "q-insight"
-        found = look(folder, out)
+        try:
+            found = look(folder, out)
+        except OSError as error:
+            cause = error.strerror or error
+            raise QInsightError(
+                "Expected to read {path}, got '{cause}'.", path=folder, cause=cause
+            ) from error
         box = Lightbox(folder, found.frames, uploaded=bool(uploads))
         self.lightboxes.add(box)
         return Shoot(folder, out, found, box)
@@ -367,6 +391,8 @@ class RankTab(Tab):
         rows = ranking(shoot.out, frames)
         unread = sum(row.error is not None for row in rows)
         status = phrase("ranked_but" if unread else "ranked", count=len(rows) - unread, unread=unread)
+        if done is not None:
+            status = phrase("stopped_at", done=len(rows), total=len(found.frames))
         return _State(status, tuple(rows), len(found.frames), found.left_out, ranked=done is None)
 
     def take(
@@ -401,12 +427,10 @@ class RankTab(Tab):
         shoot: Shoot | None,
         request: gr.Request,
     ) -> tuple[Any, Said]:
-        if shoot is None or not shoot.rows:
-            raise QInsightError("Expected a photo that is rated, and there is none yet.")
-        chosen = choices(said, *how)
-        done = {row.photo for row in shoot.rows.values()}
-        rows = ranking(shoot.out, [frame for frame in shoot.found.frames if done & {*frame}])
-        calibration = self.host.calibration
+        chosen, calibration = choices(said, *how), self.host.calibration
+        rows = shoot.known(self._ranked(shoot), chosen.said) if shoot else []
+        if shoot is None or not rows:
+            raise QInsightError("Expected a photo that is rated or picked, and there is none yet.")
         rows = judged(rows, shoot, chosen, calibration)
         if self.host.passport is not None:
             rows = list(self.host.passport.beside(rows))
@@ -421,6 +445,12 @@ class RankTab(Tab):
             return gr.skip(), partial(_told, "written_xmp", count, "", failures)
         count, where, failures = copied(shoot, rows, place, chosen)
         return gr.skip(), partial(_told, "copied_picks", count, str(where), failures)
+
+    def _ranked(self, shoot: Shoot) -> list[Row]:
+        """The rows of the frames that are rated by now."""
+        done = {row.photo for row in shoot.rows.values()}
+        frames = [frame for frame in shoot.found.frames if done & {*frame}]
+        return ranking(shoot.out, frames) if frames else []
 
     def pair(self, numbers: Any) -> list[str]:
         """Files of the upload folder with the first two of the frames that these numbers name."""
@@ -446,7 +476,7 @@ class RankTab(Tab):
             seen.part(state.status(seen.words)),
             seen.part(left_out),
             seen.part(seen.problem),
-            self._news(desk, seen),
+            self._news(desk, seen) if desk.shoot else gr.skip(),
         ]
 
 

@@ -891,6 +891,10 @@ SENTENCES = {
         "{what} 需要一个文件夹；{place} 不是文件夹。",
         "{what} にはフォルダーが必要ですが、{place} はフォルダーではありません。",
     ),
+    "Expected to read {path}, got '{cause}'.": (
+        "需要读取 {path}，但出现“{cause}”。",
+        "{path} を読み込む必要がありますが、「{cause}」となりました。",
+    ),
     "Expected to write {path}, got '{cause}'; free some space or choose another place{finished}.": (
         "无法写入 {path}（{cause}）；请腾出空间或选择其他位置{finished}。",
         "{path} に書き込めません（{cause}）。空きを増やすか、別の場所を選んでください{finished}。",
@@ -908,9 +912,9 @@ SENTENCES = {
         "需要要写入的文件名，而 {path} 是 {kind} 照片；它没有改变。",
         "書き込むファイルの名前が必要ですが、{path} は {kind} の写真です。変更していません。",
     ),
-    "Expected a photo that is rated, and there is none yet.": (
-        "还没有已评分的照片。",
-        "評価済みの写真がまだありません。",
+    "Expected a photo that is rated or picked, and there is none yet.": (
+        "还没有已评分或已选的照片。",
+        "評価または採用された写真がまだありません。",
     ),
     "Expected a folder of this computer, opened with the token of its page.": (
         "只能用于以带令牌的地址打开的本机文件夹。",

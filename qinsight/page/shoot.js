@@ -78,7 +78,7 @@
     list.ariaLabel = told;
     look.ariaLabel = t("look");
     bar.replaceChildren(counts, far,
-      choice("view", VIEWS, one => keep({ view: one })),
+      choice("view", VIEWS, see),
       choice("sort", SORTS, one => keep({ sort: one })),
       slider("low", t("reject_below"), 5), slider("high", t("pick_from"), 5.05),
       bounds(),
@@ -110,14 +110,15 @@
       h("details", { class: "qi-why" }, term, h("p", {}, t("heaps_are")), h("p")));
   }
 
-  function draw() {
+  // `anew`: in another order than the one in which a person has the cards before them.
+  function draw(anew = false) {
     mount();
     if (!told) return;
     root.dataset.view = view();
     for (const place of [root, element("rank-exports")]) place?.toggleAttribute("data-empty", !cull.frames.length);
     sizes.clear();
     for (const place of cull.frames.keys()) sizes.set(cull.group(place), (sizes.get(cull.group(place)) ?? 0) + 1);
-    arrange();
+    arrange(anew);
     for (const place of order) paint(place);
     if (!order.includes(at) || !chosen) at = order[0] ?? 0;
     reach();
@@ -126,11 +127,12 @@
   }
 
   // Cards lie still under a person's hand while the model rates.
-  function arrange() {
-    const held = list.contains(document.activeElement);
-    const wanted = held && cull.running() && order.length ? order : cull.ordered(), lies = list.children;
+  function arrange(anew) {
+    const held = list.contains(document.activeElement), lies = list.children;
+    const wanted = held && !anew && cull.running() && order.length ? order : cull.ordered();
     if (wanted.length !== lies.length || wanted.some((place, number) => lies[number] !== cards[place])) {
       list.replaceChildren(...wanted.map(place => cards[place]));
+      if (held && !wanted.length) list.focus();
       if (held) go(wanted.includes(at) ? at : wanted[Math.min(order.indexOf(at), wanted.length - 1)]);
     }
     order = wanted;
@@ -152,10 +154,17 @@
     const signs = `${heap} ${SIGNS[verdict]}${starred(stars)}`.trim();
     const parts = { b: rating, span: word, em: signs, small: name, u: sent >= 0 ? "ABCD"[sent] : badge };
     for (const [tag, text] of Object.entries(parts)) card.querySelector(tag).textContent = text;
+    if (row && !row.error) seek(card);
     Object.assign(card.dataset, { verdict, by: flag ? "person" : "slider" });
     card.toggleAttribute("data-waiting", !row);
     card.ariaSelected = sent >= 0;
     card.ariaLabel = [name, rating, word, heap, t(verdict), stars && `${stars} ★`, badge].filter(Boolean).join(", ");
+  }
+
+  // A picture that did not come is asked for once more: it may have been the network.
+  function seek(card) {
+    const picture = card.querySelector("img[data-broken]");
+    if (picture) picture.src = picture.src;
   }
 
   // --- the bar: what there is, and what the sliders would do ---
@@ -236,10 +245,12 @@
     if (large.dataset.photo !== frame.number) enlarge(frame);
     const facts = [frame.name, frame.taken.replace("T", " ").slice(0, 19), frame.exposure];
     const word = row?.error || (row ? `${row.rating?.toFixed(1) ?? "–"} · ${row.word}` : t("unrated"));
+    const pressed = look.contains(document.activeElement) && document.activeElement.dataset.act;
     look.replaceChildren(large, h("h2", {}, word), h("p", { class: "qi-facts" }, facts.filter(Boolean).join(" · ")),
       meter(row?.rating), h("p", { class: "qi-acts" }, ...acts(row)),
       h("blockquote", { tabindex: 0 }, ...reasons(row)), h("p", { class: "qi-facts" }, row?.remark ?? ""),
       h("p", { class: "qi-facts qi-keys" }, t("shoot_keys")));
+    if (pressed) (look.querySelector(`[data-act="${pressed}"]`) ?? cards[at]).focus({ preventScroll: true });
   }
 
   const meter = rating => h("meter", { min: 1, max: 5, low: 2.6, high: 3.4, optimum: 5, value: rating ?? 1,
@@ -248,18 +259,25 @@
   function acts(row) {
     const [flagged, stars] = cull.mark(at), folded = sizes.get(cull.group(at)) > 1;
     const flags = ["picked", "rejected", "clear"].map(wish =>
-      button(t(`do_${wish}`), () => flag(wish), { "aria-pressed": flagged === wish }));
-    const star = count => button("★", () => say([at], ([flag]) => [flag, count]),
+      act(wish, t(`do_${wish}`), () => flag(wish), { "aria-pressed": flagged === wish }));
+    const star = count => act(count, "★", () => say([at], ([flag]) => [flag, count]),
       { "aria-label": `${count} ★`, "aria-pressed": (stars ?? 0) >= count });
     return [
-      button(t(view() === "film" ? "view_grid" : "look"), KEYS[" "], { class: "qi-turn" }),
+      act("turn", t(view() === "film" ? "view_grid" : "look"), enlargeOrNot, { class: "qi-turn" }),
+      act("full", t("loupe_full"), closer),
       ...flags, ...[1, 2, 3, 4, 5].map(star),
-      folded && button(t("burst"), unfold),
+      folded && act("burst", t("burst"), unfold),
       folded && !row.bracket && button(t("which_best"), contest),
-      button(t("to_compare", compare.length || ""), compareNow),
-      cull.undone.length && button(t("undo"), back),
+      act("compare", t("to_compare", compare.length || ""), compareNow),
+      cull.undone.length && act("undo", t("undo"), back),
     ].filter(Boolean);
   }
+
+  // After the mouse the keys are the cards' again; the keyboard finds its button anew.
+  const act = (name, text, does, given) => button(text, event => {
+    does();
+    if (event.detail) cards[at]?.focus({ preventScroll: true });
+  }, { "data-act": name, ...given });
 
   function contest() {
     element("contest-ask")?.click();
@@ -276,7 +294,21 @@
     return `<div hidden>${(value?.both ?? []).map(qi.claims).join("")}</div>`;
   }
 
-  let loading;
+  // Whoever looked closer at one frame sees the next one as close, at the same place.
+  let loading, glass = null;
+  function closer(point) {
+    if (large.qiView) return qiLoupe.act("z", large.qiView);
+    glass ??= qiLoupe.glass();
+    qiLoupe.mount(large, { shared: glass, close: { at: point } });
+  }
+  for (const wish of ["wheel", "dblclick"])
+    large.addEventListener(wish, event => {
+      if (large.qiView || event.deltaY > 0) return;
+      event.preventDefault();
+      const { left, top } = large.getBoundingClientRect();
+      closer([event.clientX - left, event.clientY - top]);
+    }, { passive: false });
+
   function enlarge({ number, name }) {
     const place = at, shown = h("img", { src: picture(place, "small"), alt: name });
     large.qiView?.end();
@@ -285,7 +317,10 @@
     large.dataset.photo = number;
     large.replaceChildren(shown);
     clearTimeout(loading); // not of those that are only passed by
-    loading = setTimeout(() => { shown.src = picture(place, "large"); }, 150);
+    loading = setTimeout(() => {
+      if (glass && glass.times !== 1) qiLoupe.mount(large, { shared: glass });
+      else shown.src = picture(place, "large");
+    }, 150);
   }
 
   // --- what a person does ---
@@ -325,12 +360,17 @@
 
   function unfold() {
     if (!cull.opened.delete(cull.group(at))) cull.opened.add(cull.group(at));
+    draw(true);
+  }
+
+  function see(one) {
+    keep({ view: one });
     draw();
+    go(at, false);
   }
 
   function enlargeOrNot() {
-    keep({ view: view() === "film" ? "grid" : "film" });
-    draw();
+    see(view() === "film" ? "grid" : "film");
     go(at);
   }
 
@@ -348,7 +388,7 @@
     document.querySelectorAll("#tabs [role=tab]")[1]?.click();
   }
 
-  // --- keys, alive while a card has the focus ---
+  // --- keys, alive while the focus is on the light table; what moves among the cards, while it is on one ---
   const KEYS = {
     ArrowRight: () => step(1), ArrowLeft: () => step(-1),
     ArrowDown: () => step(across()), ArrowUp: () => step(-across()),
@@ -356,22 +396,22 @@
     p: () => flag("picked"), x: () => flag("rejected"), u: () => flag("clear"), b: unfold, c: compareNow,
     ...Object.fromEntries([1, 2, 3, 4, 5].map(count => [count, () => star(count)])),
     " ": enlargeOrNot,
-    z: () => large.qiView ? qiLoupe.act("z") : qiLoupe.mount(large),
+    z: () => closer(),
   };
 
-  list.addEventListener("keydown", event => {
+  root.addEventListener("keydown", event => {
     const { ctrlKey, altKey, metaKey, isComposing, repeat, target } = event;
-    if (settings.keys === false || altKey || metaKey || isComposing || !target.closest(".qi-card")) return;
+    if (settings.keys === false || altKey || isComposing || target.closest("input, select")) return;
     const letter = qi.letter(event), name = letter.length > 1 ? letter : letter.toLowerCase();
-    const act = ctrlKey ? name === "z" && back : KEYS[name];
-    if (!act) return;
+    const act = ctrlKey || metaKey ? name === "z" && back : KEYS[name];
+    if (!act || (act !== back && !order.length) || (/^ |../.test(name) && !list.contains(target))) return;
     event.preventDefault();
     event.stopPropagation(); // elsewhere on the page X swaps, N and P turn pages
     if (!repeat || name.startsWith("Arrow")) act();
   });
   list.addEventListener("focusin", event => {
-    const card = event.target.closest(".qi-card");
-    if (card) go(Number(card.dataset.at), false);
+    const place = Number(event.target.closest(".qi-card")?.dataset.at ?? NaN);
+    if (place !== at || !chosen) go(place, false);
   });
   list.addEventListener("click", event => {
     const card = event.target.closest(".qi-card");
@@ -387,11 +427,17 @@
     draw();
     go(place);
   });
-  list.addEventListener("error", event => event.target.toggleAttribute("data-broken", true), true);
+  for (const end of ["error", "load"])
+    list.addEventListener(end, event => event.target.toggleAttribute("data-broken", end === "error"), true);
+  addEventListener("online", () => cards.forEach(seek));
   list.addEventListener("dblclick", enlargeOrNot);
 
   const before = qi.refresh;
-  qi.refresh = () => { before(); mount(); };
+  qi.refresh = () => {
+    before();
+    mount();
+    if (told && far.hidden === cull.running()) later(); // it began, or it ended
+  };
   qi.shoot = {
     news, take, reasons: checkedReasons,
     wondered: () => [at, reasoned()],

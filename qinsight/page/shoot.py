@@ -1,15 +1,16 @@
 """A shoot as the browser's light table reads it, and a person's word about its frames as the exports read it."""
 
+import contextlib
+import itertools
 import shutil
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from pathlib import Path, PurePath
 from typing import Any, Literal, NamedTuple
 
 from qinsight.answers import Degradation, Distortion, Severity
-from qinsight.errors import QInsightError
+from qinsight.errors import PhotoError, QInsightError
 from qinsight.page.lightbox import Lightbox, seen_by_model
 from qinsight.page.result import fault_of, signed, without_cues
 from qinsight.page.words import Words
@@ -19,7 +20,7 @@ from qinsight.photos.listing import Found
 from qinsight.ranking.embedding import embed, is_jpeg
 from qinsight.ranking.exports import EXPORTS
 from qinsight.ranking.picks import check_place, copy_picks
-from qinsight.ranking.rows import Row, of_each_file
+from qinsight.ranking.rows import BESIDE, Row, of_each_file
 from qinsight.ranking.sidecars import Naming, has_sidecar, write_sidecars
 from qinsight.ranking.tables import reasoning, thoughts
 from qinsight.ranking.xmp import STARS, check_stars
@@ -64,11 +65,18 @@ class Shoot:
             self.measured[row.sha256] = measure(seen_by_model(path, max_pixels, uploaded=self.uploaded))
         return self.measured.get(row.sha256)
 
-    def signature(self) -> str:
-        """The same for the same photos: by it the browser finds a person's picks again."""
-        names = "\n".join(frame[0] for frame in self.box.frames)
-        place = "" if self.uploaded else str(self.folder.resolve())
-        return sha256(f"{place}\n{names}".encode("utf-8", "surrogatepass")).hexdigest()[:24]
+    def known(self, out: Sequence[Row], said: Container[str]) -> list[Row]:
+        """The ranking so far, and a row without answers for each frame that a person spoke of before the model did."""
+        rated = {row.photo for row in out}
+        places = [place for place, frame in enumerate(self.box.frames) if not rated & {*frame}]
+        spoken = [place for place in places if self.box.id_of(place) in said]
+        return [*out, *itertools.chain.from_iterable(map(self._unrated, spoken))]
+
+    def _unrated(self, place: int) -> Iterator[Row]:
+        name, *others = self.box.frames[place]
+        with contextlib.suppress(PhotoError, OSError):  # a file that is gone has nothing to be written to
+            sha256 = fingerprints(read_bytes(self.folder / name))[0]
+            yield Row(name, sha256, model="", also=BESIDE.join(others) or None)
 
 
 class Bound(NamedTuple):
@@ -110,7 +118,6 @@ def shown(
     holds = words("holds_for", photos=calibration.holds_for) if calibration else ""
     places = range(len(shoot.box.frames))
     return {
-        "run": shoot.signature(),
         "key": key,
         "frames": [_frame(shoot.box, place) for place in places],
         "rows": [_row(rows.get(place), words) for place in places],
@@ -147,7 +154,7 @@ def _row(row: Row | None, words: Words) -> dict[str, Any] | None:
         remarks.append(words("between", low=row.app_low, high=row.app_high))
     rating = row.rating if row.expected_rating is None else row.expected_rating
     return {
-        "rating": None if rating is None else round(rating, 2),
+        "rating": rating,
         "fault": "clean" if row.distortion_class == "null" else row.distortion_class,
         "word": _word(row, words),
         "group": row.group,
@@ -282,17 +289,17 @@ def copied(shoot: Shoot, rows: Sequence[Row], where: str, chosen: Choices) -> tu
 
 def _picked(rows: Sequence[Row], chosen: Choices) -> list[Row]:
     """What a person picked, or the slider did; all, from which the best are copied, where neither was used."""
-    found = [
-        row
-        for row in rows
-        if row.pick == "picked"
-        or (row.pick is None and chosen.pick_from is not None and _rating(row) >= chosen.pick_from)
+    if chosen.pick_from is None and all(row.pick != "picked" for row in rows):
+        return [row for row in rows if row.was_asked_about]
+    return [
+        row for row in rows if row.pick == "picked" or (row.pick is None and _slides(row, chosen.pick_from))
     ]
-    return found or list(rows)
 
 
-def _rating(row: Row) -> float:
-    return row.expected_rating or row.rating or 0.0
+def _slides(row: Row, pick_from: float | None) -> bool:
+    """Whether the slider picks it, as the page shows: of a burst its best only."""
+    rating = row.expected_rating or row.rating or 0.0
+    return pick_from is not None and rating >= pick_from and (row.group is None or row.best or row.bracket)
 
 
 def _how(chosen: Choices) -> dict[str, Any]:

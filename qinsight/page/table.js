@@ -131,10 +131,7 @@
     if (field.type !== "file" || (choice.given === null && qi.taken(event, boxed(field), field.files))) return;
     choosing(field.closest("#photo"), field.files);
   }, true);
-  addEventListener("drop", event => {
-    const files = event.dataTransfer?.files;
-    if (!qi.taken(event, boxed(event.target), files)) choosing(event.target.closest?.("#photo"), files);
-  }, true);
+  addEventListener("drop", event => qi.taken(event, boxed(event.target), event.dataTransfer?.files), true);
   addEventListener("click", event => {
     const chosen = "#photo .icon-button-wrapper button:last-of-type, #examples .thumbnail-item"; // removes, or takes
     choosing(event.target.closest?.(chosen)?.closest("#photo, #examples"));

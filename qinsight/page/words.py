@@ -87,6 +87,7 @@ LABELS = {
     "strip": ("Answered in this tab", "本标签页中已回答", "このタブで回答済み"),
     "strip_kept": ("Kept in this tab only", "仅保存在此标签页", "このタブだけに保存"),
     "strip_clear": ("Clear", "清除", "消去"),
+    "strip_go_on": ("Go on with those that wait", "继续等待中的照片", "待っている写真を続ける"),
     "strip_back": (
         "Bring back what was answered before the reload",
         "找回刷新前已回答的照片",
@@ -295,6 +296,11 @@ PHRASES = {
         "Upload photo B first.",
         "请先上传照片 B。",
         "先に写真 B をアップロードしてください。",
+    ),
+    "page_restarted": (
+        "The page was started again since and does not know you. Open the address that it printed last.",
+        "页面已重新启动，不认识您了。请打开它最近显示的地址。",
+        "ページは再起動され、接続が無効になりました。最後に表示されたアドレスを開いてください。",
     ),
     "photos_first": (
         "Choose photos or a folder first.",

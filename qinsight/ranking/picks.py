@@ -89,7 +89,7 @@ def _picked(rows: Iterable[Row], shoot: "_Shoot", reject_below: float | None) ->
         rows, key=lambda row: not row.best
     ):  # the best of each burst, then all as they are ranked
         whole = row.bracket or row.pick == "picked"
-        if row.error is not None or (row.group in seen and not whole):
+        if (row.error is not None and row.pick != "picked") or (row.group in seen and not whole):
             continue
         frame = shoot.frame(row)
         person = shoot.stars_by_hand(frame) if row.by_person is None else row.by_person

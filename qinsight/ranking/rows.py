@@ -65,6 +65,11 @@ class Row:
         """The stars that a person gave, -1 where a person rejected it; None where neither."""
         return -1 if self.pick == "rejected" else self.stars
 
+    @property
+    def was_asked_about(self) -> bool:
+        """Whether a model was to rate it; a person may have spoken of it before."""
+        return any(part is not None for part in (self.error, self.rating, self.thinking, self.diagnosis))
+
     def as_json(self) -> dict[str, Any]:
         """As other programs read it: a clean photo has no class and no severity; what frames are compared by is left out."""
         told = {name: value for name, value in asdict(self).items() if name not in COMPARED_BY}

@@ -48,8 +48,9 @@ def ranked(rows: Iterable[Row]) -> Iterator[tuple[int | None, Row]]:
     """Rows with their rank; one that was not rated has none."""
     rank = 0
     for row in rows:
-        rank += row.error is None
-        yield (rank if row.error is None else None), row
+        rated = row.error is None and row.was_asked_about
+        rank += rated
+        yield (rank if rated else None), row
 
 
 def _cell(value: object) -> object:

@@ -66,7 +66,6 @@ def test_other_kinds_alone_are_a_sentence_without_a_path_and_the_next_photos_are
         choose(
             page, [other(tmp_path / "a.xcf", b"gimp xcf"), other(tmp_path / "b.exr", b"v/1\1")], "rank-files"
         )
-        page.locator("#rank").click()
         shows(page, "rank-problem", "Expected photos (jpg, png")
         problem = page.locator("#rank-problem").inner_text()
         assert "Left out: other kinds: 2 (a.xcf, b.exr)." in problem

@@ -71,6 +71,7 @@ def _nothing_said(table: Any) -> None:
         localStorage.setItem("q-insight", '{"tab": "rank"}');
     }""")
     table.reload()
+    table.get_by_role("tab", name="Shoot").click()
     table.wait_for_selector(".qi-card:not([data-waiting])")
 
 
@@ -153,7 +154,6 @@ def test_sliders_count_as_they_move_a_bracket_is_free_of_them_and_a_filter_that_
 
 
 def test_the_large_view_shows_the_reasoning_and_is_a_place_for_a_loupe(table: Any) -> None:
-    table.evaluate("window.qiLoupe = { mount: place => { window.mounted = place.dataset.photo; } }")
     card(table, "one3.jpg").click()
     shows(table, "rank-table", "bright")
     assert "1/250 s, f/2.8, ISO 400" in table.locator(".qi-look").inner_text()
@@ -161,10 +161,62 @@ def test_the_large_view_shows_the_reasoning_and_is_a_place_for_a_loupe(table: An
     number = table.locator(".qi-large").get_attribute("data-photo")
     assert number
     assert number.isdecimal()
-    press(table, "z", " ")
-    assert table.evaluate("window.mounted") == number
+    press(table, " ")
     assert table.locator(".qi-shoot").get_attribute("data-view") == "film"
     assert "/photo/" in table.locator(".qi-large img").get_attribute("src")
+
+
+def looks_closely(page: Any) -> None:
+    """Waits until the large view is a loupe of the frame in view, at 100 %."""
+    line = page.locator(".qi-large.qi-there .qi-line")
+    line.wait_for()
+    eventually(lambda: " 100 % " in line.inner_text())
+    number = page.locator(".qi-large").get_attribute("data-photo")
+    assert page.evaluate("at => qi.cull.frames[at].number", view_at(page)) == number
+
+
+def view_at(page: Any) -> int:
+    return int(page.locator(".qi-card[tabindex='0']").get_attribute("data-at"))
+
+
+def test_the_loupe_opens_at_the_pointer_by_key_wheel_and_button_and_stays_for_the_frames_that_follow(
+    table: Any,
+) -> None:
+    large = table.locator(".qi-large")
+    for opens in (
+        lambda: press(table, "z"),
+        lambda: table.get_by_role("button", name="100 %").first.click(),
+        lambda: large.dblclick(position={"x": 60, "y": 50}),
+    ):
+        card(table, "one3.jpg").click()
+        table.wait_for_function("document.querySelector('.qi-large img')?.src.endsWith('/large')")
+        opens()
+        looks_closely(table)
+        card(table, "one3.jpg").focus()
+        press(table, "ArrowRight")
+        looks_closely(table)
+        press(table, "z")
+        table.wait_for_function("!document.querySelector('.qi-large .qi-line').textContent.includes(' 100 % ')")
+
+
+def test_after_a_button_of_the_large_view_the_keys_still_cull(table: Any) -> None:
+    card(table, "one1.jpg").click()
+    table.get_by_role("button", name="Pick", exact=True).click()
+    press(table, "Control+z")
+    assert marks(table) == []
+    press(table, "ArrowRight", "x", "ArrowLeft", "Meta+z")
+    assert marks(table) == []
+    pick = table.get_by_role("button", name="Pick", exact=True)
+    pick.focus()
+    press(table, "Enter", "Enter")
+    assert marks(table) == [["picked", None]]
+    assert pick.evaluate("button => button === document.activeElement")
+    press(table, "5")
+    assert marks(table) == [["picked", 5]]
+    table.locator("[data-choice=state][data-one=picked]").click()
+    table.locator(".qi-card").focus()
+    press(table, "u", "x", "Control+z")
+    assert marks(table) == [["picked", 5]], "of an empty table nothing is rejected, and the last word is taken back"
 
 
 def test_two_frames_go_to_compare(table: Any) -> None:
@@ -282,7 +334,7 @@ def test_a_burst_folds_and_a_bar_fills_while_later_photos_are_still_being_rated(
         assert page.locator(".qi-bar progress").evaluate("bar => [bar.value, bar.max]") == [6, 14]
         engine.go.set()
         shows(page, "rank-status", "13 photos rated, 1 could not be read.")
-        assert not page.locator(".qi-bar progress").is_visible()
+        page.locator(".qi-bar progress").wait_for(state="hidden")
         with page.expect_download() as download:
             page.locator("#download-html").click()
         sheet = Path(download.value.path()).read_text(encoding="utf-8")
