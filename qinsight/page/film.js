@@ -34,7 +34,8 @@
       hand("photo-a", photos[0]);
       [box, photos] = ["photo-b", photos.slice(1)];
     }
-    if (!films[box] || photos.length === 1) return hand(box, photos[0]);
+    const joins = box === "photo" && !resting && waiting().length; // one more of those that are asked about in turn
+    if (!films[box] || (photos.length === 1 && !joins)) return hand(box, photos[0]);
     const url = file => shows(file.type) ? URL.createObjectURL(file) : "";
     add(box, photos.map(file => ({ name: file.name, file, url: url(file) })));
   }

@@ -384,7 +384,9 @@
   // What Space is for already: to write in, or to press, if the keyboard led there and not the mouse.
   const WRITTEN_IN = "input:not([type=range]), textarea, select, dialog, [contenteditable]";
   const PRESSED = "button, a, summary, [role=button], [role=tab]:not([aria-selected=true]), [role=option]";
-  const taken = target => target.closest?.(WRITTEN_IN) || target.closest?.(PRESSED)?.matches(":focus-visible");
+  let clicked = null; // since the Tab key was last used
+  const taken = target => target.closest?.(WRITTEN_IN) || (target.closest?.(PRESSED) && !target.contains(clicked));
+  addEventListener("pointerdown", ({ target }) => { clicked = target; }, true);
   function flip(wanted) {
     if (two.flipped === wanted || !two.host?.isConnected) return;
     two.flipped = wanted;
@@ -392,6 +394,7 @@
     later();
   }
   addEventListener("keydown", event => {
+    if (event.key === "Tab") clicked = null;
     if (event.key !== " " || !qi.keys() || !two.host?.offsetParent || taken(event.target)) return;
     event.preventDefault();
     flip(true);

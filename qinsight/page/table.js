@@ -146,7 +146,7 @@
   // The answer of the photo that was chosen then is shown again: its question's number becomes a new one. Returns
   // what the elements of these ids hold from now on, and what the photo's box shows.
   function recall(ids, { parts, record, laid, picture }, at) {
-    Object.assign(choice, { turned: at, laid, pending: [] });
+    Object.assign(choice, { turned: at, laid });
     show(picture);
     if (picture) ours.add(address(picture));
     const { number } = turn("assess", false), here = tables.assess;

@@ -309,6 +309,15 @@ def test_two_photos_are_compared_by_themselves_in_step_and_change_places_while_s
         page.keyboard.press(" ")  # presses the button, as contract and habit have it
         page.wait_for_function("document.querySelector('.qi-pair').dataset.mode === 'slider'")
         assert asked is False
+        page.locator("[data-mode=side]").click()  # what the mouse pressed does not take the key
+        page.keyboard.down(" ")
+        page.wait_for_function("document.querySelector('.qi-pair').hasAttribute('data-flipped')")
+        page.keyboard.up(" ")
+        page.keyboard.press("z")
+        page.locator(".qi-pane").first.click()
+        page.mouse.move(*middle_of(page, ".qi-pane >> nth=1", 0.2, 0.2))
+        page.keyboard.press("z")
+        page.wait_for_function("[...qiLoupe.views].some(one => one.glass.times > 1 && one.glass.x < 0.45)")
 
 
 @pytest.mark.browser

@@ -196,7 +196,9 @@ def test_the_loupe_opens_at_the_pointer_by_key_wheel_and_button_and_stays_for_th
         press(table, "ArrowRight")
         looks_closely(table)
         press(table, "z")
-        table.wait_for_function("!document.querySelector('.qi-large .qi-line').textContent.includes(' 100 % ')")
+        table.wait_for_function(
+            "!document.querySelector('.qi-large .qi-line').textContent.includes(' 100 % ')"
+        )
 
 
 def test_after_a_button_of_the_large_view_the_keys_still_cull(table: Any) -> None:
@@ -216,7 +218,9 @@ def test_after_a_button_of_the_large_view_the_keys_still_cull(table: Any) -> Non
     table.locator("[data-choice=state][data-one=picked]").click()
     table.locator(".qi-card").focus()
     press(table, "u", "x", "Control+z")
-    assert marks(table) == [["picked", 5]], "of an empty table nothing is rejected, and the last word is taken back"
+    assert marks(table) == [["picked", 5]], (
+        "of an empty table nothing is rejected, and the last word is taken back"
+    )
 
 
 def test_two_frames_go_to_compare(table: Any) -> None:

@@ -18,7 +18,7 @@ from qinsight.page.recordings import Recordings
 from qinsight.photos import load_photo
 from qinsight.requests import Delta, Sampling
 from shared.engines import DIAGNOSIS, SCORE, PixelEngine, ScriptedEngine
-from shared.pages import eventually, served, shows, upload
+from shared.pages import drop, eventually, served, shows, upload
 from shared.pictures import photo_file
 
 pytestmark = pytest.mark.browser
@@ -102,6 +102,32 @@ def test_what_was_answered_is_kept_looked_at_again_brought_back_and_cleared(
         page.locator("#strip-place").get_by_role("button", name="Clear").click()
         page.wait_for_function(f"!document.querySelector('{KEPT}')")
         assert page.evaluate(STORED) == ""
+
+
+def test_photos_that_wait_are_asked_in_turn_rest_while_an_earlier_answer_is_looked_at_and_go_on(
+    visit: Callable[..., Any], tmp_path: Path
+) -> None:
+    names = [f"{n}.png" for n in (200, 190, 180, 170, 30)]
+    photos = [
+        photo_file(tmp_path, name, Image.new("RGB", (140, 112), (int(name[:-4]),) * 3)) for name in names
+    ]
+    with served(Unhurried()) as url:
+        page = visit(url)
+        answers = f"document.querySelectorAll('{KEPT} b').length"
+        upload(page, photos[:4])
+        page.wait_for_function(f"{answers} >= 1")
+        page.locator(KEPT).first.click()
+        go_on = page.get_by_role("button", name="Go on with those that wait (3)")
+        go_on.wait_for()
+        shows(page, "gauge", "4.14")
+        page.wait_for_timeout(1500)
+        assert page.evaluate(answers) == 1
+        assert page.locator(f"{KEPT}[aria-current]").get_attribute("title") == "200.png"
+        go_on.click()
+        page.wait_for_function(f"{answers} >= 2")
+        drop(page, [photos[4]], "#photo")  # while the others are asked about
+        page.wait_for_function(f"{answers} === 5", timeout=60_000)
+        assert not go_on.is_visible()
 
 
 FORBIDDEN = "Object.defineProperty(window, 'sessionStorage', { get() { throw new Error('forbidden'); } });"

@@ -75,11 +75,12 @@ def choose_folder(page: Any, folder: str | Path) -> None:
 
 def drop(page: Any, paths: list[str], where: str) -> None:
     """Let files and folders of this computer fall on an element, as a hand would."""
+    page.locator(where).first.scroll_into_view_if_needed()
     box = page.locator(where).first.bounding_box()
     dragged = {"items": [], "files": paths, "dragOperationsMask": 1}
     place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2, "data": dragged}
     hand = page.context.new_cdp_session(page)
-    for step in ("dragEnter", "dragOver", "drop"):
+    for step in ("dragEnter", "dragOver", "dragOver", "dragOver", "drop"):  # a hand moves until it lets go
         hand.send("Input.dispatchDragEvent", {"type": step, **place})
 
 
