@@ -25,8 +25,9 @@ from qinsight.photos import read_photo
 from qinsight.photos.view import view
 from qinsight.prompts import Task
 from qinsight.requests import About, Delta, Finish, Request, Sampling
-from shared.engines import ScriptedEngine
-from shared.pages import choose_folder, eventually, served, shows, upload
+from shared.engines import PixelEngine, ScriptedEngine
+from shared.pages import choose_folder, drop, eventually, served, shows, upload
+from shared.pictures import photo_file
 
 pytestmark = pytest.mark.browser
 SIZES = ((224, 168), (112, 168), (140, 140), (196, 84), (84, 196), (168, 168))
@@ -293,6 +294,27 @@ def test_two_hundred_hasty_choices_on_a_busy_machine_never_leave_another_photos_
         table.settled()
         assert table.problems == []
         eventually(lambda: engine.working == 0)
+
+
+@pytest.mark.parametrize(("box", "tab"), [("photo", "Assess"), ("photo-a", "Compare")])
+def test_a_photo_that_falls_on_a_box_whose_upload_is_on_its_way_takes_its_place(
+    visit: Callable[..., Any], tmp_path: Path, box: str, tab: str
+) -> None:
+    first, second = (
+        photo_file(tmp_path, f"{tone}.png", Image.new("RGB", (140, 112), (tone,) * 3)) for tone in (200, 30)
+    )
+    with served(PixelEngine()) as url:
+        page = visit(url)
+        page.get_by_role("tab", name=tab).click()
+        held = []
+        page.route("**/upload*", lambda route: held.append(route) if not held else route.continue_())
+        drop(page, [first], f"#{box}")
+        eventually(lambda: page.evaluate("1") and bool(held))
+        drop(page, [second], f"#{box}")
+        held[0].continue_()
+        page.wait_for_function(
+            "box => document.querySelector(`#${box} img`)?.src.endsWith('30.png')", arg=box
+        )
 
 
 def test_stop_leaves_a_state_that_says_everywhere_that_it_is_unfinished(
