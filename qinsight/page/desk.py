@@ -4,31 +4,17 @@ The browser's part is desk.js, which is handed our lists as GIVEN; nothing that 
 """
 
 import json
-import re
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from qinsight.page.assess_tab import NOT_SHOWN
+from qinsight.page.lean import script
 from qinsight.page.shoot import KINDS
 from qinsight.page.words import NAMES, Language, label
 
-COMMENT = re.compile(r"(^|\s)// [^\"'`]*$")  # to the end of a line, where no text of the script has one
-
-
-def _lean(name: str) -> str:
-    """A script without its indentation and its comments."""
-    lines = (Path(__file__).parent / name).read_text(encoding="utf-8").splitlines()
-    told = (COMMENT.sub("", line.strip()) for line in lines)
-    return "".join(f"{line}\n" for line in told if line and not line.startswith("// "))
-
-
-SCRIPT = "".join(
-    map(
-        _lean, ("folder.js", "table.js", "loupe.js", "result.js", "desk.js", "film.js", "cull.js", "shoot.js")
-    )
-)
+SCRIPTS = ("folder.js", "table.js", "loupe.js", "result.js", "desk.js", "film.js", "cull.js", "shoot.js")
+SCRIPT = "".join(map(script, SCRIPTS))
 FILES = ",".join(["image/*", *sorted(NOT_SHOWN)])  # a browser knows no RAW for an image
 GIVEN = json.dumps({"languages": [*Language], "kinds": KINDS, "files": FILES})
 # Or the first cards move everything aside; here, as Gradio (6.31) puts the rules of its css= below its container.

@@ -6,7 +6,7 @@
 
   const PLACES = { photo: "strip-place", "photo-b": "film-photo-b" }, films = { photo: [], "photo-b": [] };
   const STORE = "q-insight-answered", MOST = 40; // photos kept over a reload
-  const SIDE = 320, LONGEST = 60000; // of what is kept: pixels of a picture's longer side, characters of an answer
+  const SIDE = 320, LONGEST = 60000; // of what is kept: pixels of the longer side, characters of an answer
   const shown = {}, { element, h } = qi;
   const shows = type => /^image\/(jpeg|png|webp|gif|avif|bmp)$/.test(type);
   let untold = true, before = 0, waking = null, turned = 0;

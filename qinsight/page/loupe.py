@@ -23,6 +23,7 @@ from PIL import Image, ImageChops
 
 from qinsight.errors import PhotoError
 from qinsight.page.form import Refused
+from qinsight.page.lean import style
 from qinsight.page.table import Seen
 from qinsight.page.uploads import EXPIRED, Darkroom, inside_uploads
 from qinsight.photos.view import view_size
@@ -36,7 +37,7 @@ AT_ONCE = 4  # answers that are made at a time
 WAITING = 24  # of one visitor; a browser has six on their way
 ALIVE = 64  # numbers in one sign of life
 
-CSS = (Path(__file__).parent / "loupe.css").read_text(encoding="utf-8")
+CSS = style("loupe.css")
 
 ADDRESS = re.compile(r"loupe/([A-Za-z0-9_-]{16,64})(?:/(\d{1,2})/(\d{1,3})/(\d{1,3})\.png)?")
 SIGN_OF_LIFE = re.compile(r"loupe/alive/([A-Za-z0-9_,-]{1,4096})")

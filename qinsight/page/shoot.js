@@ -5,14 +5,14 @@
 
   const VIEWS = ["grid", "film", "list"], SORTS = ["rating", "name", "time"];
   const STATES = ["all", "picked", "rejected", "undecided", "look"];
-  const HEAPS = { accept: "▲", reject: "▼", look: "◆" }; // the app's, where it knows what ratings are worth
+  const HEAPS = { accept: "▲", reject: "▼", look: "◆" }; // of the app, where it knows what ratings are worth
   const SIGNS = { picked: "P ", rejected: "X ", undecided: "" };
   const { cull, element, h, settings, keep } = qi, t = (key, value = "") => qi.word(key).replace("@", value);
 
   let cards = [], order = []; // a card for each frame; the frames that are shown
   let at = 0, chosen = false; // the frame in view; whether a person went there
   let compare = [], pair = []; // frames on their way to Compare, and in it
-  let told = "", due = 0, asking = 0, taken = ""; // the page's language; timers; the export that was taken home
+  let told = "", due = 0, asking = 0, taken = ""; // the language of the page; timers; the export that was taken home
 
   const view = () => settings.view ?? "grid";
   const button = (text, click, given = {}) => h("button", { type: "button", click, ...given }, text);

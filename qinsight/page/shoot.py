@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from qinsight.answers import Degradation, Distortion, Severity
 from qinsight.errors import PhotoError, QInsightError
+from qinsight.page.lean import style
 from qinsight.page.lightbox import Lightbox, seen_by_model
 from qinsight.page.result import fault_of, signed, without_cues
 from qinsight.page.words import Words
@@ -30,7 +31,7 @@ from qinsight.trust.confidence import noted, with_confidence
 from qinsight.trust.pixels import Measured, measure
 from qinsight.trust.triage import Heap, Triage, triage
 
-CSS = (Path(__file__).parent / "shoot.css").read_text(encoding="utf-8")
+CSS = style("shoot.css")
 KINDS = ("all", "clean", *map(str, Distortion))
 PLACES = ("beside", "embed")  # of XMP on a page of this computer
 FILES = {Path(name).suffix.removeprefix("."): name for name in EXPORTS}  # each has a button

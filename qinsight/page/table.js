@@ -60,7 +60,7 @@
     const photo = person && !person.file ? null : picture;
     const chosen = chosenAt(box, photo?.orig_name ?? "", placed(photo));
     later();
-    if (chosen < choice.turned) return [{ number: 0 }, photo]; // no question: the newest one's may be on its way
+    if (chosen < choice.turned) return [{ number: 0 }, photo]; // no question: that of the newest may be on its way
     Object.assign(choice, { turned: chosen, laid: photo });
     show(box === "photo" ? photo : undefined); // of an example only the server knows
     return [turn("assess", Boolean(photo)), photo];
