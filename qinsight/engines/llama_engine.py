@@ -37,7 +37,7 @@ from qinsight.engines.checkpoint import (
     read_json,
     silent,
 )
-from qinsight.engines.gguf_header import MOST_PIXELS, Header, read_header
+from qinsight.engines.gguf_header import MOST_PIXELS, PENALTY, Header, read_header
 from qinsight.engines.llama import LINE
 from qinsight.engines.made_by import contents
 from qinsight.engines.server import EndpointEngine, RequestsFailed
@@ -79,7 +79,7 @@ class Files:
 
     @property
     def penalty(self) -> float | None:
-        return self.model.told.get("general.sampling.penalty_repeat")
+        return self.model.told.get(PENALTY)
 
     def limit(self, max_pixels: int | None) -> int:
         """How large a photo is shown, if the largest asked for is this."""
