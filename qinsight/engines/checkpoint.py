@@ -5,6 +5,7 @@ No torch here. What is found wrong is said before a single weight is read.
 
 import hashlib
 import json
+import math
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -289,6 +290,41 @@ def _check_weights(folder: Path, name: str) -> None:
             needed=PROCESSOR_FILES[0],
             name=name,
         )
+    _check_settings(folder, name)
+
+
+def _check_settings(folder: Path, name: str) -> None:
+    """`EngineError` where a setting is of a kind with which transformers would fail later, or make up its own."""
+    for file, setting, fits in _KINDS:
+        told = read_json(folder / file) if (folder / file).exists() else {}
+        if setting in told and not fits(told[setting]):
+            raise EngineError(
+                "The file {file} of {name} is damaged or incomplete ({cause}). Download or copy it again.",
+                file=file,
+                name=name,
+                cause=f"{setting} is {told[setting]!r}"[:80],
+            )
+
+
+def _is_object(found: object) -> bool:
+    return isinstance(found, dict)
+
+
+def _is_factor(found: object) -> bool:
+    return found is None or (isinstance(found, int | float) and 0 < found < math.inf)
+
+
+def _is_colour(found: object) -> bool:
+    return isinstance(found, list) and all(isinstance(one, int | float) for one in found)
+
+
+_KINDS: tuple[tuple[str, str, Callable[[object], bool]], ...] = (
+    ("config.json", "text_config", _is_object),
+    ("config.json", "vision_config", _is_object),
+    ("generation_config.json", "repetition_penalty", _is_factor),
+    ("preprocessor_config.json", "image_mean", _is_colour),
+    ("preprocessor_config.json", "image_std", _is_colour),
+)
 
 
 def _shards(folder: Path) -> list[str]:

@@ -300,3 +300,23 @@ def test_weights_of_one_name_are_told_apart_by_their_fingerprint(tmp_path: Path)
     content[len(content) // 2] ^= 1
     (copy / "model.safetensors").write_bytes(content)
     assert locate(str(copy)).fingerprint != locate("preview").fingerprint
+
+
+@pytest.mark.parametrize(
+    ("file", "setting", "found"),
+    [
+        ("config.json", "text_config", None),
+        ("config.json", "vision_config", [1]),
+        ("generation_config.json", "repetition_penalty", "x"),
+        ("generation_config.json", "repetition_penalty", [1]),
+        ("preprocessor_config.json", "image_mean", ["a", "b", "c"]),
+    ],
+)
+def test_a_setting_with_which_the_model_would_fail_at_a_photo_or_be_another_is_refused(
+    part: Path, file: str, setting: str, found: object
+) -> None:
+    """Of a text_config that is null, transformers makes a model of 7B."""
+    told = json.loads((part / file).read_text("utf-8"))
+    (part / file).write_text(json.dumps({**told, setting: found}), "utf-8")
+    with pytest.raises(EngineError, match=f"{file} of .* is damaged .*{setting} is "):
+        read_checkpoint(part)
