@@ -19,7 +19,7 @@ from qinsight.errors import EngineError
 from qinsight.photos.view import MIN_PIXELS
 from qinsight.prompts import KNOWN_BEFORE, Order, Task
 from qinsight.requests import MAX_PIXELS, Request
-from qinsight.sentence import Sentence
+from qinsight.sentence import Sentence, told_bytes
 
 PUBLISHED = "ByteDance/Q-Insight"
 PUBLISHED_PARAMETERS = 8_292_166_656  # Qwen2.5-VL-7B with its vision tower
@@ -298,11 +298,12 @@ def _check_settings(folder: Path, name: str) -> None:
     for file, setting, fits in _KINDS:
         told = read_json(folder / file) if (folder / file).exists() else {}
         if setting in told and not fits(told[setting]):
+            cause = f"{setting} is {told[setting]!r}"[:80]
             raise EngineError(
                 "The file {file} of {name} is damaged or incomplete ({cause}). Download or copy it again.",
                 file=file,
                 name=name,
-                cause=f"{setting} is {told[setting]!r}"[:80],
+                cause=cause,
             )
 
 
@@ -506,11 +507,11 @@ def _check_disk(model: str, size: int) -> None:
     free = shutil.disk_usage(hub_disk()).free
     if free < size * 1.05:
         raise EngineError(
-            "Expected {size:.1f} GB of free disk for {model}; there are {free:.1f} GB. "
+            "Expected {size} of free disk for {model}; there are {free}. "
             "Make room, or set HF_HOME to a larger disk.",
-            size=size / 1e9,
+            size=told_bytes(size),
             model=model,
-            free=free / 1e9,
+            free=told_bytes(free),
         )
 
 

@@ -31,7 +31,7 @@ from qinsight.engines.convert_settings import (
 from qinsight.engines.convert_tensors import Tensor, tensors
 from qinsight.engines.gguf_header import Type
 from qinsight.errors import EngineError
-from qinsight.sentence import Sentence
+from qinsight.sentence import Sentence, told_bytes
 from qinsight.whole_files import hold, whole_folder
 
 MODEL, MMPROJ, CARD = "model.gguf", "mmproj.gguf", "qinsight.json"
@@ -146,11 +146,11 @@ def _write(plans: dict[Path, "_Plan"], draft: Path, progress: Progress) -> None:
     size, free = sum(plan.size for plan in left.values()), shutil.disk_usage(draft).free
     if size > free:
         raise EngineError(
-            "Expected {size:.1f} GB of free disk in {folder}; there are {free:.1f} GB. "
+            "Expected {size} of free disk in {folder}; there are {free}. "
             "Make room, or choose a smaller --type.",
-            size=size / 1e9,
+            size=told_bytes(size),
             folder=draft.parent.resolve(),
-            free=free / 1e9,
+            free=told_bytes(free),
         )
     for place, plan in left.items():
         with whole_folder(place) as folder:

@@ -207,6 +207,25 @@ def test_a_disk_that_fills_up_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tm
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs a shell's ulimit")
+def test_a_limit_to_the_size_of_a_file_is_told_though_numpy_knows_no_cause(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            "bash",
+            "-c",
+            f"ulimit -f 1000; exec '{sys.executable}' -m qinsight convert preview --out '{tmp_path}/out'",
+        ],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    told = "the disk is full, or a file may not be as large."
+    assert done.stderr == f"qinsight: The converted weights cannot be written to {tmp_path}/out: {told}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_too_small_a_disk_is_told_before_anything_is_written(
     monkeypatch: pytest.MonkeyPatch, official: Path, tmp_path: Path
 ) -> None:
@@ -214,6 +233,7 @@ def test_too_small_a_disk_is_told_before_anything_is_written(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
     sentence = refusal(lambda: convert(str(official), tmp_path / "out"))
     assert "of free disk" in sentence
+    assert "there are 1.0 MB" in sentence
     assert "--type" in sentence
     assert list(tmp_path.iterdir()) == []
 
