@@ -1,5 +1,10 @@
 """The page: `python app.py` starts it, and opens it in the browser on a desktop."""
 
+from qinsight.stopping import stop_with_a_line
+
+if __name__ == "__main__":
+    stop_with_a_line()  # before what takes long is imported
+
 import argparse
 import difflib
 import importlib.util
