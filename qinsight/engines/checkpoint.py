@@ -202,13 +202,17 @@ def locate(model: str, progress: Progress = silent) -> Model:
 
 
 def holds_gguf(model: str) -> bool:
-    """Whether a model's name is that of a folder with converted weights."""
+    """Whether a model's name is that of a folder with converted weights, and no others to be asked."""
     try:
         folder = Path(model).expanduser()
         places = [folder / part for part in ("", *PARTS)]
-        return any(any(place.glob("*.gguf")) for place in places if not (place / "config.json").exists())
+        return any(any(place.glob("*.gguf")) and not _holds_others(place) for place in places)
     except (OSError, RuntimeError):  # a name too long, no such ~user
         return False
+
+
+def _holds_others(place: Path) -> bool:
+    return (place / "config.json").exists() and any(place.glob("*.safetensors"))
 
 
 def read_checkpoint(folder: Path, *, name: str = "", progress: Progress = silent) -> Checkpoint:

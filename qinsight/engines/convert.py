@@ -19,7 +19,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from qinsight.engines.checkpoint import Checkpoint, Model, Part, Progress, locate, read_json, silent
+from qinsight.engines.checkpoint import (
+    Checkpoint,
+    Model,
+    Part,
+    Progress,
+    holds_gguf,
+    locate,
+    read_json,
+    silent,
+)
 from qinsight.engines.convert_settings import (
     Config,
     eye_settings,
@@ -51,6 +60,10 @@ def convert(
     """Write every part of `model`, or those named, into `out`, which must not exist yet; `EngineError` says why it cannot be."""
     with _writing(out):
         _check(out, kind)
+    if holds_gguf(model):
+        raise EngineError(
+            "{model} is converted already; expected the weights that it was made from.", model=model
+        )
     found = locate(model, progress)
     chosen = {name: part for name, part in found.parts.items() if parts is None or name in parts}
     with _writing(out), _draft(out) as draft:

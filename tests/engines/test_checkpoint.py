@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from qinsight.engines.checkpoint import PARTS, PREVIEW, Checkpoint, Model, Part, locate, read_checkpoint
+from qinsight.engines.checkpoint import (
+    PARTS,
+    PREVIEW,
+    Checkpoint,
+    Model,
+    Part,
+    holds_gguf,
+    locate,
+    read_checkpoint,
+)
 from qinsight.errors import EngineError
 from qinsight.prompts import Order, Task
 from qinsight.requests import MAX_PIXELS, Request
@@ -291,6 +300,26 @@ def test_a_model_in_the_hubs_cache_is_used_without_network(
 def test_a_folder_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="Expected a folder with a checkpoint for preview; there is none"):
         read_checkpoint(tmp_path / "preview")
+
+
+@pytest.mark.parametrize(
+    ("files", "converted"),
+    [
+        ("model.gguf", True),
+        ("model.gguf config.json", True),
+        ("comparison/model.gguf comparison/config.json", True),
+        ("model.gguf config.json model.safetensors", False),
+        ("config.json model.safetensors", False),
+        ("config.json", False),
+    ],
+)
+def test_a_folder_with_gguf_files_and_no_others_is_one_of_converted_weights(
+    tmp_path: Path, files: str, converted: bool
+) -> None:
+    for file in files.split():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    assert holds_gguf(str(tmp_path)) is converted
 
 
 def test_weights_of_one_name_are_told_apart_by_their_fingerprint(tmp_path: Path) -> None:

@@ -267,6 +267,14 @@ def test_the_type_that_needs_llama_cpps_own_quantiser_is_refused_with_those_that
     assert all(kind in sentence for kind in WRITTEN)
 
 
+def test_what_is_converted_already_is_told_so(tmp_path: Path) -> None:
+    (folder,) = convert("preview", tmp_path / "out")
+    for _ in range(2):
+        assert f"{folder} is converted already" in refusal(lambda: convert(str(folder), tmp_path / "again"))
+        shutil.copy(PREVIEW / "config.json", folder)  # as foreign folders have it
+    assert list(tmp_path.iterdir()) == [folder]
+
+
 def test_an_adapter_is_sent_to_the_command_that_merges_it(part: Path, tmp_path: Path) -> None:
     adapter = tmp_path / "adapter"
     model = load(read_checkpoint(part), Device.CPU).model
