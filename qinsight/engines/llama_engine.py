@@ -45,7 +45,7 @@ from qinsight.engines.server_link import Patience
 from qinsight.errors import EngineError, RequestFailed, Stopped
 from qinsight.photos.view import image_tokens
 from qinsight.prompts import KNOWN_BEFORE, Order
-from qinsight.requests import GREEDY, About, Delta, Request, Sampling
+from qinsight.requests import GREEDY, About, Delta, Finish, Request, Sampling
 from qinsight.sentence import Sentence
 
 PACKAGE = "xllamacpp"
@@ -221,7 +221,7 @@ class LlamaEngine:
             limit = self._files[part].limit(max_pixels)
             try:
                 for delta in self._answer(part, chosen, sampling, limit, stop, watched):
-                    yield replace(delta, request=numbers[delta.request])
+                    yield replace(_with_end(delta), request=numbers[delta.request])
             except RequestsFailed as failed:
                 failures |= {numbers[number]: cause for number, cause in failed.failures.items()}
         if failures:
@@ -309,6 +309,12 @@ class LlamaEngine:
         if needed > psutil.virtual_memory().available:
             _end_all(self._children)
         check_memory(files.size, files.checkpoint.name, files.model.type)
+
+
+def _with_end(delta: Delta) -> Delta:
+    """With the token that ended the reply counted, as other engines do: llama.cpp sends it only in whole replies."""
+    unsent = delta.finish is Finish.STOP and not delta.text and not delta.tokens
+    return replace(delta, tokens=1) if unsent else delta
 
 
 def check_memory(size: float, name: str, kind: str) -> None:
