@@ -255,6 +255,7 @@ def _tokens(writer: Any, checkpoint: Checkpoint, config: Config) -> None:
     tokenizer = read_json(checkpoint.folder / "tokenizer.json")
     generation = checkpoint.folder / "generation_config.json"
     ends = read_json(generation).get("eos_token_id") if generation.exists() else None
+    told_by = generation.name if ends else "config.json"
     ends = ends or config.words("eos_token_id")
     try:
         steps = tokenizer["pre_tokenizer"]["pretokenizers"]
@@ -264,7 +265,7 @@ def _tokens(writer: Any, checkpoint: Checkpoint, config: Config) -> None:
         merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in tokenizer["model"]["merges"]]
         end = ends[0] if isinstance(ends, list) else ends
         if not _is_whole(end, 0, len(texts) - 1):
-            raise config.strange("eos_token_id", "the number of a token", end)
+            raise _strange("eos_token_id", "the number of a token", told_by, config.name, end)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise EngineError(
             "The tokenizer of {name} cannot be converted: {cause}.", name=config.name, cause=repr(error)
