@@ -1,5 +1,10 @@
 """The page: `python app.py` starts it, and opens it in the browser on a desktop."""
 
+from qinsight.stopping import stop_with_a_line
+
+if __name__ == "__main__":
+    stop_with_a_line()  # before what takes long is imported
+
 import argparse
 import difflib
 import importlib.util
@@ -193,7 +198,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="the API also as tools for agents; needs `pip install 'gradio[mcp]'`",
     )
-    words = "a file with name:password on each line; whoever opens the page is asked for them"
+    words = (
+        "a file with name:password on each line, or # and a comment; whoever opens the page is asked for them"
+    )
     add("--auth", type=Path, metavar="FILE", help=words)
     add("--no-browser", dest="browser", action="store_false", help="do not open the browser")
     return parser

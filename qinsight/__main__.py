@@ -1,5 +1,10 @@
 """The command line: `python -m qinsight score | diagnose | compare | rank` and more; `--help` names all."""
 
+from qinsight.stopping import stop_with_a_line
+
+if __name__ == "__main__":
+    stop_with_a_line()  # before what takes long is imported
+
 import argparse
 import json
 import math
@@ -27,6 +32,7 @@ from qinsight.ranking.rows import Row, of_each_file
 from qinsight.ranking.xmp import STARS, check_stars
 from qinsight.report import report
 from qinsight.requests import BATCH, Engine, Reading, Request, Sampling, Stage
+from qinsight.stopping import STOPPED
 from qinsight.terminal import at_a_terminal, counted, end_step, say, show_step
 from qinsight.trust.audit_command import add_command as add_audit
 from qinsight.trust.order import Orders, in_both_orders
@@ -54,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         say("qinsight: stopped.")
-        return 130
+        return STOPPED
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -59,6 +59,11 @@ class Sentence(str):
 _PLAIN = re.compile(r"(\.\d)?[a-z%]?")  # how numbers are written in sentences: it may come from a file
 
 
+def told_bytes(size: float) -> str:
+    """In GB, or where that would be none in MB."""
+    return f"{size / 1e9:.1f} GB" if size >= 5e7 else f"{size / 1e6:.1f} MB"
+
+
 def by_itself(said: str) -> str:
     """Words that stand behind a file's name elsewhere, as a sentence of its own."""
     return said[:1].upper() + said[1:] + ("" if said.endswith((".", "!", "?", "…", "。")) else ".")

@@ -10,12 +10,15 @@ from typing import Any
 
 from tqdm import tqdm
 
+from qinsight.stopping import STOPPED, stop_with_an_exception
+
 LOGGED = 30.0  # seconds between two lines of a log
 STEP = 10.0  # the same of one step, for somebody who waits for it
 
 
 def at_a_terminal(run: Callable[[], int]) -> int:
     """Run a command line to its exit code. A pipe that is closed, as by `| head`, has seen enough."""
+    stop_with_an_exception()
     quiet()
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started it
@@ -29,6 +32,9 @@ def at_a_terminal(run: Callable[[], int]) -> int:
     except BrokenPipeError:
         drop_output()
         return 0
+    except KeyboardInterrupt:  # before the command heard of it itself
+        say("qinsight: stopped.")
+        return STOPPED
 
 
 def drop_output() -> None:

@@ -20,7 +20,18 @@ MAY_BE_HEAVY = {
 
 # The rooms, lowest first: a room imports only what stands before it. A `__main__` stands above everything.
 PRODUCT = [
-    ["sentence", "errors", "terminal", "whole_files", "json_lines", "ledger", "ahead", "hosts", "prompts"],
+    [
+        "sentence",
+        "errors",
+        "stopping",
+        "terminal",
+        "whole_files",
+        "json_lines",
+        "ledger",
+        "ahead",
+        "hosts",
+        "prompts",
+    ],
     ["keeping", "photos", "requests", "answers"],
     ["odds", "engines"],
     ["assess", "flags"],

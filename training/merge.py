@@ -6,6 +6,11 @@ The result is an ordinary checkpoint: any server can load it, and a new training
 4-bit weights is folded into the full-precision ones it was quantised from.
 """
 
+from qinsight.stopping import stop_with_a_line
+
+if __name__ == "__main__":
+    stop_with_a_line()  # before what takes long is imported
+
 import argparse
 import json
 import shutil

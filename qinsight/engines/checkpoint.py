@@ -5,6 +5,7 @@ No torch here. What is found wrong is said before a single weight is read.
 
 import hashlib
 import json
+import math
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from qinsight.errors import EngineError
 from qinsight.photos.view import MIN_PIXELS
 from qinsight.prompts import KNOWN_BEFORE, Order, Task
 from qinsight.requests import MAX_PIXELS, Request
-from qinsight.sentence import Sentence
+from qinsight.sentence import Sentence, told_bytes
 
 PUBLISHED = "ByteDance/Q-Insight"
 PUBLISHED_PARAMETERS = 8_292_166_656  # Qwen2.5-VL-7B with its vision tower
@@ -201,13 +202,17 @@ def locate(model: str, progress: Progress = silent) -> Model:
 
 
 def holds_gguf(model: str) -> bool:
-    """Whether a model's name is that of a folder with converted weights."""
+    """Whether a model's name is that of a folder with converted weights, and no others to be asked."""
     try:
         folder = Path(model).expanduser()
         places = [folder / part for part in ("", *PARTS)]
-        return any(any(place.glob("*.gguf")) for place in places if not (place / "config.json").exists())
+        return any(any(place.glob("*.gguf")) and not _holds_others(place) for place in places)
     except (OSError, RuntimeError):  # a name too long, no such ~user
         return False
+
+
+def _holds_others(place: Path) -> bool:
+    return (place / "config.json").exists() and any(place.glob("*.safetensors"))
 
 
 def read_checkpoint(folder: Path, *, name: str = "", progress: Progress = silent) -> Checkpoint:
@@ -289,6 +294,42 @@ def _check_weights(folder: Path, name: str) -> None:
             needed=PROCESSOR_FILES[0],
             name=name,
         )
+    _check_settings(folder, name)
+
+
+def _check_settings(folder: Path, name: str) -> None:
+    """`EngineError` where a setting is of a kind with which transformers would fail later, or make up its own."""
+    for file, setting, fits in _KINDS:
+        told = read_json(folder / file) if (folder / file).exists() else {}
+        if setting in told and not fits(told[setting]):
+            cause = f"{setting} is {told[setting]!r}"[:80]
+            raise EngineError(
+                "The file {file} of {name} is damaged or incomplete ({cause}). Download or copy it again.",
+                file=file,
+                name=name,
+                cause=cause,
+            )
+
+
+def _is_object(found: object) -> bool:
+    return isinstance(found, dict)
+
+
+def _is_factor(found: object) -> bool:
+    return found is None or (isinstance(found, int | float) and 0 < found < math.inf)
+
+
+def _is_colour(found: object) -> bool:
+    return isinstance(found, list) and all(isinstance(one, int | float) for one in found)
+
+
+_KINDS: tuple[tuple[str, str, Callable[[object], bool]], ...] = (
+    ("config.json", "text_config", _is_object),
+    ("config.json", "vision_config", _is_object),
+    ("generation_config.json", "repetition_penalty", _is_factor),
+    ("preprocessor_config.json", "image_mean", _is_colour),
+    ("preprocessor_config.json", "image_std", _is_colour),
+)
 
 
 def _shards(folder: Path) -> list[str]:
@@ -470,11 +511,11 @@ def _check_disk(model: str, size: int) -> None:
     free = shutil.disk_usage(hub_disk()).free
     if free < size * 1.05:
         raise EngineError(
-            "Expected {size:.1f} GB of free disk for {model}; there are {free:.1f} GB. "
+            "Expected {size} of free disk for {model}; there are {free}. "
             "Make room, or set HF_HOME to a larger disk.",
-            size=size / 1e9,
+            size=told_bytes(size),
             model=model,
-            free=free / 1e9,
+            free=told_bytes(free),
         )
 
 

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import shutil
+import struct
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from qinsight.engines.checkpoint import Checkpoint, Model, Part, Progress, locate, read_json, silent
+from qinsight.engines.checkpoint import (
+    Checkpoint,
+    Model,
+    Part,
+    Progress,
+    holds_gguf,
+    locate,
+    read_json,
+    silent,
+)
 from qinsight.engines.convert_settings import (
     Config,
     eye_settings,
@@ -30,7 +40,7 @@ from qinsight.engines.convert_settings import (
 from qinsight.engines.convert_tensors import Tensor, tensors
 from qinsight.engines.gguf_header import Type
 from qinsight.errors import EngineError
-from qinsight.sentence import Sentence
+from qinsight.sentence import Sentence, told_bytes
 from qinsight.whole_files import hold, whole_folder
 
 MODEL, MMPROJ, CARD = "model.gguf", "mmproj.gguf", "qinsight.json"
@@ -48,32 +58,43 @@ def convert(
     parts: Collection[str] | None = None,
 ) -> list[Path]:
     """Write every part of `model`, or those named, into `out`, which must not exist yet; `EngineError` says why it cannot be."""
-    _check(out, kind)
+    with _writing(out):
+        _check(out, kind)
+    if holds_gguf(model):
+        raise EngineError(
+            "{model} is converted already; expected the weights that it was made from.", model=model
+        )
     found = locate(model, progress)
     chosen = {name: part for name, part in found.parts.items() if parts is None or name in parts}
+    with _writing(out), _draft(out) as draft:
+        plans = {
+            draft / (subfolder or ONLY): _Plan(_fetched(part, progress), kind)
+            for subfolder, part in chosen.items()
+        }
+        _write(plans, draft, progress)
+        if ONLY in (place.name for place in plans):
+            (draft / ONLY).rename(out)
+        else:
+            (draft / LOCK).unlink()
+            draft.rename(out)
+    return [out / subfolder for subfolder in chosen]
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """What the disk refuses is a sentence. numpy tells no cause where fewer bytes were written than it had."""
     try:
-        with _draft(out) as draft:
-            plans = {
-                draft / (subfolder or ONLY): _Plan(_fetched(part, progress), kind)
-                for subfolder, part in chosen.items()
-            }
-            _write(plans, draft, progress)
-            if ONLY in (place.name for place in plans):
-                (draft / ONLY).rename(out)
-            else:
-                (draft / LOCK).unlink()
-                draft.rename(out)
+        yield
     except OSError as error:
         raise EngineError(
             "The converted weights cannot be written to {out}: {cause}.",
             out=out,
-            cause=error.strerror or error,
+            cause=error.strerror or "the disk is full, or a file may not be as large",
         ) from error
-    return [out / subfolder for subfolder in chosen]
 
 
 def _check(out: Path, kind: Type) -> None:
-    if out.exists():
+    if out.is_symlink() or out.exists():
         raise EngineError("Expected a folder that does not exist yet; {out} does.", out=out)
     check_type(kind)
 
@@ -138,11 +159,11 @@ def _write(plans: dict[Path, "_Plan"], draft: Path, progress: Progress) -> None:
     size, free = sum(plan.size for plan in left.values()), shutil.disk_usage(draft).free
     if size > free:
         raise EngineError(
-            "Expected {size:.1f} GB of free disk in {folder}; there are {free:.1f} GB. "
+            "Expected {size} of free disk in {folder}; there are {free}. "
             "Make room, or choose a smaller --type.",
-            size=size / 1e9,
+            size=told_bytes(size),
             folder=draft.parent.resolve(),
-            free=free / 1e9,
+            free=told_bytes(free),
         )
     for place, plan in left.items():
         with whole_folder(place) as folder:
@@ -217,9 +238,7 @@ class _Plan:
                 held = _held_as(tensor, self.kind)
                 size = _bytes(tensor, self.kind)
                 writer.add_tensor_info(tensor.name, tensor.shape, None, size, _ggml(held))
-            writer.write_header_to_file()
-            writer.write_kv_data_to_file()
-            writer.write_ti_data_to_file()
+            _write_settings(writer, self.checkpoint.name)
             for tensor in inside:
                 writer.write_tensor_data(_encoded(tensor, self.kind, self.checkpoint.name))
                 yield _bytes(tensor, self.kind)
@@ -227,6 +246,20 @@ class _Plan:
             writer.close()
         with path.open("rb+") as written:
             os.fsync(written.fileno())
+
+
+def _write_settings(writer: Any, name: str) -> None:
+    """Write what stands before the weights; the package packs it into bytes only now."""
+    try:
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+    except (ValueError, TypeError, OverflowError, struct.error) as error:
+        raise EngineError(
+            "The settings of {name} cannot be written as llama.cpp has them: {cause}.",
+            name=name,
+            cause=error,
+        ) from error
 
 
 def _held(kind: Type, *, vision: bool) -> Type:
@@ -280,6 +313,12 @@ def _encoded(tensor: Tensor, kind: Type, name: str) -> Any:
     found: Any = np.empty(_bytes(tensor, kind), np.uint8)
     done = 0
     for piece in tensor.pieces():
+        if not np.isfinite(piece).all():
+            raise EngineError(
+                "Expected numbers in the weights {tensor} of {name}; some are infinite or none (NaN).",
+                tensor=tensor.name,
+                name=name,
+            )
         if held is Type.F16 and np.abs(piece).max(initial=0) > np.finfo(np.float16).max:
             raise EngineError(
                 "The weights {tensor} of {name} are too large for f16; choose --type f32.",

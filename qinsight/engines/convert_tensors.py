@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -125,12 +126,16 @@ def _listed(file: Path, name: str) -> Iterator[tuple[str, Stored]]:
             if length + 8 > size:
                 raise ValueError("its header is cut short")
             header = json.loads(opened.read(length))
-        for tensor, told in header.items():
-            if tensor == "__metadata__":
-                continue
-            start, end = told["data_offsets"]
+        last = (0, "")  # where the tensors before end
+        header.pop("__metadata__", None)
+        spans = [(*map(index, told["data_offsets"]), name) for name, told in header.items()]
+        for start, end, tensor in sorted(spans):
+            told = header[tensor]
             if 8 + length + end > size:
                 raise ValueError(f"{tensor} is cut short")
+            if start < last[0]:
+                raise ValueError(f"{last[1] or 'its header'} and {tensor} lie at the same place")
+            last = (end, tensor)
             if told["dtype"] not in _BYTES:
                 raise EngineError(
                     "Expected full weights in {name}; {tensor} is stored as {kind}. Convert the weights that it was made from.",
@@ -138,8 +143,10 @@ def _listed(file: Path, name: str) -> Iterator[tuple[str, Stored]]:
                     tensor=tensor,
                     kind=told["dtype"],
                 )
-            yield tensor, Stored(file, told["dtype"], tuple(told["shape"]), 8 + length + start)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if end - start != math.prod(told["shape"]) * _BYTES[told["dtype"]].itemsize:
+                raise ValueError(f"{tensor} has {end - start} bytes, which is not its shape")
+            yield tensor, Stored(file, told["dtype"], tuple(map(index, told["shape"])), 8 + length + start)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise EngineError(
             "The file {file} of {name} is damaged or incomplete ({cause}). Download or copy it again.",
             file=file.name,

@@ -3,6 +3,7 @@
 Read here rather than by the `gguf` package: whoever only opens a converted folder does not need that.
 """
 
+import math
 import struct
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +17,7 @@ ALIGNMENT = 32
 MOST_PIXELS = (
     "qinsight.most_pixels"  # our own setting: what the checkpoint's image processor never goes beyond
 )
+PENALTY = "general.sampling.penalty_repeat"
 # How the format numbers its plain values; 8 is a text, 9 a list.
 _PLAIN = {
     0: "<B",
@@ -69,7 +71,7 @@ class Header:
 
 
 class _Short(Exception):
-    """The file ends before it should."""
+    """The file ends before it should, or says what cannot be."""
 
 
 def read_header(file: Path) -> Header:
@@ -117,8 +119,16 @@ def _read(opened: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
         name = _text(opened, size)
         told[name] = _value(opened, _number(opened, "<I"), size)
     end = max((_end(opened, size) for _ in range(tensors)), default=0)
+    _check(told)
     alignment = told.get("general.alignment", ALIGNMENT)
     return told, -(-opened.tell() // alignment) * alignment + end
+
+
+def _check(told: dict[str, Any]) -> None:
+    """`_Short` where a setting that we reckon with is no number above 0."""
+    for name, kind in (("general.alignment", int), (MOST_PIXELS, int), (PENALTY, float)):
+        if name in told and not (isinstance(told[name], kind) and 0 < told[name] < math.inf):
+            raise _Short
 
 
 def _end(opened: BinaryIO, size: int) -> int:

@@ -37,7 +37,7 @@ from qinsight.engines.checkpoint import (
     read_json,
     silent,
 )
-from qinsight.engines.gguf_header import MOST_PIXELS, Header, read_header
+from qinsight.engines.gguf_header import MOST_PIXELS, PENALTY, Header, read_header
 from qinsight.engines.llama import LINE
 from qinsight.engines.made_by import contents
 from qinsight.engines.server import EndpointEngine, RequestsFailed
@@ -45,7 +45,7 @@ from qinsight.engines.server_link import Patience
 from qinsight.errors import EngineError, RequestFailed, Stopped
 from qinsight.photos.view import image_tokens
 from qinsight.prompts import KNOWN_BEFORE, Order
-from qinsight.requests import GREEDY, About, Delta, Request, Sampling
+from qinsight.requests import GREEDY, About, Delta, Finish, Request, Sampling
 from qinsight.sentence import Sentence
 
 PACKAGE = "xllamacpp"
@@ -62,6 +62,7 @@ ILLEGAL = {
 }  # how a process ends whose processor lacks an instruction
 # Threads that wait without spinning: where others compute too, spinning made 0.3 s of a reply up to 8 (two cores, load 8).
 PATIENT = {"OMP_WAIT_POLICY": "passive"}
+WHOLE = ("f32", "f16")  # types that round nothing that an answer would show
 DEATHS = 2  # in a row, without an answer between them, after which it is not started again
 
 
@@ -72,6 +73,7 @@ class Files:
     checkpoint: Checkpoint
     model: Header
     mmproj: Header
+    source: str = ""  # the fingerprint of the weights that it was converted from, where all of them are kept
 
     @property
     def size(self) -> int:
@@ -79,7 +81,7 @@ class Files:
 
     @property
     def penalty(self) -> float | None:
-        return self.model.told.get("general.sampling.penalty_repeat")
+        return self.model.told.get(PENALTY)
 
     def limit(self, max_pixels: int | None) -> int:
         """How large a photo is shown, if the largest asked for is this."""
@@ -119,8 +121,9 @@ def read_files(part: Part) -> Files:
             kind=projector,
         )
     card = folder / "qinsight.json"
-    told = described(folder, part.name, read_json(card) if card.exists() else {})
-    return Files(told, words[0], eyes[0])
+    told = read_json(card) if card.exists() else {}
+    source = str(told.get("weights", "")) if words[0].type in WHOLE else ""
+    return Files(described(folder, part.name, told), words[0], eyes[0], source)
 
 
 def check_package() -> None:
@@ -185,6 +188,7 @@ class LlamaEngine:
             memory_bytes=sum(self._files[name].size for name in self._children),
             max_pixels=checkpoint.max_pixels,
             weights=self._fingerprint,
+            source=files.source if alone else "",
             in_flight=1,
             made_with={
                 "engine": "llama.cpp",
@@ -221,7 +225,7 @@ class LlamaEngine:
             limit = self._files[part].limit(max_pixels)
             try:
                 for delta in self._answer(part, chosen, sampling, limit, stop, watched):
-                    yield replace(delta, request=numbers[delta.request])
+                    yield replace(_with_end(delta), request=numbers[delta.request])
             except RequestsFailed as failed:
                 failures |= {numbers[number]: cause for number, cause in failed.failures.items()}
         if failures:
@@ -309,6 +313,12 @@ class LlamaEngine:
         if needed > psutil.virtual_memory().available:
             _end_all(self._children)
         check_memory(files.size, files.checkpoint.name, files.model.type)
+
+
+def _with_end(delta: Delta) -> Delta:
+    """With the token that ended the reply counted, as other engines do: llama.cpp sends it only in whole replies."""
+    unsent = delta.finish is Finish.STOP and not delta.text and not delta.tokens
+    return replace(delta, tokens=1) if unsent else delta
 
 
 def check_memory(size: float, name: str, kind: str) -> None:

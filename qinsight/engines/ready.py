@@ -29,6 +29,7 @@ from qinsight.engines.gguf_header import Type
 from qinsight.engines.kept import STATE, cache_folder, name_of
 from qinsight.engines.llama_engine import check_memory, check_package
 from qinsight.errors import EngineError
+from qinsight.sentence import told_bytes
 
 
 def ready(model: str, kind: Type, progress: Progress = silent) -> Path:
@@ -96,11 +97,11 @@ def _check_disks(part: Part, size: int, place: Path) -> None:
         free = shutil.disk_usage(folder).free
         if needs[disk] > free:
             raise EngineError(
-                "Expected {size:.1f} GB of free disk for {model}: {coming:.1f} GB to download, {converted:.1f} GB "
-                "converted; there are {free:.1f} GB. Make room, or set HF_HOME and XDG_CACHE_HOME to a larger disk.",
-                size=(coming + size) / 1e9,
+                "Expected {size} of free disk for {model}: {coming} to download, {converted} "
+                "converted; there are {free}. Make room, or set HF_HOME and XDG_CACHE_HOME to a larger disk.",
+                size=told_bytes(coming + size),
                 model=part.name,
-                coming=coming / 1e9,
-                converted=size / 1e9,
-                free=free / 1e9,
+                coming=told_bytes(coming),
+                converted=told_bytes(size),
+                free=told_bytes(free),
             )

@@ -20,6 +20,7 @@ from qinsight.page.line import LONGEST
 from qinsight.page.loupe import CSS as LOUPE_CSS
 from qinsight.page.loupe import Loupes
 from qinsight.page.packed import Packed
+from qinsight.page.passwords import who_may
 from qinsight.page.pictures import CSS, headline
 from qinsight.page.rank_tab import RankTab
 from qinsight.page.shoot import CSS as SHOOT_CSS
@@ -137,9 +138,16 @@ def theme() -> gr.themes.Base:
 
 
 def launch(
-    page: Page, host: Host, hosts: Iterable[str] = (), visitors: Visitors | None = None, **where: Any
+    page: Page,
+    host: Host,
+    hosts: Iterable[str] = (),
+    visitors: Visitors | None = None,
+    auth: Iterable[tuple[str, str]] | None = None,
+    **where: Any,
 ) -> tuple[Any, str, str]:
     """Serve the page around a host; `where` are `gr.Blocks.launch`'s host, port and the like. Returns what it returns.
+
+    `auth`: the pairs of name and password that open the page; None where everybody may.
 
     A page that listens on this computer only answers to this computer's names and to `hosts`.
     """
@@ -164,6 +172,7 @@ def launch(
         state_session_capacity=200,
         max_threads=2 * LONGEST + 40,  # everyone in line holds one
         app_kwargs={"middleware": [gate, Middleware(Packed)]},
+        auth=who_may(auth) if auth else None,
         _frontend=False,  # else a page that a busy computer answers after three seconds is refused (Gradio 6.31)
         **where,
     )

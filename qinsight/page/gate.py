@@ -331,6 +331,8 @@ class Gate:
             if form is not None and form.refusal is not None:
                 return
             if message["type"] == "http.response.start":
+                if LOGIN.fullmatch(path) and message["status"] == 200:
+                    self._tries.succeeded(dict(scope["headers"])[ADDRESS].decode())
                 if api.startswith("run/predict") and message["status"] == 500:
                     # of values that were sent, not of this server; Gradio's body says nothing, or has a sentence
                     broken, message["status"] = True, 400

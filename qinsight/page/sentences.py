@@ -677,13 +677,13 @@ SENTENCES = {
         "--convert 不能与 --endpoint 同用：服务器有自己的权重。",
         "--convert は --endpoint と併用できません。サーバーには独自の重みがあります。",
     ),
-    "Expected {size:.1f} GB of free disk for {model}: {coming:.1f} GB to download, {converted:.1f} GB converted; there are {free:.1f} GB. Make room, or set HF_HOME and XDG_CACHE_HOME to a larger disk.": (
-        "{model} 需要 {size:.1f} GB 可用磁盘空间：下载 {coming:.1f} GB，转换后 {converted:.1f} GB；现有 {free:.1f} GB。请腾出空间，或将 HF_HOME 和 XDG_CACHE_HOME 设到更大的磁盘。",
-        "{model} には {size:.1f} GB の空きディスクが必要です（ダウンロード {coming:.1f} GB、変換後 {converted:.1f} GB）。空きは {free:.1f} GB です。空けるか、HF_HOME と XDG_CACHE_HOME を大きなディスクにしてください。",
+    "Expected {size} of free disk for {model}: {coming} to download, {converted} converted; there are {free}. Make room, or set HF_HOME and XDG_CACHE_HOME to a larger disk.": (
+        "{model} 需要 {size} 可用磁盘空间：下载 {coming}，转换后 {converted}；现有 {free}。请腾出空间，或将 HF_HOME 和 XDG_CACHE_HOME 设到更大的磁盘。",
+        "{model} には {size} の空きディスクが必要です（ダウンロード {coming}、変換後 {converted}）。空きは {free} です。空けるか、HF_HOME と XDG_CACHE_HOME を大きなディスクにしてください。",
     ),
-    "Expected {size:.1f} GB of free disk for {model}; there are {free:.1f} GB. Make room, or set HF_HOME to a larger disk.": (
-        "{model} 需要 {size:.1f} GB 磁盘空间，现有 {free:.1f} GB。请腾出空间，或将 HF_HOME 设到更大的磁盘。",
-        "{model} には {size:.1f} GB の空きディスクが必要ですが、{free:.1f} GB しかありません。空きを増やすか、HF_HOME をより大きなディスクにしてください。",
+    "Expected {size} of free disk for {model}; there are {free}. Make room, or set HF_HOME to a larger disk.": (
+        "{model} 需要 {size} 磁盘空间，现有 {free}。请腾出空间，或将 HF_HOME 设到更大的磁盘。",
+        "{model} には {size} の空きディスクが必要ですが、{free} しかありません。空きを増やすか、HF_HOME をより大きなディスクにしてください。",
     ),
     "{model} asks for a permission on its hub page; log in with `hf auth login` first.": (
         "{model} 需要在其 Hub 页面获得许可；请先用 `hf auth login` 登录。",

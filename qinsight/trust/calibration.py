@@ -103,7 +103,8 @@ class Calibration:
     def misfit(self, about: About) -> QInsightError | None:
         """Why this says nothing about the answers of another model, or of the same one at another size."""
         mine, theirs = self.weights or self.model, about.weights or about.name
-        if (self.weights, mine) != (about.weights, theirs):
+        of_source = bool(self.weights) and self.weights == about.source
+        if (self.weights, mine) != (about.weights, theirs) and not of_source:
             return QInsightError(
                 "This calibration is of other weights: {mine}, and {theirs} answers.",
                 mine=_named(self.model, self.weights),
@@ -195,4 +196,4 @@ def _named(name: str, weights: str) -> str:
 
 
 def _in_few_bits(precision: str) -> bool:
-    return precision not in ("", "fp32", "bf16", "fp16")
+    return precision not in ("", "fp32", "bf16", "fp16", "f32", "f16")

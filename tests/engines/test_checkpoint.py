@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from qinsight.engines.checkpoint import PARTS, PREVIEW, Checkpoint, Model, Part, locate, read_checkpoint
+from qinsight.engines.checkpoint import (
+    PARTS,
+    PREVIEW,
+    Checkpoint,
+    Model,
+    Part,
+    holds_gguf,
+    locate,
+    read_checkpoint,
+)
 from qinsight.errors import EngineError
 from qinsight.prompts import Order, Task
 from qinsight.requests import MAX_PIXELS, Request
@@ -293,6 +302,26 @@ def test_a_folder_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "preview")
 
 
+@pytest.mark.parametrize(
+    ("files", "converted"),
+    [
+        ("model.gguf", True),
+        ("model.gguf config.json", True),
+        ("comparison/model.gguf comparison/config.json", True),
+        ("model.gguf config.json model.safetensors", False),
+        ("config.json model.safetensors", False),
+        ("config.json", False),
+    ],
+)
+def test_a_folder_with_gguf_files_and_no_others_is_one_of_converted_weights(
+    tmp_path: Path, files: str, converted: bool
+) -> None:
+    for file in files.split():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    assert holds_gguf(str(tmp_path)) is converted
+
+
 def test_weights_of_one_name_are_told_apart_by_their_fingerprint(tmp_path: Path) -> None:
     shutil.copytree(PREVIEW, copy := tmp_path / "copy")
     assert locate(str(copy)).fingerprint == locate("preview").fingerprint
@@ -300,3 +329,23 @@ def test_weights_of_one_name_are_told_apart_by_their_fingerprint(tmp_path: Path)
     content[len(content) // 2] ^= 1
     (copy / "model.safetensors").write_bytes(content)
     assert locate(str(copy)).fingerprint != locate("preview").fingerprint
+
+
+@pytest.mark.parametrize(
+    ("file", "setting", "found"),
+    [
+        ("config.json", "text_config", None),
+        ("config.json", "vision_config", [1]),
+        ("generation_config.json", "repetition_penalty", "x"),
+        ("generation_config.json", "repetition_penalty", [1]),
+        ("preprocessor_config.json", "image_mean", ["a", "b", "c"]),
+    ],
+)
+def test_a_setting_with_which_the_model_would_fail_at_a_photo_or_be_another_is_refused(
+    part: Path, file: str, setting: str, found: object
+) -> None:
+    """Of a text_config that is null, transformers makes a model of 7B."""
+    told = json.loads((part / file).read_text("utf-8"))
+    (part / file).write_text(json.dumps({**told, setting: found}), "utf-8")
+    with pytest.raises(EngineError, match=f"{file} of .* is damaged .*{setting} is "):
+        read_checkpoint(part)

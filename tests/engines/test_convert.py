@@ -207,6 +207,25 @@ def test_a_disk_that_fills_up_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tm
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs a shell's ulimit")
+def test_a_limit_to_the_size_of_a_file_is_told_though_numpy_knows_no_cause(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            "bash",
+            "-c",
+            f"ulimit -f 1000; exec '{sys.executable}' -m qinsight convert preview --out '{tmp_path}/out'",
+        ],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    told = "the disk is full, or a file may not be as large."
+    assert done.stderr == f"qinsight: The converted weights cannot be written to {tmp_path}/out: {told}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_too_small_a_disk_is_told_before_anything_is_written(
     monkeypatch: pytest.MonkeyPatch, official: Path, tmp_path: Path
 ) -> None:
@@ -214,6 +233,7 @@ def test_too_small_a_disk_is_told_before_anything_is_written(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
     sentence = refusal(lambda: convert(str(official), tmp_path / "out"))
     assert "of free disk" in sentence
+    assert "there are 1.0 MB" in sentence
     assert "--type" in sentence
     assert list(tmp_path.iterdir()) == []
 
@@ -245,6 +265,14 @@ def test_the_type_that_needs_llama_cpps_own_quantiser_is_refused_with_those_that
 ) -> None:
     sentence = refusal(lambda: convert("preview", tmp_path / "out", Type.Q4_K_M))
     assert all(kind in sentence for kind in WRITTEN)
+
+
+def test_what_is_converted_already_is_told_so(tmp_path: Path) -> None:
+    (folder,) = convert("preview", tmp_path / "out")
+    for _ in range(2):
+        assert f"{folder} is converted already" in refusal(lambda: convert(str(folder), tmp_path / "again"))
+        shutil.copy(PREVIEW / "config.json", folder)  # as foreign folders have it
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_an_adapter_is_sent_to_the_command_that_merges_it(part: Path, tmp_path: Path) -> None:
@@ -313,6 +341,136 @@ def test_a_tokenizer_that_llama_cpp_does_not_know_is_refused(
     assert list(tmp_path.iterdir()) == [part]
 
 
+# --- files that somebody else wrote -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(PREVIEW, tmp_path / "copied"))
+
+
+def refused(folder: Path) -> str:
+    sentence = refusal(lambda: convert(str(folder), folder.with_name("out")))
+    assert list(folder.parent.iterdir()) == [folder]
+    assert sentence.endswith(".")
+    return sentence
+
+
+@pytest.mark.parametrize(
+    ("file", "settings"),
+    [
+        *(("config.json", {"text_config": found}) for found in (None, [1], "x")),
+        *(("config.json", {"vision_config": found}) for found in (None, [1])),
+        *(("preprocessor_config.json", {"size": found}) for found in ([1, 2], "x")),
+        *(
+            ("preprocessor_config.json", {"size": {"longest_edge": found}})
+            for found in (10**12, -5, 1.5, "x", True)
+        ),
+        ("preprocessor_config.json", {"image_processor": [1]}),
+        *(
+            ("preprocessor_config.json", {"image_mean": found})
+            for found in (["a", "b", "c"], [1], [1e300] * 3, [float("nan")] * 3)
+        ),
+        *(
+            ("generation_config.json", {"repetition_penalty": found})
+            for found in ("x", [1], -1, 1e300, float("nan"))
+        ),
+        *(("generation_config.json", {"eos_token_id": found}) for found in (10**12, -1, "x")),
+        *(("tokenizer_config.json", {"chat_template": found}) for found in ([1], {"a": "b"})),
+    ],
+)
+def test_a_setting_that_is_no_such_thing_is_named_with_its_file(
+    copied: Path, file: str, settings: dict[str, Any]
+) -> None:
+    change(copied / file, **settings)
+    sentence = refused(copied)
+    ((named, found),) = settings.items()
+    assert ("longest_edge" if "longest_edge" in str(found) else named) in sentence
+    assert file in sentence
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"num_hidden_layers": found} for found in (10**9, True, "x", None)),
+        *({"rms_norm_eps": found} for found in ("x", -1, [1])),
+        *({"rope_parameters": found} for found in ([1], {"rope_theta": "x", "mrope_section": [1, 1, 1]})),
+        {"rope_parameters": {"rope_theta": 1e6, "mrope_section": [10**12, 1, 1]}},
+        {"num_attention_heads": 2**19},
+        {"vocab_size": 10},
+    ],
+)
+def test_a_language_model_that_cannot_be_is_a_sentence(copied: Path, settings: dict[str, Any]) -> None:
+    config = json.loads((copied / "config.json").read_text("utf-8"))
+    change(copied / "config.json", text_config={**config["text_config"], **settings})
+    refused(copied)
+
+
+def test_a_chat_template_that_is_no_text_is_named(copied: Path) -> None:
+    change(copied / "tokenizer_config.json", chat_template=None)
+    (copied / "chat_template.jinja").write_bytes(b"\xff\xfe")
+    assert "chat_template.jinja" in refused(copied)
+
+
+def test_a_token_that_no_file_can_hold_is_a_sentence(copied: Path) -> None:
+    tokenizer = json.loads((copied / "tokenizer.json").read_text("utf-8"))
+    tokenizer["added_tokens"][0]["content"] = "\ud800"  # half of a character
+    (copied / "tokenizer.json").write_text(json.dumps(tokenizer), "utf-8")
+    refused(copied)
+
+
+def with_header(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    file = folder / "model.safetensors"
+    content = file.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    edit(header)
+    told = json.dumps(header).encode()
+    file.write_bytes(len(told).to_bytes(8, "little") + told + content[end:])
+
+
+FIRST, SECOND = "model.norm.weight", "visual.merger.ln_q.weight"
+
+
+@pytest.mark.parametrize(
+    "offsets",
+    [[0, 2], [-100, -50], [2, 0], [0.0, 1.0], [0], "x", None],
+)
+def test_a_tensor_that_lies_where_it_cannot_is_refused(copied: Path, offsets: object) -> None:
+    with_header(copied, lambda header: header[FIRST].update(data_offsets=offsets))
+    assert "damaged or incomplete" in refused(copied)
+
+
+def test_two_tensors_at_one_place_are_refused(copied: Path) -> None:
+    with_header(copied, lambda header: header[FIRST].update(header[SECOND]))
+    assert f"{FIRST} and {SECOND} lie at the same place" in refused(copied)
+
+
+@pytest.mark.parametrize("kind", [Type.F32, Type.Q8_0])
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused_with_their_name(
+    copied: Path, kind: Type, broken: float
+) -> None:
+    found = load_file(copied / "model.safetensors")
+    found["model.layers.1.mlp.up_proj.weight"][3, 5] = broken
+    save_file(found, copied / "model.safetensors")
+    sentence = refusal(lambda: convert(str(copied), copied.with_name("out"), kind))
+    assert "blk.1.ffn_up.weight" in sentence
+    assert list(copied.parent.iterdir()) == [copied]
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "n" * 250])
+def test_a_place_whose_name_is_too_long_is_a_sentence(tmp_path: Path, name: str) -> None:
+    assert "File name too long" in refusal(lambda: convert("preview", tmp_path / name))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_to_nowhere_is_no_place_to_write_to(tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to("/nowhere/x")
+    assert "does not exist yet" in refusal(lambda: convert("preview", tmp_path / "out"))
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
 # --- a file that is opened ----------------------------------------------------------------------------------------
 
 
@@ -329,3 +487,14 @@ def test_numbers_that_no_file_can_hold_are_a_sentence(tmp_path: Path) -> None:
     for lengths in (b"\xff" * 16, b"\0" * 8 + b"\x01" + b"\0" * 7 + b"\xff" * 12):
         file.write_bytes(b"GGUF\x03\0\0\0" + lengths + b"\0" * 64)
         assert "damaged or was cut short" in refusal(lambda: read_header(file))
+
+
+@pytest.mark.parametrize(
+    "name", ["general.alignment", "qinsight.most_pixels", "general.sampling.penalty_repeat"]
+)
+@pytest.mark.parametrize("value", [b"\4\0\0\0" + b"\0" * 4, b"\x08\0\0\0" + b"\1" + b"\0" * 7 + b"x"])
+def test_a_number_that_is_nothing_or_a_word_is_a_sentence(tmp_path: Path, name: str, value: bytes) -> None:
+    file = tmp_path / "model.gguf"
+    setting = len(name).to_bytes(8, "little") + name.encode() + value
+    file.write_bytes(b"GGUF\3\0\0\0" + b"\0" * 8 + b"\1" + b"\0" * 7 + setting + b"\0" * 64)
+    assert "damaged or was cut short" in refusal(lambda: read_header(file))

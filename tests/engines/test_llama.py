@@ -32,6 +32,7 @@ from qinsight.page.about_tab import headline
 from qinsight.page.host import Host
 from qinsight.prompts import Order, Task
 from qinsight.requests import Engine, Request, Sampling
+from qinsight.trust.confidence import calibration_for
 from shared.places import REPOSITORY
 
 gguf = pytest.importorskip("gguf")
@@ -125,10 +126,24 @@ def test_in_f32_every_reply_is_token_for_token_the_local_engines(
     local, llama = answers(ours, questions, sampling), answers(opened(name), questions, sampling)
     assert [one.text for one in llama] == [one.text for one in local]
     assert [one.finish for one in llama] == [one.finish for one in local]
+    # not of the published fixture's gibberish: half characters come together
+    counts = [[one.tokens for one in replies] for replies in (llama, local)]
+    assert name == "published" or counts[0] == counts[1]
     rated = [(one.expected_rating, other.expected_rating) for one, other in zip(llama, local, strict=True)]
     assert all((one is None) == (other is None) for one, other in rated)
     assert all(abs(one - other) < 1e-3 for one, other in rated if one is not None and other is not None)
     assert name == "published" or sum(one is not None for one, _ in rated) > 2
+
+
+@pytest.mark.parametrize(("kind", "known"), [(Type.F32, True), (Type.F16, True), (Type.Q8_0, False)])
+def test_whole_weights_have_the_calibration_of_those_they_were_converted_from(
+    tmp_path: Path, kind: Type, known: bool
+) -> None:
+    pytest.importorskip("xllamacpp")
+    (folder,) = convert("preview", tmp_path / "out", kind)
+    engine = LlamaEngine.open(str(folder), CPU)
+    assert (calibration_for(engine.about, str(folder)) is not None) is known
+    engine.close()
 
 
 def test_each_part_answers_its_own_questions_and_is_started_when_it_is_first_asked(

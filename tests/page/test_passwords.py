@@ -5,9 +5,10 @@ import contextlib
 import io
 import os
 import signal
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -15,7 +16,15 @@ from PIL import Image
 
 import app
 from qinsight.errors import QInsightError
-from qinsight.page.passwords import ADDRESSES, TRIES, WITHIN, Tries, is_open_to_others, read_passwords
+from qinsight.page.passwords import (
+    ADDRESSES,
+    TRIES,
+    WITHIN,
+    Tries,
+    is_open_to_others,
+    read_passwords,
+    who_may,
+)
 from shared.engines import DIAGNOSIS, SCORE, ScriptedEngine
 from shared.pages import served_at_a_port, shows, upload
 from shared.program import App
@@ -122,6 +131,42 @@ def test_a_try_is_forgotten_after_its_time_and_nobody_waits_for_another_address(
     assert tries.again_in("a") == 0
 
 
+def test_who_knows_the_password_never_waits_for_his_own_logins_nor_for_others_of_his_address() -> None:
+    with (
+        served_at_a_port(ScriptedEngine(SCORE), auth=PAIRS, local=True) as (port, _, _),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as http,
+    ):
+        assert {log_in(http, *PAIRS[number % 2]) for number in range(TRIES + 5)} == {200}
+        assert log_in(http, password="wrong") == 400
+        assert {log_in(http) for _ in range(TRIES)} == {200}
+
+
+def test_a_login_among_failed_ones_forgives_none_of_them() -> None:
+    tries = Tries(lambda: 0.0)
+    for _ in range(TRIES - 1):
+        tries.again_in("a")
+    assert tries.again_in("a") == 0
+    tries.succeeded("a")
+    assert [tries.again_in("a"), tries.again_in("a")] == [0, WITHIN]
+    tries.succeeded("nobody")
+
+
+@pytest.mark.parametrize("typed", ["NFC", "NFD"])
+@pytest.mark.parametrize("stored", ["NFC", "NFD"])
+def test_an_accent_opens_the_page_however_it_was_typed_or_stored(
+    tmp_path: Path, stored: Literal["NFC", "NFD"], typed: Literal["NFC", "NFD"]
+) -> None:
+    file = tmp_path / "passwords"
+    file.write_text(unicodedata.normalize(stored, "zoë:crème:1\n"), "utf-8")
+    may = who_may(read_passwords(file))
+    name, password = (unicodedata.normalize(typed, text) for text in ("zoë", "crème:1"))
+    assert may(name, password)
+    assert not may(name, "creme:1")
+    assert not may("zoe", password)
+    assert not may("eve", "")
+    assert not may("\ud800", "\ud800")
+
+
 def test_addresses_without_number_fill_no_memory() -> None:
     tries = Tries()
     for number in range(ADDRESSES + 50):
@@ -174,6 +219,21 @@ def test_a_page_without_passwords_has_no_login() -> None:
 
 
 # --- the file and the flags -------------------------------------------------------------------------------------------
+
+
+def test_a_comment_is_nobodys_name(tmp_path: Path) -> None:
+    file = tmp_path / "passwords"
+    file.write_text("# users: x\nann:hush:1\n  # bo:gone\nbo:still\n", "utf-8")
+    assert read_passwords(file) == PAIRS
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_pipe_that_nobody_writes_to_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert app.main(["--model", "preview", "--no-browser", "--auth", str(tmp_path / "pipe")]) == 1
+    assert "it is no regular file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])

@@ -124,6 +124,10 @@ def test_other_weights_or_another_size_have_no_calibration(about: About, words: 
 def test_the_same_weights_at_the_same_size_have_one_whatever_they_are_called() -> None:
     assert calibration().misfit(ABOUT) is None
     assert calibration().misfit(replace(ABOUT, name="a copy", precision="bf16")) is None
+    converted = replace(ABOUT, weights="of the GGUF", source=ABOUT.weights, precision="f16")
+    assert calibration().misfit(converted) is None
+    assert calibration().misfit(replace(converted, source="")) is not None
+    assert replace(calibration(), weights="").misfit(replace(converted, source="")) is not None
 
 
 def test_weights_of_a_hub_are_known_by_their_name() -> None:

@@ -1,5 +1,10 @@
 """The command `python -m training.grpo`; with `--preflight` it looks before it trains."""
 
+from qinsight.stopping import stop_with_a_line, stop_with_an_exception
+
+if __name__ == "__main__":
+    stop_with_a_line()  # before what takes long is imported
+
 import sys
 
 import transformers
@@ -19,5 +24,6 @@ def command(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    stop_with_an_exception()
     transformers.logging.set_verbosity_error()
     sys.exit(command(sys.argv[1:]))
