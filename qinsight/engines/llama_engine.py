@@ -185,6 +185,7 @@ class LlamaEngine:
             memory_bytes=sum(self._files[name].size for name in self._children),
             max_pixels=checkpoint.max_pixels,
             weights=self._fingerprint,
+            source=checkpoint.source if alone else "",
             in_flight=1,
             made_with={
                 "engine": "llama.cpp",
