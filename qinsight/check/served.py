@@ -13,9 +13,7 @@ from qinsight.photos.view import image_tokens
 from qinsight.prompts import SCORE, SYSTEM, Order, Task, build_messages
 from qinsight.requests import Engine
 
-MOST_WORDS = (
-    len(SYSTEM + SCORE) // 2
-)  # tokens of the question, which has twice as many letters a token, and more
+MOST_WORDS = len(SYSTEM + SCORE) // 2  # tokens of the question: it has more than two letters a token
 SIZES = {"small": pictures.SMALL, "usual": pictures.SIZE, "large": pictures.LARGE}
 
 
@@ -29,9 +27,10 @@ class Told:
 
     @property
     def all_alike(self) -> int:
-        """The tokens that pictures of every size have, where they are more than those of the words; else 0."""
+        """The tokens that pictures of every size have, where they are more than the words can have; else 0."""
         counts = set(self.tokens.values())
-        return max(counts) if len(counts) == 1 and max(counts) > MOST_WORDS else 0
+        is_one = len(counts) == 1 and len(set(self.expected.values())) > 1
+        return max(counts) if is_one and max(counts) > MOST_WORDS else 0
 
     @property
     def wrong(self) -> str:

@@ -36,7 +36,7 @@ OTHER_SIDE = (
     0.75  # of a rating, by which clean and spoilt pictures may be told apart better with the question there
 )
 SURE = 0.9  # a chance above which sampling, too, takes the likeliest token
-MOST_PASSED = 0.1  # of the other tokens may be passed over without a repetition penalty that explains it
+MOST_PASSED = 0.05  # of the other tokens may be passed over without a repetition penalty that explains it
 UNLIKELY = 0.2  # of the likeliest token's chance
 SLOW_STOP = 5.0  # seconds
 
@@ -158,11 +158,9 @@ class Evidence:
         if pair[0] is None or pair[1] is None:
             return None
         apart = distance(pair[0], pair[1])
-        return (
-            None
-            if apart is None or self.drift > most
-            else apart <= most and likeness(pair[0], pair[1]) >= words
-        )
+        if apart is None or self.drift > most:
+            return None
+        return apart <= most and likeness(pair[0], pair[1]) >= words
 
 
 def rating_of(one: Asked | None) -> float | None:
@@ -580,12 +578,9 @@ def _misshapen(evidence: Evidence) -> Iterator[str]:
 
 def _is_blind(evidence: Evidence) -> bool:
     """Whether pictures cannot be told apart by their answers: shrunk by ourselves, all alike, or never twice the same."""
-    shrunk = evidence.max_pixels < _area(pictures.SQUARE)
-    return (
-        shrunk
-        or evidence.is_unsteady
-        or any(judge(evidence).state is State.ALARM for judge in (_seen, _twice))
-    )
+    if evidence.is_unsteady or evidence.max_pixels < _area(pictures.SQUARE):
+        return True
+    return any(judge(evidence).state is State.ALARM for judge in (_seen, _twice))
 
 
 # --- manners of the engine ----------------------------------------------------------------------------------------
@@ -612,7 +607,8 @@ def _probabilities(evidence: Evidence) -> Verdict:
     scores = [one for _, one in evidence.replies if isinstance(one.answer, Score)]
     expected = sum(one.expected_rating is not None for one in scores)
     words = f"they come with the answers, and the likeliest token is taken; {expected} of {len(scores)} scores get an expected rating"
-    return Verdict("probabilities", State.OK if expected or not scores else State.NOTE, words, figures)
+    state = State.OK if 2 * expected >= len(scores) else State.NOTE
+    return Verdict("probabilities", state, words, figures)
 
 
 def _penalty(evidence: Evidence) -> Verdict:
