@@ -135,9 +135,7 @@ class About:
     idle_gpu: str = ""  # why a GPU that is there does not answer
     advice: str = ""  # what would answer sooner on this computer
     weights: str = ""  # their fingerprint, where they lie in a folder: two may share a name
-    source: str = (
-        ""  # the fingerprint of those they were converted from, where that changed none of their answers
-    )
+    source: str = ""  # the fingerprint of the weights that these were converted from
     in_flight: int = 0  # requests a server has at a time; 0 where those of one stream are answered together
     batch: int = BATCH  # photos that a ranking asks about together, where nobody says otherwise
     details: dict[str, str] = field(default_factory=dict)

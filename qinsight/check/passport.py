@@ -13,6 +13,10 @@ from qinsight.requests import About
 from qinsight.whole_files import whole_text
 
 PASSPORT = "passport.json"
+NOT_LOOKED_AT = (
+    "Not looked at was what all pictures may undergo alike, such as another tone, sharpness or coarser colours: "
+    "--against compares with replies that were recorded from an engine that is trusted."
+)
 PACKAGES = ("torch", "transformers", "pillow", "httpx2")
 
 
@@ -37,8 +41,9 @@ class Passport:
         if self.alarms:
             return f"Alarm: {', '.join(self.alarms)}."
         identity = next((verdict for verdict in self.verdicts if verdict.name == "identity"), None)
-        known = identity is not None and identity.state is State.OK
-        return "Handled as it should be" + (f"; {identity.words}." if known and identity else ".")
+        if identity is None or identity.state is State.UNKNOWN:
+            return f"Handled as it should be, as far as it can be seen. {NOT_LOOKED_AT}"
+        return f"Handled as it should be; {identity.words}."
 
     def table(self) -> str:
         """A line a verdict."""

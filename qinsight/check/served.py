@@ -10,9 +10,10 @@ from qinsight.check import pictures
 from qinsight.engines.png import encode
 from qinsight.errors import EngineError
 from qinsight.photos.view import image_tokens
-from qinsight.prompts import Order, Task, build_messages
+from qinsight.prompts import SCORE, SYSTEM, Order, Task, build_messages
 from qinsight.requests import Engine
 
+MOST_WORDS = len(SYSTEM + SCORE) // 2  # tokens of the question: it has more than two letters a token
 SIZES = {"small": pictures.SMALL, "usual": pictures.SIZE, "large": pictures.LARGE}
 
 
@@ -25,9 +26,16 @@ class Told:
     version: str = ""
 
     @property
+    def all_alike(self) -> int:
+        """The tokens that pictures of every size have, where they are more than the words can have; else 0."""
+        counts = set(self.tokens.values())
+        is_one = len(counts) == 1 and len(set(self.expected.values())) > 1
+        return max(counts) if is_one and max(counts) > MOST_WORDS else 0
+
+    @property
     def wrong(self) -> str:
         """The picture whose tokens are not those of its size; empty where all are right, or not counted."""
-        if len(set(self.tokens.values())) < 2:  # such a server counts words only
+        if len(set(self.tokens.values())) < 2:  # such a server counts words only, or see above
             return ""
         surplus = {name: count - self.expected[name] for name, count in self.tokens.items()}
         words = surplus["small"]  # tokens of the question, in every prompt the same

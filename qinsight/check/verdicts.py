@@ -16,6 +16,7 @@ from qinsight.answers import Clean, Comparison, Degradation, Score
 from qinsight.assess import Asked
 from qinsight.check import pictures, plan
 from qinsight.check.asking import Answered, Answers
+from qinsight.check.chances import taken
 from qinsight.check.served import Told
 from qinsight.requests import About, Finish, Sampling
 
@@ -28,14 +29,15 @@ NEARLY = 0.5  # of a rating, and ...
 NEARLY_WORDS = 0.88  # ... of the words: pictures that differ by what shrinking leaves of single pixels
 CLOSE = 0.05  # of a rating, and ...
 CLOSE_WORDS = 0.96  # ... of the words: pictures that differ at an edge
+UNSTEADY = CLOSE / 2  # of a rating, by which the same question may be answered differently
 FALL = 0.3  # of a rating, that something plainly worse must be worth
 RISE = 0.15  # of a rating, that may be added by harm
 OTHER_SIDE = (
     0.75  # of a rating, by which clean and spoilt pictures may be told apart better with the question there
 )
 SURE = 0.9  # a chance above which sampling, too, takes the likeliest token
-MOST_PASSED = 0.25  # of the other tokens may be passed over by a greedy choice, for its repetition penalty
-UNLIKELY = 0.2  # of the likeliest token's chance, below which no penalty makes a choice fall
+MOST_PASSED = 0.05  # of the other tokens may be passed over without a repetition penalty that explains it
+UNLIKELY = 0.2  # of the likeliest token's chance
 SLOW_STOP = 5.0  # seconds
 
 
@@ -130,28 +132,34 @@ class Evidence:
 
     @cached_property
     def steadiness(self) -> float:
-        """How much of the words the same question keeps, at least."""
-        return min((likeness(*pair) for pair in self.again), default=1.0)
+        """How much of the words the same question keeps, at least, where both replies can be read."""
+        kept = (likeness(*pair) for pair in self.again if not any(one.error for one in pair))
+        return min(kept, default=1.0)
+
+    @property
+    def is_unsteady(self) -> bool:
+        """Whether the same question is answered so differently that equal answers say nothing."""
+        return self.drift > UNSTEADY
 
     def same(self, one: str, other: str) -> bool | None:
         """Whether two pictures were answered as if they were one, pixel by pixel."""
-        return self._alike(one, other, max(SAME, self.drift), min(0.999, self.steadiness))
+        return self._alike(one, other, SAME, min(0.999, self.steadiness))
 
     def nearly_same(self, one: str, other: str) -> bool | None:
         """Whether two pictures were answered as if they differed by what shrinking leaves of single pixels."""
-        return self._alike(one, other, max(NEARLY, self.drift), min(NEARLY_WORDS, self.steadiness))
+        return self._alike(one, other, NEARLY, min(NEARLY_WORDS, self.steadiness))
 
     def close(self, one: str, other: str) -> bool | None:
         """Whether two pictures were answered as if they differed at an edge."""
-        return self._alike(one, other, max(CLOSE, self.drift), min(CLOSE_WORDS, self.steadiness))
+        return self._alike(one, other, CLOSE, min(CLOSE_WORDS, self.steadiness))
 
     def _alike(self, one: str, other: str, most: float, words: float) -> bool | None:
         pair = self.one(f"score {one}"), self.one(f"score {other}")
         if pair[0] is None or pair[1] is None:
             return None
         apart = distance(pair[0], pair[1])
-        if apart is None:
-            return pair[0].text == pair[1].text
+        if apart is None or self.drift > most:
+            return None
         return apart <= most and likeness(pair[0], pair[1]) >= words
 
 
@@ -281,24 +289,41 @@ def _twice(evidence: Evidence) -> Verdict:
 
 
 def _batch(evidence: Evidence) -> Verdict:
-    if _displaced(evidence):
+    if len(_displaced(evidence)) > 1:
         return Verdict("batch", State.UNKNOWN, "not known: answers change places, see pictures")
     return _drifted("batch", evidence.batched, evidence, "asked alone and in a batch")
 
 
 def _drifted(name: str, pairs: Sequence[tuple[Asked, Asked]], evidence: Evidence, how: str) -> Verdict:
-    apart = [far for pair in pairs if (far := distance(*pair)) is not None]
+    apart = [far for pair in pairs if (far := _change(*pair)) is not None]
     if not apart:
         return _not_known(name)
+    once = sum(_once_readable(*pair) for pair in pairs)
     mean, most = statistics.fmean(apart), max(apart)
     other = sum(one.text != two.text for one, two in pairs)
     tolerance = EXACT_DRIFT if evidence.about.precision == "fp32" else DRIFT
     figures = {"mean": round(mean, 4), "most": round(most, 4), "other words": other, "tolerance": tolerance}
     told = f"{how}, {len(pairs)} answers differ by {mean:.3f} on average (at most {most:.2f}), {other} in their words"
-    worded = name == "twice" and other > MOST_OTHER_WORDS * len(pairs)
-    if mean > tolerance or worded:
+    told += f", {once} can be read only once" if once else ""
+    told += "; what rests on equal answers is not known" if name == "twice" and evidence.is_unsteady else ""
+    astray = name == "twice" and (other > MOST_OTHER_WORDS * len(pairs) or _jumps(pairs))
+    if mean > tolerance or astray:
         return Verdict(name, State.ALARM, f"{told}; tolerated are {tolerance}", figures)
     return Verdict(name, State.NOTE if other else State.OK, told, figures)
+
+
+def _jumps(pairs: Sequence[tuple[Asked, Asked]]) -> bool:
+    """Whether a picture is rated so differently as no rounding explains."""
+    return any((distance(one, two) or 0) > NEARLY for one, two in pairs if isinstance(one.answer, Score))
+
+
+def _change(one: Asked, other: Asked) -> float | None:
+    """The distance; an answer that can be read only once is a whole rating away."""
+    return 1.0 if _once_readable(one, other) else distance(one, other)
+
+
+def _once_readable(one: Asked, other: Asked) -> bool:
+    return bool(one.answer) is not bool(other.answer)
 
 
 def _displaced(evidence: Evidence) -> list[str]:
@@ -337,16 +362,20 @@ def _pictures(evidence: Evidence) -> Verdict:
         return Verdict("pictures", State.ALARM, words)
     if unseen := _unseen(evidence):
         return Verdict("pictures", State.ALARM, f"{unseen} of a comparison makes no difference to the reply")
-    right, wrong = _preferred(evidence)
-    figures = {"better preferred": right, "worse preferred": wrong}
+    right, wrong, asked = _preferred(evidence)
+    figures = {"better preferred": right, "worse preferred": wrong, "plain pairs": asked}
     if wrong > right and wrong >= 4:
         words = (
             f"the plainly worse picture is preferred {wrong} times, the better {right}: they change places"
         )
         return Verdict("pictures", State.ALARM, words, figures)
-    if not right + wrong and len(evidence.batched) == 0:
+    if not asked and len(evidence.batched) == 0:
         return _not_known("pictures")
-    words = f"every answer belongs to its picture; of plain pairs the better is preferred {right} of {right + wrong} times"
+    if right <= asked / 2 and asked and _orders(evidence).state is not State.ALARM:
+        words = f"of plain pairs the better is preferred only {right} of {asked} times: not both pictures are seen for what they are"
+        return Verdict("pictures", State.ALARM, words, figures)
+    words = "every answer belongs to its picture"
+    words += f"; of plain pairs the better is preferred {right} of {asked} times" if asked else ""
     return Verdict("pictures", State.OK, words, figures)
 
 
@@ -359,16 +388,17 @@ def _unseen(evidence: Evidence) -> str:
     return ""
 
 
-def _preferred(evidence: Evidence) -> tuple[int, int]:
-    """How often the better of a plain pair was preferred, and how often the worse, over both orders."""
-    right = wrong = 0
+def _preferred(evidence: Evidence) -> tuple[int, int, int]:
+    """How often the better of a plain pair was preferred, how often the worse, and how many answers there are."""
+    right = wrong = asked = 0
     for name, places in _PAIRS.items():
         for place, better in places:
             one = evidence.one(name, place)
             if one and isinstance(one.answer, Comparison):
+                asked += 1
                 right += str(one.answer.winner) == better
                 wrong += str(one.answer.winner) not in (better, "Similar")
-    return right, wrong
+    return right, wrong, asked
 
 
 _PAIRS = {f"pair {kind}": ((0, "Image A"), (1, "Image B")) for kind in plan.LADDER_PHOTOS} | {
@@ -394,7 +424,7 @@ def _orders(evidence: Evidence) -> Verdict:
     if len(letters) == 1 and len(winners) > 2 and "Similar" not in letters:
         words = f"the answer is always {letters.pop()}, whichever picture that is"
         return Verdict("orders", State.ALARM, words, figures)
-    state = State.OK if agreed == len(winners) else State.NOTE
+    state = State.OK if agreed == len(winners) and letters != {"Similar"} else State.NOTE
     return Verdict(
         "orders", state, f"both orders name the same winner in {agreed} of {len(winners)} pairs", figures
     )
@@ -472,6 +502,9 @@ def _size(evidence: Evidence) -> Verdict:
         due = told.expected[wrong] - told.expected["small"]
         words = f"a {wrong} picture has {more} tokens more than a small one; by its size it has {due}"
         return Verdict("size", State.ALARM, words, told.tokens)
+    if told.all_alike:
+        words = f"pictures of 0.08 to 0.8 megapixels all have {told.all_alike} tokens: they are brought to one size on the way"
+        return Verdict("size", State.ALARM, words, told.tokens)
     names = [f"large {name}" for name in plan.DETAILED]
     seen = all(evidence.nearly_same(name, f"{name}, checkered") is not None for name in names)
     if not seen or _is_blind(evidence) or evidence.max_pixels < _area(pictures.LARGE):
@@ -493,7 +526,7 @@ def _area(size: tuple[int, int]) -> int:
 def _lossless(evidence: Evidence) -> Verdict:
     lost = [words for name, words in _LOST.items() if evidence.same("card", f"card, {name}")]
     card = evidence.one("score card")
-    if card is None or _is_blind(evidence):
+    if card is None or evidence.drift > SAME or _is_blind(evidence):
         return _not_known("lossless")
     # Words alone may be the same beside the finest colour, which no odds betray.
     if not lost or (card.expected_rating is None and lost == [_LOST["checkered in colour"]]):
@@ -544,10 +577,10 @@ def _misshapen(evidence: Evidence) -> Iterator[str]:
 
 
 def _is_blind(evidence: Evidence) -> bool:
-    """Whether pictures cannot be told apart by their answers: shrunk by ourselves, all alike, or chosen by chance."""
-    return evidence.max_pixels < _area(pictures.SQUARE) or any(
-        judge(evidence).state is State.ALARM for judge in (_seen, _twice, _probabilities)
-    )
+    """Whether pictures cannot be told apart by their answers: shrunk by ourselves, all alike, or never twice the same."""
+    if evidence.is_unsteady or evidence.max_pixels < _area(pictures.SQUARE):
+        return True
+    return any(judge(evidence).state is State.ALARM for judge in (_seen, _twice))
 
 
 # --- manners of the engine ----------------------------------------------------------------------------------------
@@ -555,30 +588,27 @@ def _is_blind(evidence: Evidence) -> bool:
 
 def _probabilities(evidence: Evidence) -> Verdict:
     """Whether the chances beside an answer are chances, and the likeliest token was taken."""
-    taken = [place for _, one in evidence.replies for place in _taken(one)]
-    if not taken:
+    found = [one for _, reply in evidence.replies for one in taken(reply)]
+    if not found:
         return Verdict("probabilities", State.NOTE, "none come with the answers: no expected rating, no odds")
-    wrong = [sum(chances.values()) for chances, _ in taken if not 0 <= sum(chances.values()) < 1.02]
+    wrong = [whole for one in found if not 0 <= (whole := sum(one.chances.values())) < 1.02]
     if wrong:
         return Verdict("probabilities", State.ALARM, f"the chances of one token add up to {wrong[0]:.2f}")
-    unsure = [(chances, token) for chances, token in taken if max(chances.values()) < SURE]
-    passed = sum(chances.get(token, 0.0) < max(chances.values()) for chances, token in unsure)
-    absurd = sum(chances.get(token, 0.0) < UNLIKELY * max(chances.values()) for chances, token in taken)
-    figures = {"tokens": len(taken), "unsure": len(unsure), "passed over": passed, "unlikely": absurd}
-    if passed > max(2, MOST_PASSED * len(unsure)) or absurd > max(2, MOST_BAD * len(taken)):
-        words = f"the likeliest token was not taken in {passed} of {len(unsure)} places that were open: answers are sampled"
+    unsure = [one for one in found if max(one.chances.values()) < SURE]
+    passed = sum(one.is_odd for one in unsure)
+    absurd = sum(one.is_odd and one.share < UNLIKELY for one in found)
+    figures = {"tokens": len(found), "unsure": len(unsure), "passed over": passed, "unlikely": absurd}
+    if passed > max(2, MOST_PASSED * len(unsure)) or absurd > max(2, MOST_BAD * len(found)):
+        words = (
+            f"the likeliest token was not taken in {passed} of {len(unsure)} places that were open, "
+            "which no repetition penalty explains: answers are sampled"
+        )
         return Verdict("probabilities", State.ALARM, words, figures)
-    words = "they come with the answers, and the likeliest token is taken"
-    return Verdict("probabilities", State.OK, words, figures)
-
-
-def _taken(one: Asked) -> Iterator[tuple[dict[str, float], str]]:
-    """The alternatives of each token of an answer, and the one that was taken."""
-    for place in one.places:
-        token = one.text[place.offset : place.offset + place.length]
-        chances = dict(place.alternatives)
-        if token in chances:  # an end marker, or half a character, is not in the text
-            yield chances, token
+    scores = [one for _, one in evidence.replies if isinstance(one.answer, Score)]
+    expected = sum(one.expected_rating is not None for one in scores)
+    words = f"they come with the answers, and the likeliest token is taken; {expected} of {len(scores)} scores get an expected rating"
+    state = State.OK if 2 * expected >= len(scores) else State.NOTE
+    return Verdict("probabilities", state, words, figures)
 
 
 def _penalty(evidence: Evidence) -> Verdict:

@@ -71,6 +71,7 @@ class Checkpoint:
     max_pixels: int = MAX_PIXELS
     note: str = ""
     base: "Checkpoint | None" = None
+    source: str = ""  # the fingerprint of the weights that it was converted from
 
     @property
     def folders(self) -> list[Path]:
@@ -242,6 +243,7 @@ def described(folder: Path, name: str, card: dict[str, Any], base: Checkpoint | 
             max_pixels=max_pixels,
             note=str(card.get("about", "")),
             base=base,
+            source=str(card.get("weights", "")),
         )
     except (ValueError, TypeError, OverflowError) as error:
         raise EngineError(

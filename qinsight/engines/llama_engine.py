@@ -62,7 +62,6 @@ ILLEGAL = {
 }  # how a process ends whose processor lacks an instruction
 # Threads that wait without spinning: where others compute too, spinning made 0.3 s of a reply up to 8 (two cores, load 8).
 PATIENT = {"OMP_WAIT_POLICY": "passive"}
-WHOLE = ("f32", "f16")  # types that round nothing that an answer would show
 DEATHS = 2  # in a row, without an answer between them, after which it is not started again
 
 
@@ -73,7 +72,6 @@ class Files:
     checkpoint: Checkpoint
     model: Header
     mmproj: Header
-    source: str = ""  # the fingerprint of the weights that it was converted from, where all of them are kept
 
     @property
     def size(self) -> int:
@@ -122,8 +120,7 @@ def read_files(part: Part) -> Files:
         )
     card = folder / "qinsight.json"
     told = read_json(card) if card.exists() else {}
-    source = str(told.get("weights", "")) if words[0].type in WHOLE else ""
-    return Files(described(folder, part.name, told), words[0], eyes[0], source)
+    return Files(described(folder, part.name, told), words[0], eyes[0])
 
 
 def check_package() -> None:
@@ -188,7 +185,7 @@ class LlamaEngine:
             memory_bytes=sum(self._files[name].size for name in self._children),
             max_pixels=checkpoint.max_pixels,
             weights=self._fingerprint,
-            source=files.source if alone else "",
+            source=checkpoint.source if alone else "",
             in_flight=1,
             made_with={
                 "engine": "llama.cpp",

@@ -26,6 +26,7 @@ LEAST = 50  # labelled photographs: of fewer, an interval that covers nine in te
 SHARE = 0.9
 SMALLEST_SPREAD = 0.1  # added to that of the odds: greedy models are often sure, and wrong
 LEAST_NAMED = 10  # times that a class was named before its reliability is told
+UNROUNDED = ("f32", "f16")  # conversions that round nothing that an answer would show
 
 
 class Point(NamedTuple):
@@ -103,7 +104,7 @@ class Calibration:
     def misfit(self, about: About) -> QInsightError | None:
         """Why this says nothing about the answers of another model, or of the same one at another size."""
         mine, theirs = self.weights or self.model, about.weights or about.name
-        of_source = bool(self.weights) and self.weights == about.source
+        of_source = bool(self.weights) and self.weights == about.source and about.precision in UNROUNDED
         if (self.weights, mine) != (about.weights, theirs) and not of_source:
             return QInsightError(
                 "This calibration is of other weights: {mine}, and {theirs} answers.",

@@ -1,6 +1,7 @@
 """`python -m qinsight check`: its plan, its table, its files, its exit codes, and going on where it was killed."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,49 @@ def test_other_weights_than_the_recorded_are_an_alarm_and_unknown_ones_none(tmp_
     assert known.state == "alarm"
 
 
+def test_a_conversion_of_the_preview_is_known_by_what_it_was_converted_from(
+    preview: Remembered, tmp_path: Path
+) -> None:
+    shipped = read_record(SHIPPED)
+    plan = [step for step in plan_for(preview) if step.name.startswith(("score", "diagnosis"))]
+    converted = harm.Known(preview, weights="of the files", source=shipped.weights, precision="f32")
+    for against in (None, shipped):
+        assert check(converted, tmp_path, plan=plan, against=against).verdicts[-1].state == "ok"
+    another = harm.Known(preview, weights="of the files", precision="f32")
+    told = check(another, tmp_path, plan=plan, against=shipped).verdicts[-1]
+    assert (told.state, "of other weights" in told.words) == ("note", True)
+
+
+def test_other_words_in_another_precision_are_a_note_and_other_diagnoses_an_alarm(
+    preview: Remembered, tmp_path: Path
+) -> None:
+    plan = [step for step in plan_for(preview) if step.name.startswith(("score", "diagnosis"))]
+
+    def said(change: Callable[[str], str], precision: str) -> str:
+        engine = harm.Known(Words(preview, change), precision=precision)
+        return str(check(engine, tmp_path, plan=plan).verdicts[-1].state)
+
+    def reworded(text: str) -> str:
+        return text.replace("The ", "This ")
+
+    def misnamed(text: str) -> str:
+        return text.replace('_class": "', '_class": "null", "was": "').replace(
+            '"severity": "', '"severity": "null", "as": "'
+        )
+
+    assert said(reworded, "nf4") == "note"
+    assert said(reworded, "fp32") == "alarm"
+    assert said(misnamed, "nf4") == "alarm"
+
+
+def test_where_nothing_recorded_is_at_hand_the_last_line_says_what_was_not_looked_at(tmp_path: Path) -> None:
+    stranger = ScriptedEngine(SCORE)
+    passport = check(stranger, tmp_path, plan=plan_for(stranger)[:1])
+    assert passport.verdicts[-1].state == "unknown"
+    assert "Not looked at was" in passport.summary
+    assert "--against" in passport.summary
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"plan": 0, "texts": {}}', '{"plan": 1, "texts": 3}'])
 def test_a_record_that_is_none_is_a_sentence(tmp_path: Path, content: str) -> None:
     file = tmp_path / "record.json"
@@ -252,3 +296,23 @@ def test_a_server_that_shrinks_by_a_little_is_told_by_its_tokens(
     (size,) = [verdict for verdict in found.verdicts if verdict.name == "size"]
     assert size.state == "alarm"
     assert "by its size it has 864" in size.words
+
+
+def test_a_server_that_brings_every_picture_to_one_size_is_told_by_its_tokens(
+    preview: Remembered, tmp_path: Path
+) -> None:
+    with serving(preview, lambda photo: photo.resize((1024, 768))) as server:
+        engine = EndpointEngine.open(server.url)
+        plan = [step for step in plan_for(engine) if step.name.startswith(("score large", "score small"))]
+        found = check(engine, tmp_path, plan=plan)
+    (size,) = [verdict for verdict in found.verdicts if verdict.name == "size"]
+    assert size.state == "alarm"
+    assert "brought to one size" in size.words
+
+
+def test_a_server_of_the_preview_is_known_although_it_changes_every_tone(
+    preview: Remembered, tmp_path: Path
+) -> None:
+    plan = [step for step in plan_for(preview) if step.name.startswith("score")][:16]
+    served = harm.behind_a_server(Pictures(preview, harm.darker))
+    assert check(served, tmp_path, plan=plan).verdicts[-1].state == "alarm"

@@ -1,22 +1,25 @@
 """Every kind of harm is named by a verdict of its own, and an engine that does none raises no alarm."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
-from qinsight.check import check, plan_for
+from qinsight.assess import Asked
+from qinsight.check import check, plan, plan_for
+from qinsight.check.asking import Answered
 from qinsight.check.passport import Passport
-from qinsight.check.verdicts import State
+from qinsight.check.verdicts import Evidence, State
 from qinsight.engines.checkpoint import Device, Precision
 from qinsight.engines.local import LocalEngine
 from qinsight.errors import EngineError
 from qinsight.photos import decode
-from qinsight.prompts import Order
-from qinsight.requests import Engine, Finish
+from qinsight.prompts import Order, Task
+from qinsight.requests import Delta, Engine, Finish, Request, Sampling
 from shared import harm
 from shared.harm import Harmful, Pictures, Remembered, Sampled, Words
 
@@ -191,3 +194,67 @@ def test_an_engine_that_answers_nothing_is_not_asked_everything(
     passport = checked(Gone)
     assert passport.alarms == ["answered"]
     assert "The model is gone." in passport.table()
+
+
+@pytest.mark.parametrize("penalty", [1.02, 1.2])
+def test_a_repetition_penalty_is_not_taken_for_sampling(
+    penalty: float, preview: Remembered, tmp_path: Path
+) -> None:
+    sampling = Sampling(repetition_penalty=penalty)
+    passport = check(preview, tmp_path, plan=plan_for(preview, sampling), sampling=sampling)
+    assert passport.alarms == []
+    unknown = [verdict.name for verdict in passport.verdicts if verdict.state is State.UNKNOWN]
+    assert unknown == ["identity"]
+
+
+COMPARED: dict[str, Harm] = {
+    "all called similar": lambda engine: Words(engine, harm.always_similar),
+    "laid side by side": harm.Collage,
+}
+
+
+@pytest.mark.parametrize("kind", COMPARED)
+def test_pairs_that_are_not_told_apart_are_named(kind: str, checked: Callable[[Harm], Passport]) -> None:
+    assert checked(COMPARED[kind]).alarms == ["pictures"]
+
+
+@pytest.mark.parametrize("harmed", [harm.RubbishInBatches, harm.ScoresInBatches])
+def test_what_only_a_batch_makes_unreadable_is_named(
+    harmed: Harm, checked: Callable[[Harm], Passport]
+) -> None:
+    passport = checked(harmed)
+    assert passport.alarms == ["batch"]
+    assert "4 can be read only once" in passport.table()
+
+
+def test_noise_that_is_another_each_time_is_named_and_nothing_that_rests_on_equal_answers(
+    preview: Remembered, tmp_path: Path
+) -> None:
+    kinds = ("again", *(f"score {name}" for name in (*plan.BASE, "tall", "wide", "coloured", "large")))
+    some_of_them = [step for step in plan_for(preview) if step.name.startswith(kinds)]
+    passport = check(harm.behind_a_server(harm.NoiseEachTime(preview)), tmp_path, plan=some_of_them)
+    states = {verdict.name: verdict.state for verdict in passport.verdicts}
+    assert states["twice"] is not State.OK
+    assert "what rests on equal answers is not known" in passport.table()
+    assert {states[name] for name in ("orientation", "size", "colours", "shape")} == {State.UNKNOWN}
+
+
+def test_two_replies_that_cannot_be_read_are_not_taken_for_equal(preview: Remembered) -> None:
+    request = Request(Task.SCORE, (Image.new("RGB", (64, 64)),))
+    rubbish = Answered((Asked(request, "Sorry.", 2, finish=Finish.STOP),))
+    answers = {f"score {name}": rubbish for name in ("wide", "wide, padded black")}
+    evidence = Evidence(preview.about, answers, Sampling(), preview.about.max_pixels)
+    assert evidence.same("wide", "wide, padded black") is None
+
+
+def test_chances_that_make_no_expected_rating_are_noted(checked: Callable[[Harm], Passport]) -> None:
+    class Even(Harmful):
+        def deltas(self, deltas: Iterator[Delta], count: int, sampling: Sampling) -> Iterator[Delta]:
+            for delta in deltas:
+                words = [word for word, _ in delta.alternatives]
+                yield replace(delta, alternatives=tuple((word, 0.5 / len(words)) for word in words))
+
+    passport = checked(Even)
+    (told,) = [verdict for verdict in passport.verdicts if verdict.name == "probabilities"]
+    assert told.state is State.NOTE
+    assert told.words.endswith("0 of 69 scores get an expected rating")

@@ -21,7 +21,7 @@ import qinsight
 from qinsight.__main__ import main
 from qinsight.assess import Asked, ask, last
 from qinsight.engines import llama_engine
-from qinsight.engines.checkpoint import PARTS, Device, Precision
+from qinsight.engines.checkpoint import PARTS, Device, Precision, locate
 from qinsight.engines.convert import convert
 from qinsight.engines.gguf_header import Type
 from qinsight.engines.llama_engine import LlamaEngine
@@ -249,6 +249,7 @@ def test_about_tells_the_weights_apart_and_that_one_question_is_answered_at_a_ti
         True,
     )
     assert len(about.weights) == 16
+    assert about.source == locate("preview").fingerprint
     assert about.memory_bytes > 10**7
     assert about.max_pixels == 1_003_520
 

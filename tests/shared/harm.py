@@ -338,3 +338,78 @@ class OnlySome(Harmful):
     @property
     def about(self) -> About:
         return replace(self.engine.about, tasks=frozenset({Task.SCORE}))
+
+
+class Known(Harmful):
+    """An engine of which other things are known: `facts` by the names of `About`."""
+
+    def __init__(self, engine: Engine, **facts: str) -> None:
+        super().__init__(engine)
+        self.facts = facts
+
+    @property
+    def about(self) -> About:
+        return replace(self.engine.about, **self.facts)  # type: ignore[arg-type]
+
+
+def behind_a_server(engine: Engine) -> Engine:
+    """As a server is known: not by its weights."""
+    return Known(engine, weights="", precision="server", device="server")
+
+
+class Collage(Harmful):
+    """The pictures of a comparison lie side by side in one picture."""
+
+    def requests(self, requests: Sequence[Request]) -> list[Request]:
+        return [replace(one, photos=(_beside(one.photos),) * len(one.photos)) for one in requests]
+
+
+def _beside(photos: Sequence[Image.Image]) -> Image.Image:
+    if len(photos) == 1:
+        return photos[0]
+    whole = Image.new("RGB", (sum(photo.width for photo in photos), max(photo.height for photo in photos)))
+    for number, photo in enumerate(photos):
+        whole.paste(photo, (sum(one.width for one in photos[:number]), 0))
+    return whole
+
+
+def always_similar(text: str) -> str:
+    return text.replace("<answer>Image A", "<answer>Similar").replace("<answer>Image B", "<answer>Similar")
+
+
+class RubbishInBatches(Harmful):
+    """What comes after the eighth of a batch cannot be read."""
+
+    def deltas(self, deltas: Iterator[Delta], count: int, sampling: Sampling) -> Iterator[Delta]:
+        for delta in deltas:
+            late = count > 3 and delta.request >= 8
+            yield (
+                replace(delta, text="" if delta.finish is None else "Sorry.", alternatives=())
+                if late
+                else delta
+            )
+
+
+class ScoresInBatches(Harmful):
+    """Every question of a batch is answered as if it were for a score."""
+
+    def requests(self, requests: Sequence[Request]) -> list[Request]:
+        return [replace(one, task=Task.SCORE) if len(requests) > 3 else one for one in requests]
+
+
+class NoiseEachTime(Pictures):
+    """Every picture is seen through noise, which is another one each time."""
+
+    def __init__(self, engine: Engine, sigma: float = 4) -> None:
+        dice = np.random.default_rng(1)
+
+        def change(photo: Image.Image) -> Image.Image:
+            values = np.asarray(photo, np.float32) + dice.normal(0, sigma, (*photo.size[::-1], 3))
+            return Image.fromarray(values.clip(0, 255).astype(np.uint8))
+
+        super().__init__(engine, change)
+
+
+def darker(photo: Image.Image) -> Image.Image:
+    """As where linear light is shown as if it were not."""
+    return photo.point([round(255 * (value / 255) ** 2.2) for value in range(256)] * 3)
