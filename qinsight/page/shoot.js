@@ -297,6 +297,7 @@
   // Whoever looked closer at one frame sees the next one as close, at the same place.
   let loading, glass = null;
   function closer(point) {
+    if (!large.offsetParent) see("film");
     if (large.qiView) return qiLoupe.act("z", large.qiView);
     glass ??= qiLoupe.glass();
     qiLoupe.mount(large, { shared: glass, close: { at: point } });

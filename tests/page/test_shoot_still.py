@@ -82,6 +82,9 @@ def test_on_a_phone_the_cards_have_the_room_and_one_tap_shows_a_photo_large_and_
         assert acts["y"] + acts["height"] <= 844
         page.locator(".qi-acts button").first.tap()
         page.wait_for_selector(".qi-large", state="hidden")
+        page.get_by_role("button", name="100 %").tap()
+        page.wait_for_selector(".qi-large.qi-there canvas")
+        page.locator(".qi-acts button").first.tap()
         unread = page.locator(".qi-card", has_text="rubbish.jpg")
         assert unread.evaluate("card => getComputedStyle(card, '::before').content") == '"!"'
         page.context.close()
