@@ -32,7 +32,6 @@ from qinsight.ranking.rows import Row, of_each_file
 from qinsight.ranking.xmp import STARS, check_stars
 from qinsight.report import report
 from qinsight.requests import BATCH, Engine, Reading, Request, Sampling, Stage
-from qinsight.stopping import STOPPED
 from qinsight.terminal import at_a_terminal, counted, end_step, say, show_step
 from qinsight.trust.audit_command import add_command as add_audit
 from qinsight.trust.order import Orders, in_both_orders
@@ -58,9 +57,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except QInsightError as error:
         say(f"qinsight: {error}")
         return FAILED
-    except KeyboardInterrupt:
-        say("qinsight: stopped.")
-        return STOPPED
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -32,7 +32,7 @@ def at_a_terminal(run: Callable[[], int]) -> int:
     except BrokenPipeError:
         drop_output()
         return 0
-    except KeyboardInterrupt:  # before the command heard of it itself
+    except KeyboardInterrupt:
         say("qinsight: stopped.")
         return STOPPED
 

@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from qinsight.check.asking import Asking, ask_all, forget
+from qinsight.check.evidence import Evidence
 from qinsight.check.identity import Record, identity, record, write_record
 from qinsight.check.passport import Passport, engine_of, versions
 from qinsight.check.plan import Step, steps
 from qinsight.check.served import told
-from qinsight.check.verdicts import Evidence, verdicts
+from qinsight.check.verdicts import verdicts
 from qinsight.requests import GREEDY, Engine, Sampling
 
 __all__ = ["check", "plan_for"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from qinsight.answers import Score
 from qinsight.assess import Asked
 from qinsight.check import plan
-from qinsight.check.verdicts import DRIFT, EXACT_DRIFT, Evidence, State, Verdict, distance
+from qinsight.check.evidence import DRIFT, EXACT_DRIFT, Evidence, State, Verdict, distance
 from qinsight.errors import QInsightError
 from qinsight.json_lines import parsed
 from qinsight.prompts import Task

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from qinsight.check.verdicts import State, Verdict
+from qinsight.check.evidence import State, Verdict
 from qinsight.requests import About
 from qinsight.whole_files import whole_text
 

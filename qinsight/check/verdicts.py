@@ -6,190 +6,34 @@ answers differently, a harmful one the same.
 """
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from difflib import SequenceMatcher
-from enum import StrEnum
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
 
-from qinsight.answers import Clean, Comparison, Degradation, Score
+from qinsight.answers import Comparison, Score
 from qinsight.assess import Asked
 from qinsight.check import pictures, plan
-from qinsight.check.asking import Answered, Answers
-from qinsight.check.chances import taken
-from qinsight.check.served import Told
-from qinsight.requests import About, Finish, Sampling
+from qinsight.check.evidence import (
+    DRIFT,
+    EXACT_DRIFT,
+    MOST_BAD,
+    NEARLY,
+    SAME,
+    Evidence,
+    State,
+    Verdict,
+    area,
+    distance,
+    likeness,
+    not_known,
+    rating_of,
+)
+from qinsight.check.manners import MANNERS
 
-MOST_BAD = 0.05  # of all replies may be unreadable, cut or without thinking
-DRIFT = 0.1  # of a rating, on average, that the same picture may be rated differently
-EXACT_DRIFT = 0.02  # the same for weights in fp32
 MOST_OTHER_WORDS = 0.5  # of the replies to what was asked before
-SAME = 0.01  # of a rating: pictures that are the same, pixel by pixel
-NEARLY = 0.5  # of a rating, and ...
-NEARLY_WORDS = 0.88  # ... of the words: pictures that differ by what shrinking leaves of single pixels
-CLOSE = 0.05  # of a rating, and ...
-CLOSE_WORDS = 0.96  # ... of the words: pictures that differ at an edge
-UNSTEADY = CLOSE / 2  # of a rating, by which the same question may be answered differently
 FALL = 0.3  # of a rating, that something plainly worse must be worth
 RISE = 0.15  # of a rating, that may be added by harm
 OTHER_SIDE = (
     0.75  # of a rating, by which clean and spoilt pictures may be told apart better with the question there
 )
-SURE = 0.9  # a chance above which sampling, too, takes the likeliest token
-MOST_PASSED = 0.05  # of the other tokens may be passed over without a repetition penalty that explains it
-UNLIKELY = 0.2  # of the likeliest token's chance
-SLOW_STOP = 5.0  # seconds
-
-
-class State(StrEnum):
-    """What a verdict comes to."""
-
-    OK = "ok"
-    ALARM = "alarm"
-    NOTE = "note"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One line of the passport."""
-
-    name: str
-    state: State
-    words: str
-    figures: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """The answers of a check, and what several verdicts ask of them."""
-
-    about: About
-    answers: Answers
-    sampling: Sampling  # that was asked for
-    max_pixels: int  # that a picture may have before we shrink it ourselves
-    told: Told = field(default_factory=Told)
-
-    def one(self, name: str, place: int = 0) -> Asked | None:
-        """A finished reply, by its step."""
-        found = self.answers.get(name, Answered())
-        return found.asked[place] if place < len(found.asked) else None
-
-    def rating(self, name: str) -> float | None:
-        """How good a picture was found."""
-        return rating_of(self.one(f"score {name}"))
-
-    @property
-    def as_usual(self) -> bool:
-        """Whether pictures and words were asked for as a record has them."""
-        return self.max_pixels >= _area(pictures.LARGE) and self.sampling.repetition_penalty is None
-
-    @cached_property
-    def replies(self) -> list[tuple[str, Asked]]:
-        """All that were to be whole, with the names of their steps."""
-        return [
-            (name, one)
-            for name, answered in self.answers.items()
-            if name not in ("limit", "stop") and not name.startswith(("seed", "penalty", "other order"))
-            for one in answered.asked
-        ]
-
-    @cached_property
-    def cut(self) -> list[str]:
-        """Replies without their end although they had tokens left."""
-        return [name for name, one in self.replies if self._is_cut(one)]
-
-    @cached_property
-    def unreadable(self) -> list[str]:
-        """Whole replies without an answer."""
-        return [name for name, one in self.replies if one.error and not self._is_cut(one)]
-
-    def _is_cut(self, one: Asked) -> bool:
-        if one.finish is Finish.LENGTH:
-            return one.tokens < self.sampling.max_new_tokens
-        return "<think>" in one.text and "</answer>" not in one.text
-
-    @cached_property
-    def again(self) -> list[tuple[Asked, Asked]]:
-        """What was asked twice."""
-        return self._beside("again {}".format)
-
-    @cached_property
-    def batched(self) -> list[tuple[Asked, Asked]]:
-        """What was asked alone and in a batch."""
-        names = plan.base_names()
-        pairs = [(self.one(name), self.one("batch", place)) for place, name in enumerate(names)]
-        return [(alone, other) for alone, other in pairs if alone and other]
-
-    def _beside(self, named: Callable[[str], str]) -> list[tuple[Asked, Asked]]:
-        pairs = [(self.one(name), self.one(named(name))) for name in plan.base_names()]
-        return [(alone, other) for alone, other in pairs if alone and other]
-
-    @cached_property
-    def drift(self) -> float:
-        """The most by which the same question was answered differently."""
-        return max((apart for pair in self.again if (apart := distance(*pair)) is not None), default=0.0)
-
-    @cached_property
-    def steadiness(self) -> float:
-        """How much of the words the same question keeps, at least, where both replies can be read."""
-        kept = (likeness(*pair) for pair in self.again if not any(one.error for one in pair))
-        return min(kept, default=1.0)
-
-    @property
-    def is_unsteady(self) -> bool:
-        """Whether the same question is answered so differently that equal answers say nothing."""
-        return self.drift > UNSTEADY
-
-    def same(self, one: str, other: str) -> bool | None:
-        """Whether two pictures were answered as if they were one, pixel by pixel."""
-        return self._alike(one, other, SAME, min(0.999, self.steadiness))
-
-    def nearly_same(self, one: str, other: str) -> bool | None:
-        """Whether two pictures were answered as if they differed by what shrinking leaves of single pixels."""
-        return self._alike(one, other, NEARLY, min(NEARLY_WORDS, self.steadiness))
-
-    def close(self, one: str, other: str) -> bool | None:
-        """Whether two pictures were answered as if they differed at an edge."""
-        return self._alike(one, other, CLOSE, min(CLOSE_WORDS, self.steadiness))
-
-    def _alike(self, one: str, other: str, most: float, words: float) -> bool | None:
-        pair = self.one(f"score {one}"), self.one(f"score {other}")
-        if pair[0] is None or pair[1] is None:
-            return None
-        apart = distance(pair[0], pair[1])
-        if apart is None or self.drift > most:
-            return None
-        return apart <= most and likeness(pair[0], pair[1]) >= words
-
-
-def rating_of(one: Asked | None) -> float | None:
-    """The mean over the ratings that might have been written, else the one that was."""
-    if one is None or not isinstance(one.answer, Score):
-        return None
-    return one.answer.rating if one.expected_rating is None else one.expected_rating
-
-
-def distance(one: Asked, other: Asked) -> float | None:
-    """How far two answers to one question are apart, in ratings; another diagnosis is a whole one."""
-    if isinstance(one.answer, Degradation | Clean) and isinstance(other.answer, Degradation | Clean):
-        return float(_named(one) != _named(other))
-    ratings = rating_of(one), rating_of(other)
-    return None if ratings[0] is None or ratings[1] is None else abs(ratings[0] - ratings[1])
-
-
-def likeness(one: Asked, other: Asked) -> float:
-    """The share of words two replies have in common, in order."""
-    if one.text == other.text:
-        return 1.0
-    return SequenceMatcher(None, one.text, other.text, autojunk=False).ratio()
-
-
-def _named(one: Asked) -> str:
-    return str(one.answer.distortion) if isinstance(one.answer, Degradation) else "null"
-
-
-# --- the verdicts -------------------------------------------------------------------------------------------------
 
 
 def verdicts(evidence: Evidence) -> list[Verdict]:
@@ -242,7 +86,7 @@ def _question(evidence: Evidence) -> Verdict:
     """
     here, there = (_told_apart(evidence, step) for step in ("score {}", "other order {}"))
     if here is None and there is None:
-        return _not_known("question")
+        return not_known("question")
     both = {"apart": here, "other order": there}
     figures = {name: round(apart, 4) for name, apart in both.items() if apart is not None}
     if here is None or (there is not None and there > here + OTHER_SIDE):
@@ -272,7 +116,7 @@ def _seen(evidence: Evidence) -> Verdict:
     if len(found) > 1 and len({one.text for one in found}) == 1:
         return Verdict("seen", State.ALARM, "very different pictures get the very same reply: none is seen")
     if len(ratings) < 2:
-        return _not_known("seen")
+        return not_known("seen")
     spread = max(ratings) - min(ratings)
     told = f"clean and spoilt pictures are rated from {min(ratings):.2f} to {max(ratings):.2f}"
     state = State.ALARM if spread < FALL else State.OK
@@ -297,7 +141,7 @@ def _batch(evidence: Evidence) -> Verdict:
 def _drifted(name: str, pairs: Sequence[tuple[Asked, Asked]], evidence: Evidence, how: str) -> Verdict:
     apart = [far for pair in pairs if (far := _change(*pair)) is not None]
     if not apart:
-        return _not_known(name)
+        return not_known(name)
     once = sum(_once_readable(*pair) for pair in pairs)
     mean, most = statistics.fmean(apart), max(apart)
     other = sum(one.text != two.text for one, two in pairs)
@@ -370,7 +214,7 @@ def _pictures(evidence: Evidence) -> Verdict:
         )
         return Verdict("pictures", State.ALARM, words, figures)
     if not asked and len(evidence.batched) == 0:
-        return _not_known("pictures")
+        return not_known("pictures")
     if right <= asked / 2 and asked and _orders(evidence).state is not State.ALARM:
         words = f"of plain pairs the better is preferred only {right} of {asked} times: not both pictures are seen for what they are"
         return Verdict("pictures", State.ALARM, words, figures)
@@ -417,7 +261,7 @@ def _orders(evidence: Evidence) -> Verdict:
         if one and other and isinstance(one.answer, Comparison) and isinstance(other.answer, Comparison)
     ]
     if not winners:
-        return _not_known("orders")
+        return not_known("orders")
     agreed = sum(one is other.swapped for one, other in winners)
     letters = {winner for pair in winners for winner in pair}
     figures = {"agreed": agreed, "pairs": len(winners)}
@@ -443,7 +287,7 @@ def _ladders(evidence: Evidence) -> Verdict:
         flat += [kind] if min(rungs) > clean - FALL else []
     told = ", ".join(f"{kind} {fall:+.2f}" for kind, fall in figures.items())
     if not figures:
-        return _not_known("ladders")
+        return not_known("ladders")
     if rises or len(flat) == len(figures):
         return Verdict("ladders", State.ALARM, f"growing harm does not lower the rating: {told}", figures)
     return _noted(
@@ -458,7 +302,7 @@ def _orientation(evidence: Evidence) -> Verdict:
     tall = f"tall {plan.TALL[-1]}"
     told = evidence.same(tall, f"{tall}, told by EXIF")
     if told is None or _is_blind(evidence):
-        return _not_known("orientation")
+        return not_known("orientation")
     if not told:
         words = "a file that says by EXIF how it lies is answered differently from the upright picture"
         return Verdict("orientation", State.ALARM, words)
@@ -487,7 +331,7 @@ def _is_turned(evidence: Evidence, side: str) -> bool:
 
 def _shrunk(evidence: Evidence) -> bool:
     """Whether pictures are known to be: with smoothing, which leaves little of single pixels; or without, as one was enlarged."""
-    if evidence.max_pixels < _area(pictures.LARGE):
+    if evidence.max_pixels < area(pictures.LARGE):
         return False
     smoothed = all(
         evidence.nearly_same(f"large {name}", f"large {name}, checkered") for name in plan.DETAILED
@@ -507,8 +351,8 @@ def _size(evidence: Evidence) -> Verdict:
         return Verdict("size", State.ALARM, words, told.tokens)
     names = [f"large {name}" for name in plan.DETAILED]
     seen = all(evidence.nearly_same(name, f"{name}, checkered") is not None for name in names)
-    if not seen or _is_blind(evidence) or evidence.max_pixels < _area(pictures.LARGE):
-        return _not_known("size")
+    if not seen or _is_blind(evidence) or evidence.max_pixels < area(pictures.LARGE):
+        return not_known("size")
     if _shrunk(evidence):
         words = (
             "detail of single pixels makes no difference in a large picture: pictures are shrunk on the way"
@@ -519,15 +363,11 @@ def _size(evidence: Evidence) -> Verdict:
     return Verdict("size", State.OK, words, told.tokens)
 
 
-def _area(size: tuple[int, int]) -> int:
-    return size[0] * size[1]
-
-
 def _lossless(evidence: Evidence) -> Verdict:
     lost = [words for name, words in _LOST.items() if evidence.same("card", f"card, {name}")]
     card = evidence.one("score card")
     if card is None or evidence.drift > SAME or _is_blind(evidence):
-        return _not_known("lossless")
+        return not_known("lossless")
     # Words alone may be the same beside the finest colour, which no odds betray.
     if not lost or (card.expected_rating is None and lost == [_LOST["checkered in colour"]]):
         return Verdict("lossless", State.OK, "detail that no JPEG keeps arrives")
@@ -550,7 +390,7 @@ def _colourless(evidence: Evidence) -> bool:
 
 def _colours(evidence: Evidence) -> Verdict:
     if any(evidence.one(f"score coloured {name}") is None for name in plan.BLOTCHES) or _is_blind(evidence):
-        return _not_known("colours")
+        return not_known("colours")
     if _colourless(evidence):
         words = "blotches of colour make no difference: pictures lose their colours on the way"
         return Verdict("colours", State.ALARM, words)
@@ -559,7 +399,7 @@ def _colours(evidence: Evidence) -> Verdict:
 
 def _shape(evidence: Evidence) -> Verdict:
     if evidence.one("score wide") is None or _is_blind(evidence):
-        return _not_known("shape")
+        return not_known("shape")
     if harm := next(_misshapen(evidence), ""):
         return Verdict("shape", State.ALARM, harm)
     return Verdict("shape", State.OK, "pictures arrive whole, neither padded nor squeezed")
@@ -578,121 +418,9 @@ def _misshapen(evidence: Evidence) -> Iterator[str]:
 
 def _is_blind(evidence: Evidence) -> bool:
     """Whether pictures cannot be told apart by their answers: shrunk by ourselves, all alike, or never twice the same."""
-    if evidence.is_unsteady or evidence.max_pixels < _area(pictures.SQUARE):
+    if evidence.is_unsteady or evidence.max_pixels < area(pictures.SQUARE):
         return True
     return any(judge(evidence).state is State.ALARM for judge in (_seen, _twice))
-
-
-# --- manners of the engine ----------------------------------------------------------------------------------------
-
-
-def _probabilities(evidence: Evidence) -> Verdict:
-    """Whether the chances beside an answer are chances, and the likeliest token was taken."""
-    found = [one for _, reply in evidence.replies for one in taken(reply)]
-    if not found:
-        return Verdict("probabilities", State.NOTE, "none come with the answers: no expected rating, no odds")
-    wrong = [whole for one in found if not 0 <= (whole := sum(one.chances.values())) < 1.02]
-    if wrong:
-        return Verdict("probabilities", State.ALARM, f"the chances of one token add up to {wrong[0]:.2f}")
-    unsure = [one for one in found if max(one.chances.values()) < SURE]
-    passed = sum(one.is_odd for one in unsure)
-    absurd = sum(one.is_odd and one.share < UNLIKELY for one in found)
-    figures = {"tokens": len(found), "unsure": len(unsure), "passed over": passed, "unlikely": absurd}
-    if passed > max(2, MOST_PASSED * len(unsure)) or absurd > max(2, MOST_BAD * len(found)):
-        words = (
-            f"the likeliest token was not taken in {passed} of {len(unsure)} places that were open, "
-            "which no repetition penalty explains: answers are sampled"
-        )
-        return Verdict("probabilities", State.ALARM, words, figures)
-    scores = [one for _, one in evidence.replies if isinstance(one.answer, Score)]
-    expected = sum(one.expected_rating is not None for one in scores)
-    words = f"they come with the answers, and the likeliest token is taken; {expected} of {len(scores)} scores get an expected rating"
-    state = State.OK if 2 * expected >= len(scores) else State.NOTE
-    return Verdict("probabilities", state, words, figures)
-
-
-def _penalty(evidence: Evidence) -> Verdict:
-    none, strong = evidence.one("penalty none"), evidence.one("penalty strong")
-    if none is None or strong is None:
-        return _not_known("penalty")
-    refused = evidence.about.details.get("refused by the server", "")
-    if none.text != strong.text:
-        return Verdict("penalty", State.OK, "a repetition penalty changes the reply")
-    if "repetition_penalty" in refused:
-        return Verdict(
-            "penalty", State.NOTE, "the server takes no repetition penalty: it applies its own, or none"
-        )
-    return Verdict("penalty", State.ALARM, "a strong repetition penalty changes nothing: it is not applied")
-
-
-def _seeds(evidence: Evidence) -> Verdict:
-    """Whether a seed repeats a sample, and another gives another."""
-    samples = [[evidence.one(f"seed {name}, {seed}") for seed in plan.SEEDS] for name in plan.SAMPLED]
-    found = [(first, again, other) for first, again, other in samples if first and again and other]
-    if not found:
-        return _not_known("seeds")
-    repeated = sum(_common(first, again) for first, again, _ in found)
-    others = sum(_common(first, other) for first, _, other in found)
-    kept = sum(first.text == again.text for first, again, _ in found)
-    if all(first.text == other.text for first, _, other in found):
-        return Verdict(
-            "seeds", State.ALARM, "every seed gives the same reply: temperature or seed is ignored"
-        )
-    if not kept and repeated < 2 * others:
-        return Verdict("seeds", State.ALARM, "the same seed gives another reply: seeds are ignored")
-    state = State.OK if kept == len(found) else State.NOTE
-    return Verdict("seeds", state, f"the same seed gives the same reply {kept} of {len(found)} times")
-
-
-def _common(one: Asked, other: Asked) -> int:
-    """How many characters two replies begin with alike."""
-    pairs = enumerate(zip(one.text, other.text, strict=False))
-    return next((place for place, (a, b) in pairs if a != b), min(len(one.text), len(other.text)))
-
-
-def _limit(evidence: Evidence) -> Verdict:
-    cut, whole = evidence.one("limit"), evidence.one("score cat")
-    if cut is None or whole is None:
-        return _not_known("limit")
-    if cut.finish is not Finish.LENGTH or cut.tokens > plan.LIMIT + 1:
-        words = f"a reply of at most {plan.LIMIT} tokens was asked for; {cut.tokens} came ({cut.finish})"
-        return Verdict("limit", State.ALARM, words)
-    if _common(cut, whole) < len(cut.text):
-        return Verdict("limit", State.NOTE, "a reply that is cut begins otherwise than the whole one")
-    return Verdict("limit", State.OK, "a reply is cut where it is to be, and says so")
-
-
-def _stop(evidence: Evidence) -> Verdict:
-    found = evidence.answers.get("stop")
-    if found is None or not found.asked:
-        return _not_known("stop")
-    one = found.asked[0]
-    figures = {"seconds": round(found.ended, 3), "tokens": found.overrun}
-    whole = evidence.one("score cat")
-    came = whole is not None and one.finish is not None and found.overrun > whole.tokens // 2
-    if found.ended > SLOW_STOP or came:
-        words = f"after Stop {found.overrun} tokens still came, in {found.ended:.1f} seconds"
-        return Verdict("stop", State.ALARM, words, figures)
-    return Verdict("stop", State.OK, f"a reply ends {found.ended:.2f} seconds after Stop", figures)
-
-
-def _speed(evidence: Evidence) -> Verdict:
-    alone = [evidence.answers[f"score {name}"] for name in plan.BASE if f"score {name}" in evidence.answers]
-    told = [(one.first, one.asked[0]) for one in alone if one.asked]
-    if not told:
-        return _not_known("speed")
-    first = statistics.median(first for first, _ in told)
-    rate = statistics.median((one.tokens - 1) / max(1e-6, one.seconds - first) for first, one in told)
-    words = f"first word after {first:.2f} seconds, then {rate:.1f} tokens a second, at 0.15 megapixels"
-    return Verdict(
-        "speed", State.OK, words, {"first word": round(first, 3), "tokens a second": round(rate, 2)}
-    )
-
-
-def _not_known(name: str) -> Verdict:
-    return Verdict(
-        name, State.UNKNOWN, "not known: the replies that would show it are missing or cannot be told apart"
-    )
 
 
 _JUDGES: tuple[Callable[[Evidence], Verdict], ...] = (
@@ -710,5 +438,5 @@ _JUDGES: tuple[Callable[[Evidence], Verdict], ...] = (
         _ladders,
     ),
     *(_orientation, _size, _lossless, _colours, _shape),
-    *(_probabilities, _penalty, _seeds, _limit, _stop, _speed),
+    *MANNERS,
 )

@@ -305,12 +305,7 @@ def _check_settings(folder: Path, name: str) -> None:
         told = read_json(folder / file) if (folder / file).exists() else {}
         if setting in told and not fits(told[setting]):
             cause = f"{setting} is {told[setting]!r}"[:80]
-            raise EngineError(
-                "The file {file} of {name} is damaged or incomplete ({cause}). Download or copy it again.",
-                file=file,
-                name=name,
-                cause=cause,
-            )
+            raise damaged(file, name, cause)
 
 
 def _is_object(found: object) -> bool:
@@ -376,6 +371,16 @@ def _base_of_adapter(folder: Path, name: str, card: dict[str, Any], progress: Pr
         raise EngineError(
             "The adapter {name} needs its base model {source}: {error}", name=name, source=source, error=error
         ) from error
+
+
+def damaged(file: str, name: str, cause: object) -> EngineError:
+    """What to say of a file of a checkpoint that is not what it should be."""
+    return EngineError(
+        "The file {file} of {name} is damaged or incomplete ({cause}). Download or copy it again.",
+        file=file,
+        name=name,
+        cause=cause,
+    )
 
 
 def read_json(path: Path) -> dict[str, Any]:

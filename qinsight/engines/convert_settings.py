@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qinsight.engines.checkpoint import PROCESSOR_FILES, Checkpoint, read_json
+from qinsight.engines.checkpoint import PROCESSOR_FILES, Checkpoint, damaged, read_json
 from qinsight.engines.gguf_header import MOST_PIXELS, PENALTY
 from qinsight.errors import EngineError
 
@@ -313,12 +313,7 @@ def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:  # ValueError: no UTF-8
-        raise EngineError(
-            "The file {file} of {name} is damaged or incomplete ({cause}). Download or copy it again.",
-            file=file.name,
-            name=file.parent.name,
-            cause=error,
-        ) from error
+        raise damaged(file.name, file.parent.name, error) from error
 
 
 def _penalty(checkpoint: Checkpoint) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from qinsight.engines.checkpoint import Checkpoint
+from qinsight.engines.checkpoint import Checkpoint, damaged
 from qinsight.errors import EngineError
 
 AT_ONCE = 2**24  # weights in numbers at a time: 64 MB, and a few times that while they are rounded
@@ -147,12 +147,7 @@ def _listed(file: Path, name: str) -> Iterator[tuple[str, Stored]]:
                 raise ValueError(f"{tensor} has {end - start} bytes, which is not its shape")
             yield tensor, Stored(file, told["dtype"], tuple(map(index, told["shape"])), 8 + length + start)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise EngineError(
-            "The file {file} of {name} is damaged or incomplete ({cause}). Download or copy it again.",
-            file=file.name,
-            name=name,
-            cause=error,
-        ) from error
+        raise damaged(file.name, name, error) from error
 
 
 def _renamed(name: str, stored: Stored) -> Iterator[Tensor]:

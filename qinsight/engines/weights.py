@@ -31,6 +31,7 @@ from qinsight.engines.checkpoint import (
     Device,
     Precision,
     Progress,
+    damaged,
     locate,
     read_json,
     silent,
@@ -344,12 +345,7 @@ def parameter_count(checkpoint: Checkpoint) -> int:
             with safe_open(file, framework="pt") as opened:
                 total += sum(prod(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118
         except (SafetensorError, OSError) as error:
-            raise EngineError(
-                "The file {file} of {name} is damaged or incomplete ({cause}). Download or copy it again.",
-                file=file.name,
-                name=checkpoint.name,
-                cause=_first_line(error),
-            ) from error
+            raise damaged(file.name, checkpoint.name, _first_line(error)) from error
     return total
 
 

@@ -197,4 +197,4 @@ def _named(name: str, weights: str) -> str:
 
 
 def _in_few_bits(precision: str) -> bool:
-    return precision not in ("", "fp32", "bf16", "fp16", "f32", "f16")
+    return precision not in ("", "fp32", "bf16", "fp16", *UNROUNDED)

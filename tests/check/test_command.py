@@ -12,6 +12,7 @@ import torch
 from qinsight.__main__ import main
 from qinsight.check import check, command, plan_for
 from qinsight.check.asking import MEMORY
+from qinsight.check.evidence import Verdict
 from qinsight.check.identity import SHIPPED, read_record
 from qinsight.engines.checkpoint import PREVIEW, Device, Precision, locate
 from qinsight.engines.local import LocalEngine
@@ -21,7 +22,7 @@ from qinsight.requests import Engine
 from shared import harm
 from shared.engines import SCORE, ScriptedEngine
 from shared.harm import Harmful, Pictures, Remembered, Words
-from shared.preview_server import serving
+from shared.preview_server import Change, serving
 
 
 @pytest.fixture(scope="module")
@@ -284,16 +285,20 @@ def test_a_server_that_reencodes_pictures_is_told(preview: Remembered, tmp_path:
     assert figures(tmp_path, "size") == {}
 
 
+def size_of(preview: Remembered, change: Change, out: Path) -> Verdict:
+    """The verdict on the size of pictures, of a server that does this to them."""
+    with serving(preview, change) as server:
+        engine = EndpointEngine.open(server.url)
+        plan = [step for step in plan_for(engine) if step.name.startswith(("score large", "score small"))]
+        found = check(engine, out, plan=plan)
+    return next(verdict for verdict in found.verdicts if verdict.name == "size")
+
+
 @pytest.mark.parametrize("side", [980, 896, 448])
 def test_a_server_that_shrinks_by_a_little_is_told_by_its_tokens(
     preview: Remembered, tmp_path: Path, side: int
 ) -> None:
-    shrink = harm.to_at_most(side)
-    with serving(preview, shrink) as server:
-        engine = EndpointEngine.open(server.url)
-        plan = [step for step in plan_for(engine) if step.name.startswith(("score large", "score small"))]
-        found = check(engine, tmp_path, plan=plan)
-    (size,) = [verdict for verdict in found.verdicts if verdict.name == "size"]
+    size = size_of(preview, harm.to_at_most(side), tmp_path)
     assert size.state == "alarm"
     assert "by its size it has 864" in size.words
 
@@ -301,11 +306,7 @@ def test_a_server_that_shrinks_by_a_little_is_told_by_its_tokens(
 def test_a_server_that_brings_every_picture_to_one_size_is_told_by_its_tokens(
     preview: Remembered, tmp_path: Path
 ) -> None:
-    with serving(preview, lambda photo: photo.resize((1024, 768))) as server:
-        engine = EndpointEngine.open(server.url)
-        plan = [step for step in plan_for(engine) if step.name.startswith(("score large", "score small"))]
-        found = check(engine, tmp_path, plan=plan)
-    (size,) = [verdict for verdict in found.verdicts if verdict.name == "size"]
+    size = size_of(preview, lambda photo: photo.resize((1024, 768)), tmp_path)
     assert size.state == "alarm"
     assert "brought to one size" in size.words
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from qinsight.__main__ import main
+from qinsight.check.evidence import State, Verdict
 from qinsight.check.named import chosen_passport
 from qinsight.check.passport import Passport, engine_of
-from qinsight.check.verdicts import State, Verdict
 from qinsight.errors import QInsightError
 from qinsight.page.about_tab import about_text
 from qinsight.page.host import Host

@@ -12,8 +12,8 @@ from PIL import Image
 from qinsight.assess import Asked
 from qinsight.check import check, plan, plan_for
 from qinsight.check.asking import Answered
+from qinsight.check.evidence import Evidence, State
 from qinsight.check.passport import Passport
-from qinsight.check.verdicts import Evidence, State
 from qinsight.engines.checkpoint import Device, Precision
 from qinsight.engines.local import LocalEngine
 from qinsight.errors import EngineError
