@@ -98,8 +98,9 @@
   // --- what is to be rated ---
   let asked = ""; // for, the last time
   let coming = false, wish = false; // files are on their way; Rate all was pressed before they came
+  const expect = () => { coming = true; };
   addEventListener("change", ({ target }) => {
-    coming ||= target.type === "file" && Boolean(target.closest("#rank-files"));
+    if (target.type === "file" && target.closest("#rank-files")) expect();
   }, true);
 
   function rate(given) {
@@ -109,9 +110,11 @@
     return [wish ? { number: 0 } : qi.turn("rank", true), ...given];
   }
 
-  // Other files are there. That those are which are being rated may be heard of later than the button.
+  // Other files are there. That those are which are being rated, or are rated by now, may be heard of later than the
+  // button; a folder is looked through again.
   function others(given) {
-    const known = JSON.stringify(given) === asked && running();
+    const known = JSON.stringify(given) === asked && (running() || given[0]?.length > 0);
+    if (!known) asked = "";
     if (wish && coming) setTimeout(() => element("rank")?.click(), 100);
     coming = false;
     return [known ? { number: 0 } : qi.turn("rank", false), ...given];
@@ -167,7 +170,7 @@
   qi.cull = Object.assign(cull, {
     low, high, running, // how it stands
     mark, rating, verdict, bounded, wanted, doubtful, group, alike, ordered, // of frames
-    say, undo, kept, rate, others, take, // what happens to it
+    say, undo, kept, expect, rate, others, take, // what happens to it
     said: () => ({ marks: spoken(), low: low(), high: high(), sure: wanted() }), // for the exports
   });
 })();

@@ -187,7 +187,10 @@
     const place = box(target);
     if (!files.length) qi.note("nothing_there");
     else if (place?.id.startsWith("photo")) qi.bring(place.id, files);
-    else if (place) give(place, files, qi.chosen(), 600);
+    else if (place) {
+      qi.cull.expect();
+      give(place, files, qi.chosen(), 600);
+    }
   }
   addEventListener("qi-folder", ({ detail }) => lay(detail.target, detail.files));
 

@@ -15,7 +15,7 @@ def script(name: str) -> str:
 def style(name: str) -> str:
     """A style sheet of this folder, a rule a line."""
     told = re.sub(r"\s+", " ", _read(name))
-    return re.sub(r" ?([{};:]) ", r"\1", told).replace(" {", "{").replace("}", "}\n").strip()
+    return re.sub(r" ?([{};:,]) ", r"\1", told).replace(" {", "{").replace("}", "}\n").strip()
 
 
 def _read(name: str) -> str:

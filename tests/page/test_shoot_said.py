@@ -179,3 +179,15 @@ def test_a_picture_that_the_network_lost_is_asked_for_again(
         page.evaluate("dispatchEvent(new Event('online'))")
         page.wait_for_function("!document.querySelector('.qi-card [data-broken]')")
         eventually(lambda: page.evaluate("document.querySelector('.qi-card img').naturalWidth") > 0)
+
+
+def test_files_that_are_heard_of_after_they_were_rated_are_no_other_files(visit: Callable[..., Any]) -> None:
+    numbers = """() => {
+        const those = [[{ path: "a" }], ""], other = [[{ path: "b" }], ""], folder = [null, "here"];
+        qi.cull.rate(those);
+        const late = [those, other, those].map(given => qi.cull.others(given)[0].number > 0);
+        qi.cull.rate(folder);
+        return [...late, qi.cull.others(folder)[0].number > 0];
+    }"""
+    with served(PixelEngine()) as url:
+        assert visit(url).evaluate(numbers) == [False, True, True, True]
