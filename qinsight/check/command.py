@@ -52,7 +52,7 @@ def _run(options: argparse.Namespace) -> int:
     plan = plan_for(engine, sampling)
     replies = sum(len(step.requests) for step in plan)
     say(
-        f"{engine.about.name}: {len(plan)} questions, {replies} replies, about pictures of up to 0.8 megapixels."
+        f"{engine.about.name}: {len(plan)} questions, {replies} replies, about pictures of up to 1 megapixel."
     )
     with counted("check", "questions", logged=True) as progress:
         passport = check(

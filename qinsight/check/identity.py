@@ -108,17 +108,23 @@ def _compared(evidence: Evidence, recorded: Record, foreign: str = "") -> Verdic
     common = [name for name in recorded.texts if name in heard]
     if not common:
         return Verdict("identity", State.UNKNOWN, "not known: none of the recorded replies came again")
-    same = sum(heard[name].text == recorded.texts[name] for name in common)
+    same = {name for name in common if heard[name].text == recorded.texts[name]}
     apart = [far for name in common if (far := _apart(heard[name], recorded, name)) is not None]
     mean = statistics.fmean(apart) if apart else 0.0
     exact = evidence.about.precision == recorded.precision == "fp32"
     tolerance = EXACT_DRIFT if exact else DRIFT
-    figures = {"same words": same, "recorded": len(common), "mean": round(mean, 4), "tolerance": tolerance}
-    told = f"{foreign}{same} of {len(common)} replies are word for word those of {recorded.model}, ratings differ by {mean:.3f}"
+    figures = {
+        "same words": len(same),
+        "recorded": len(common),
+        "mean": round(mean, 4),
+        "tolerance": tolerance,
+    }
+    told = f"{foreign}{len(same)} of {len(common)} replies are word for word those of {recorded.model}, ratings differ by {mean:.3f}"
     named, others = _diagnoses(heard, recorded)
     if others:
         told += f", and {others} of {named} diagnoses name another distortion"
-    reworded = same < SURELY * len(common)
+    pairs = {name for name in common if heard[name].request.task is Task.COMPARISON}
+    reworded = any(len(kind & same) < SURELY * len(kind) for kind in (pairs, set(common) - pairs))
     differs = mean > tolerance or others > MOST_OTHER * named or (reworded and bool(exact or foreign))
     if differs or not apart:
         return Verdict("identity", State.ALARM, told, figures)
@@ -161,7 +167,10 @@ def _beginning(text: str) -> str:
 
 
 def _heard(evidence: Evidence) -> Iterator[tuple[str, Asked]]:
-    """Every greedy reply about one picture."""
+    """Every greedy reply that is asked for on its own; of pairs both orders."""
     for name in evidence.answers:
-        if name.startswith(("score", "diagnosis")) and (one := evidence.one(name)) is not None:
-            yield name, one
+        orders = 2 if name.startswith(("pair", "reference")) else 1
+        if orders == 2 or name.startswith(("score", "diagnosis")):
+            for place in range(orders):
+                if (one := evidence.one(name, place)) is not None:
+                    yield f"{name}, other order" if place else name, one

@@ -20,8 +20,9 @@ SIZE = (448, 336)  # whole patches of 28 pixels and whole JPEG blocks of 8
 WIDE = (448, 224)
 SQUARE = (448, 448)  # what padding makes of it
 WIDER = (672, 224)  # three squares
-LARGE = (1008, 756)
-SMALL = (336, 252)  # a third of it
+LARGE = (1176, 840)  # nearly all that we show a model unless told otherwise
+SMALL = (392, 280)  # a third of it
+FAINT = 12  # of 255: what shrinking to seven tenths of the pixels leaves of it, nobody sees
 ORIENTATION = 0x0112  # the EXIF tag
 SIDEWAYS = 6  # the first row of the file is the right side of the scene
 
@@ -116,7 +117,7 @@ def colour_checkered(picture: Image.Image) -> Image.Image:
 
 def checkered(picture: Image.Image) -> Image.Image:
     """With a checkerboard of single pixels: whatever shrinks makes grey of it, a JPEG does not."""
-    return _picture(np.asarray(picture, np.float32) + 70 * _checkers(picture.size)[..., None])
+    return _picture(np.asarray(picture, np.float32) + FAINT * _checkers(picture.size)[..., None])
 
 
 def blotched(picture: Image.Image, across: int) -> Image.Image:

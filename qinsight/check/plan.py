@@ -11,7 +11,7 @@ from qinsight.photos import load_photo
 from qinsight.prompts import Task
 from qinsight.requests import GREEDY, Request, Sampling
 
-VERSION = 2  # of the plan: answers of another one are not gone on with
+VERSION = 3  # of the plan: answers of another one are not gone on with
 
 LADDER_PHOTOS = {"blur": "cat", "noise": "coffee", "compression": "rocket", "darkness": "astronaut"}
 RUNGS = (1, 2, 3)

@@ -347,7 +347,7 @@ def _size(evidence: Evidence) -> Verdict:
         words = f"a {wrong} picture has {more} tokens more than a small one; by its size it has {due}"
         return Verdict("size", State.ALARM, words, told.tokens)
     if told.all_alike:
-        words = f"pictures of 0.08 to 0.8 megapixels all have {told.all_alike} tokens: they are brought to one size on the way"
+        words = f"pictures of 0.1 to 1 megapixel all have {told.all_alike} tokens: they are brought to one size on the way"
         return Verdict("size", State.ALARM, words, told.tokens)
     names = [f"large {name}" for name in plan.DETAILED]
     seen = all(evidence.nearly_same(name, f"{name}, checkered") is not None for name in names)
@@ -359,7 +359,7 @@ def _size(evidence: Evidence) -> Verdict:
         )
         return Verdict("size", State.ALARM, words, told.tokens)
     counted = ", and the server counts its tokens" if len(set(told.tokens.values())) > 1 else ""
-    words = f"a picture of 0.8 megapixels arrives with its single pixels{counted}"
+    words = f"in a picture of 1 megapixel single pixels make a difference{counted}"
     return Verdict("size", State.OK, words, told.tokens)
 
 

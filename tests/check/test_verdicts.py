@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from qinsight.assess import Asked
-from qinsight.check import check, plan, plan_for
+from qinsight.check import check, pictures, plan, plan_for
 from qinsight.check.asking import Answered
 from qinsight.check.evidence import Evidence, State
 from qinsight.check.passport import Passport
@@ -56,6 +56,8 @@ TO_PICTURES: dict[str, tuple[Harm, str]] = {
     "JPEG that only halves chroma": (lambda engine: Pictures(engine, harm.reencoded(100)), "lossless"),
     "shrunk without smoothing": (lambda engine: Pictures(engine, harm.to_at_most(336, NEAREST)), "size"),
     "shrunk by means": (lambda engine: Pictures(engine, harm.to_at_most(336, BOX)), "size"),
+    "shrunk to three quarters": (lambda engine: Pictures(engine, harm.within(760_000)), "size"),
+    "shrunk by a thirtieth": (lambda engine: Pictures(engine, harm.within(960_000)), "identity"),
     "shrunk a little": (lambda engine: Pictures(engine, harm.to_at_most(640, LANCZOS)), "size"),
     "grey by luma": (lambda engine: Pictures(engine, lambda p: p.convert("L").convert("RGB")), "colours"),
     "grey by mean": (lambda engine: Pictures(engine, harm.mixed_to_grey), "colours"),
@@ -139,7 +141,7 @@ def test_what_does_no_harm_raises_no_alarm_and_is_known(checked: Callable[[Harm]
     passport = checked(Harmful)
     assert passport.alarms == []
     assert {verdict.state for verdict in passport.verdicts} == {State.OK}
-    assert passport.summary.startswith("Handled as it should be; 57 of 57 replies are word for word those of")
+    assert passport.summary.startswith("Handled as it should be; 71 of 71 replies are word for word those of")
 
 
 def test_the_preview_itself_in_real_batches_raises_no_alarm(preview: Remembered, tmp_path: Path) -> None:
@@ -215,7 +217,16 @@ COMPARED: dict[str, Harm] = {
 
 @pytest.mark.parametrize("kind", COMPARED)
 def test_pairs_that_are_not_told_apart_are_named(kind: str, checked: Callable[[Harm], Passport]) -> None:
-    assert checked(COMPARED[kind]).alarms == ["pictures"]
+    assert checked(COMPARED[kind]).alarms == ["pictures", "identity"]
+
+
+def test_pairs_alone_that_are_shrunk_and_still_told_apart_are_named(
+    preview: Remembered, tmp_path: Path
+) -> None:
+    halved = harm.PicturesOfPairs(preview, harm.to_at_most(pictures.SIZE[0] // 2))
+    recorded = ("score", "diagnosis", "pair", "reference")
+    some_of_them = [step for step in plan_for(preview) if step.name.startswith(recorded)]
+    assert check(halved, tmp_path, plan=some_of_them).alarms == ["identity"]
 
 
 @pytest.mark.parametrize("harmed", [harm.RubbishInBatches, harm.ScoresInBatches])

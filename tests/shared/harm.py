@@ -1,5 +1,6 @@
 """Engines that do harm to what passes through them, around the real preview: pictures, questions, replies."""
 
+import math
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -119,6 +120,14 @@ class Pictures(Harmful):
         ]
 
 
+class PicturesOfPairs(Pictures):
+    """The same where two or more come in one question."""
+
+    def requests(self, requests: Sequence[Request]) -> list[Request]:
+        pair = all(len(request.photos) > 1 for request in requests)
+        return super().requests(requests) if pair else list(requests)
+
+
 def on_its_side(photo: Image.Image) -> Image.Image:
     """A tall photo as it lies in the file."""
     return photo.transpose(Image.Transpose.ROTATE_270) if photo.height > photo.width else photo
@@ -132,6 +141,21 @@ def to_at_most(
         if scale >= 1:
             return photo
         return photo.resize((round(photo.width * scale), round(photo.height * scale)), how)
+
+    return shrink
+
+
+def within(
+    pixels: int, how: Image.Resampling = Image.Resampling.BICUBIC
+) -> Callable[[Image.Image], Image.Image]:
+    """Shrunk to an area, as servers limit it, to whole patches."""
+
+    def shrink(photo: Image.Image) -> Image.Image:
+        scale = math.sqrt(pixels / (photo.width * photo.height))
+        if scale >= 1:
+            return photo
+        width, height = (int(side * scale / 28) * 28 for side in photo.size)
+        return photo.resize((width, height), how)
 
     return shrink
 
