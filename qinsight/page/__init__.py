@@ -159,7 +159,7 @@ def launch(
     Janitor(page, UPLOADS_LIVE, page.loupes.sweep).start()
     launched: tuple[Any, str, str] = page.launch(
         theme=theme(),
-        css=CSS + LOUPE_CSS + SHOOT_CSS,
+        css=CSS + SHOOT_CSS + LOUPE_CSS,
         head=HEAD,
         i18n=I18N,
         favicon_path=ICON,
