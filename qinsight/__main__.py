@@ -46,7 +46,7 @@ from qinsight.trust.commands import add_calibrate, add_calibration_flag, chosen_
 from qinsight.trust.confidence import FIELD, confidence, noted, with_confidence
 from qinsight.trust.triage import check_bound, triage
 
-ANSWERED, FAILED, MISUSED, UNREADABLE_ANSWER, UNREADABLE_PHOTO = 0, 1, 2, 3, 4
+ANSWERED, FAILED, MISUSED, UNREADABLE_ANSWER, UNREADABLE_PHOTO, UNWRITTEN = 0, 1, 2, 3, 4, 6
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m qinsight",
         description="Ask Q-Insight about photos: how good, what is wrong, which is better.",
         epilog="Exit codes: 0 answered, 1 the model could not be run, 2 bad usage, 3 an answer could not be "
-        "read, 4 a photo could not be read.",
+        "read, 4 a photo could not be read, 6 a sidecar or the copy of a pick could not be written.",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(required=True)
@@ -316,8 +316,7 @@ def _rank(options: argparse.Namespace) -> int:
                 line = judge(row).as_json()
                 _print(json.dumps(line, ensure_ascii=False), json.dumps(line))
             progress(state.done, state.total, state.done - state.asked)
-    _export(options, found, judge, known.holds_for if known else "", passport)
-    return code
+    return max(code, _export(options, found, judge, known.holds_for if known else "", passport))
 
 
 Judge = Callable[[Row], Row]
@@ -365,7 +364,8 @@ def _check_rank(options: argparse.Namespace) -> Found:
 
 def _export(
     options: argparse.Namespace, found: Found, judge: Judge, holds_for: str, passport: Named | None
-) -> None:
+) -> int:
+    """Everything that was asked for beside the ratings; the exit code that it earns."""
     from qinsight.ranking.exports import write_exports
 
     rows = [judge(row) for row in ranking(options.out, found.frames)]
@@ -378,13 +378,13 @@ def _export(
     if options.at_most_wrong is not None:
         heaps = Counter(row.app_heap for row in rows if row.app_heap)
         say(f"To accept: {heaps['accept']}, to reject: {heaps['reject']}, to look at: {heaps['look']}.")
-    if options.xmp:
-        _write_xmp(options, rows)
-    if options.copy_picks:
-        _copy_picks(options, rows)
+    failures = _write_xmp(options, rows) if options.xmp else []
+    failures += _copy_picks(options, rows) if options.copy_picks else []
+    return UNWRITTEN if failures else ANSWERED
 
 
-def _write_xmp(options: argparse.Namespace, rows: Sequence[Row]) -> None:
+def _write_xmp(options: argparse.Namespace, rows: Sequence[Row]) -> list[str]:
+    """Why some could not be written."""
     from qinsight.ranking.embedding import embed, is_jpeg
     from qinsight.ranking.sidecars import has_sidecar, write_sidecars
 
@@ -395,22 +395,26 @@ def _write_xmp(options: argparse.Namespace, rows: Sequence[Row]) -> None:
         "caption": options.xmp_caption,
     }
     files = list(of_each_file(rows, raw_only=options.xmp_names == "stem"))
+    failures: list[str] = []
     if options.xmp == "embed":
         inside, failures = embed(of_each_file(rows), options.folder, **how)
         _say_written(f"{len(inside)} XMP packets in JPEGs", failures)
         # A JPEG that has a sidecar keeps it: darktable and digiKam believe it more than the file.
         files = [row for row in files if not is_jpeg(row.photo) or has_sidecar(row, options.folder)]
     out = None if options.xmp in ("beside", "embed") else Path(options.xmp)
-    written, failures = write_sidecars(files, options.folder, out=out, naming=options.xmp_names, **how)
-    _say_written(f"{len(written)} XMP sidecars", failures)
+    written, others = write_sidecars(files, options.folder, out=out, naming=options.xmp_names, **how)
+    _say_written(f"{len(written)} XMP sidecars", others)
+    return [*failures, *others]
 
 
-def _copy_picks(options: argparse.Namespace, rows: Sequence[Row]) -> None:
+def _copy_picks(options: argparse.Namespace, rows: Sequence[Row]) -> list[str]:
+    """Why some could not be copied."""
     from qinsight.ranking.picks import copy_picks
 
     place = Path(options.copy_picks)
     picks = copy_picks(rows, options.folder, place, reject_below=options.reject_below)
     _say_written(f"{picks.frames} picked frames, {len(picks.copied)} files in {place}", picks.failures)
+    return [*picks.failures]
 
 
 def _say_written(what: str, failures: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ Watch = Callable[[Asking], None]
 
 def plan_for(engine: Engine, sampling: Sampling = GREEDY) -> list[Step]:
     """What the engine will be asked."""
-    return steps(engine.about.tasks, sampling)
+    return steps(engine.about.tasks, sampling, engine.about.in_flight)
 
 
 def check(

@@ -60,7 +60,7 @@ def ask_all(
             asking.before += answered is not None
             if answered is None:
                 answered = _ask(engine, step, max_pixels)
-                if not answered.failure:  # what failed is asked again by the next run
+                if not answered.failure:  # what failed is asked again, if this run is killed
                     memory.add(_line(step, _signature(engine, max_pixels), answered))
             asking.answers[step.name] = answered
             yield asking
@@ -97,7 +97,8 @@ def _of_every_request(error: EngineError) -> bool:
 def _ask_to_the_end(engine: Engine, step: Step, max_pixels: int | None) -> Answered:
     started, first = time.monotonic(), 0.0
     state: tuple[Asked, ...] = ()
-    with closing(ask(engine, step.requests, step.sampling, max_pixels=max_pixels)) as states:
+    asked = ask(engine, step.requests, step.sampling, max_pixels=max_pixels, watched=step.watched)
+    with closing(asked) as states:
         for state in states:  # noqa: B007
             first = first or time.monotonic() - started
     return Answered(state, first)

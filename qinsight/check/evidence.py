@@ -15,9 +15,9 @@ from qinsight.requests import About, Finish, Sampling
 
 SAME = 0.01  # of a rating: pictures that are the same, pixel by pixel
 NEARLY = 0.5  # of a rating, and ...
-NEARLY_WORDS = 0.88  # ... of the words: pictures that differ by what shrinking leaves of single pixels
+NEARLY_WORDS = 0.88  # ... of the letters: pictures that differ by what shrinking leaves of single pixels
 CLOSE = 0.05  # of a rating, and ...
-CLOSE_WORDS = 0.96  # ... of the words: pictures that differ at an edge
+CLOSE_WORDS = 0.96  # ... of the letters: pictures that differ at an edge
 UNSTEADY = CLOSE / 2  # of a rating, by which the same question may be answered differently
 DRIFT = 0.1  # of a rating, on average, that the same picture may be rated differently
 EXACT_DRIFT = 0.02  # the same for weights in fp32
@@ -65,7 +65,12 @@ class Evidence:
     @property
     def as_usual(self) -> bool:
         """Whether pictures and words were asked for as a record has them."""
-        return self.max_pixels >= area(pictures.LARGE) and self.sampling.repetition_penalty is None
+        return not self.shrunk_here and self.sampling.repetition_penalty is None
+
+    @property
+    def shrunk_here(self) -> bool:
+        """Whether we were told to shrink large pictures ourselves."""
+        return self.max_pixels < area(pictures.LARGE)
 
     @cached_property
     def replies(self) -> list[tuple[str, Asked]]:
@@ -100,9 +105,9 @@ class Evidence:
     @cached_property
     def batched(self) -> list[tuple[Asked, Asked]]:
         """What was asked alone and in a batch."""
-        names = plan.base_names()
-        pairs = [(self.one(name), self.one("batch", place)) for place, name in enumerate(names)]
-        return [(alone, other) for alone, other in pairs if alone and other]
+        names, batch = plan.base_names(), self.answers.get("batch", Answered()).asked
+        pairs = [(self.one(names[place % len(names)]), other) for place, other in enumerate(batch)]
+        return [(alone, other) for alone, other in pairs if alone]
 
     def _beside(self, named: Callable[[str], str]) -> list[tuple[Asked, Asked]]:
         pairs = [(self.one(name), self.one(named(name))) for name in plan.base_names()]
@@ -115,7 +120,7 @@ class Evidence:
 
     @cached_property
     def steadiness(self) -> float:
-        """How much of the words the same question keeps, at least, where both replies can be read."""
+        """How much of its letters the same answer keeps, at least, where both replies can be read."""
         kept = (likeness(*pair) for pair in self.again if not any(one.error for one in pair))
         return min(kept, default=1.0)
 
@@ -162,7 +167,7 @@ def distance(one: Asked, other: Asked) -> float | None:
 
 
 def likeness(one: Asked, other: Asked) -> float:
-    """The share of words two replies have in common, in order."""
+    """The share of letters that two replies have in common, in order."""
     if one.text == other.text:
         return 1.0
     return SequenceMatcher(None, one.text, other.text, autojunk=False).ratio()

@@ -128,6 +128,8 @@ def _compared(evidence: Evidence, recorded: Record, foreign: str = "") -> Verdic
     differs = mean > tolerance or others > MOST_OTHER * named or (reworded and bool(exact or foreign))
     if differs or not apart:
         return Verdict("identity", State.ALARM, told, figures)
+    if reworded:
+        told += "; other words come of another precision, or of another prompt, penalty or sampling than was asked for"
     return Verdict("identity", State.NOTE if foreign or reworded else State.OK, told, figures)
 
 
@@ -167,10 +169,10 @@ def _beginning(text: str) -> str:
 
 
 def _heard(evidence: Evidence) -> Iterator[tuple[str, Asked]]:
-    """Every greedy reply that is asked for on its own; of pairs both orders."""
+    """Every greedy reply that is asked for word by word; of pairs both orders."""
     for name in evidence.answers:
         orders = 2 if name.startswith(("pair", "reference")) else 1
         if orders == 2 or name.startswith(("score", "diagnosis")):
             for place in range(orders):
                 if (one := evidence.one(name, place)) is not None:
-                    yield f"{name}, other order" if place else name, one
+                    yield f"{name}, swapped" if place else name, one

@@ -12,6 +12,7 @@ from qinsight.requests import Finish
 
 SURE = 0.9  # a chance above which sampling, too, takes the likeliest token
 MOST_PASSED = 0.05  # of the other tokens may be passed over without a repetition penalty that explains it
+CERTAIN = 100  # tokens of which one at least was not, in any model
 UNLIKELY = 0.2  # of the likeliest token's chance
 SLOW_STOP = 5.0  # seconds
 
@@ -25,6 +26,9 @@ def _probabilities(evidence: Evidence) -> Verdict:
     if wrong:
         return Verdict("probabilities", State.ALARM, f"the chances of one token add up to {wrong[0]:.2f}")
     unsure = [one for one in found if max(one.chances.values()) < SURE]
+    if len(found) > CERTAIN and all(max(one.chances.values()) > 0.999 for one in found):
+        words = f"each of {len(found)} tokens is certain: the chances are those that were left after sampling, and no odds"
+        return Verdict("probabilities", State.ALARM, words)
     passed = sum(one.is_odd for one in unsure)
     absurd = sum(one.is_odd and one.share < UNLIKELY for one in found)
     figures = {"tokens": len(found), "unsure": len(unsure), "passed over": passed, "unlikely": absurd}
@@ -34,11 +38,20 @@ def _probabilities(evidence: Evidence) -> Verdict:
             "which no repetition penalty explains: answers are sampled"
         )
         return Verdict("probabilities", State.ALARM, words, figures)
+    if _lost_in_whole_replies(evidence):
+        words = "they come word by word only: whole replies, as a ranking asks for, get no expected rating"
+        return Verdict("probabilities", State.NOTE, words, figures)
     scores = [one for _, one in evidence.replies if isinstance(one.answer, Score)]
     expected = sum(one.expected_rating is not None for one in scores)
     words = f"they come with the answers, and the likeliest token is taken; {expected} of {len(scores)} scores get an expected rating"
     state = State.OK if 2 * expected >= len(scores) else State.NOTE
     return Verdict("probabilities", state, words, figures)
+
+
+def _lost_in_whole_replies(evidence: Evidence) -> bool:
+    scores = [pair for pair in evidence.again if isinstance(pair[0].answer, Score)]
+    rated = [[one.expected_rating is not None for one in replies] for replies in zip(*scores, strict=True)]
+    return bool(rated) and any(rated[0]) and not any(rated[1])
 
 
 def _penalty(evidence: Evidence) -> Verdict:

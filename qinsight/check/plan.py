@@ -11,12 +11,12 @@ from qinsight.photos import load_photo
 from qinsight.prompts import Task
 from qinsight.requests import GREEDY, Request, Sampling
 
-VERSION = 3  # of the plan: answers of another one are not gone on with
+VERSION = 4  # of the plan: answers of another one are not gone on with
 
 LADDER_PHOTOS = {"blur": "cat", "noise": "coffee", "compression": "rocket", "darkness": "astronaut"}
 RUNGS = (1, 2, 3)
 BASE = (*pictures.CLEAN, *(f"{kind} 2" for kind in LADDER_PHOTOS))  # asked alone, again, and in a batch
-DIAGNOSED = BASE[4:]
+DIAGNOSED = BASE[len(pictures.CLEAN) :]
 KEPT = ("left", "middle", "right")
 SQUEEZED = ("rocket", "astronaut")
 TALL = ("coffee", "cat")
@@ -27,7 +27,6 @@ SEEDS = {"first": 1, "again": 1, "other": 2}
 SAMPLED = ("cat", "noise 2", "darkness 2")
 PENALTIES = {"none": 1.0, "strong": 1.5}
 LIMIT = 8  # tokens of a reply that is to be cut
-UPRIGHT, SIDEWAYS = "upright", "on its side"
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,15 @@ class Step:
     name: str
     requests: tuple[Request, ...]
     sampling: Sampling = GREEDY
+    watched: bool = True  # asked for word by word, as the page does; else whole, as a ranking does
 
 
-def steps(tasks: frozenset[Task], sampling: Sampling = GREEDY) -> list[Step]:
-    """Everything that is asked of a model that knows these tasks; `sampling` is greedy."""
-    every = [replace(step, sampling=_under(sampling, step.sampling)) for step in _steps()]
+def steps(tasks: frozenset[Task], sampling: Sampling = GREEDY, together: int = 1) -> list[Step]:
+    """Everything that is asked of a model that knows these tasks; `sampling` is greedy.
+
+    The batch has at least as many questions as the engine is asked `together`.
+    """
+    every = [replace(step, sampling=_under(sampling, step.sampling)) for step in _steps(together)]
     return [step for step in every if all(request.task in tasks for request in step.requests)]
 
 
@@ -54,7 +57,7 @@ def _under(sampling: Sampling, own: Sampling) -> Sampling:
     return replace(own, max_new_tokens=most, repetition_penalty=penalty)
 
 
-def _steps() -> Iterator[Step]:
+def _steps(together: int) -> Iterator[Step]:
     base = _base()
     yield from (_score(name, picture) for name, picture in _ladder_pictures(base).items())
     yield from (_diagnosis(name, base[name]) for name in DIAGNOSED)
@@ -63,9 +66,9 @@ def _steps() -> Iterator[Step]:
     yield from (_aside(name, picture) for name, picture in base.items())
     yield from _comparisons(base)
     yield from _manners(base)
-    yield from (_named("again ", step) for step in _base_steps(base))
-    together = tuple(request for step in _base_steps(base) for request in step.requests)
-    yield Step("batch", together)
+    yield from (replace(step, name=f"again {step.name}", watched=False) for step in _base_steps(base))
+    once = [request for step in _base_steps(base) for request in step.requests]
+    yield Step("batch", tuple(once[place % len(once)] for place in range(max(together, len(once)))))
 
 
 def _base() -> dict[str, Image.Image]:
@@ -93,7 +96,7 @@ def _base_steps(base: Mapping[str, Image.Image]) -> list[Step]:
 
 def _patterns() -> Iterator[Step]:
     """What JPEG, shrinking and a loss of colour leave nothing of, each beside what they would make of it."""
-    card = pictures.card()
+    card = pictures.card(pictures.LARGE)
     small = pictures.photo("cat", pictures.SMALL)
     yield _score("card", card)
     yield _score("card, fine detail", pictures.fine(card, 95))
@@ -106,7 +109,7 @@ def _patterns() -> Iterator[Step]:
     yield _score("small", small)
     yield _score("small, enlarged", small.resize(pictures.LARGE, Image.Resampling.NEAREST))
     for name, across in BLOTCHES.items():
-        coloured = pictures.blotched(pictures.photo(name), across)
+        coloured = pictures.blotched(pictures.photo(name, pictures.LARGE), across)
         yield _score(f"coloured {name}", coloured)
         yield _score(f"coloured {name}, in grey", pictures.grey(coloured))
 
@@ -144,6 +147,8 @@ def _comparisons(base: Mapping[str, Image.Image]) -> Iterator[Step]:
     for kind, name in LADDER_PHOTOS.items():
         yield Step(f"pair {kind}", tuple(comparison(base[name], _rung(kind, 3))))
     cat = base["cat"]
+    large = [pictures.photo(name, pictures.LARGE) for name in DETAILED]
+    yield Step("pair, large", (comparison(*large)[0],))
     yield Step("pair, another second", tuple(comparison(cat, _rung("noise", 3))))
     for worst in ("blur", "noise"):
         better, worse = base[LADDER_PHOTOS[worst]], _rung(worst, 3)
@@ -177,7 +182,3 @@ def _aside(name: str, picture: Image.Image) -> Step:
 
 def _diagnosis(name: str, picture: Image.Image) -> Step:
     return Step(f"diagnosis {name}", (Request(Task.DEGRADATION, (picture,)),))
-
-
-def _named(before: str, step: Step) -> Step:
-    return replace(step, name=before + step.name)

@@ -52,10 +52,11 @@ def told(engine: Engine, max_pixels: int | None) -> Told:
     tokens, version = {}, ""
     for name, size in SIZES.items():
         found = _asked(engine, pictures.photo("cat", size), limit)
+        version = str(found.get("system_fingerprint") or "")
         count = found.get("usage", {}).get("prompt_tokens")
         if not isinstance(count, int):
             return Told(version=version)
-        tokens[name], version = count, str(found.get("system_fingerprint") or "")
+        tokens[name] = count
     expected = {name: image_tokens(*size, limit) for name, size in SIZES.items()}
     return Told(tokens, expected, version)
 

@@ -129,13 +129,13 @@ _RATED = {f"score {name}" for name in plan.BASE} | {
 
 
 def _twice(evidence: Evidence) -> Verdict:
-    return _drifted("twice", evidence.again, evidence, "asked twice")
+    return _drifted("twice", evidence.again, evidence, "asked for word by word and whole")
 
 
 def _batch(evidence: Evidence) -> Verdict:
     if len(_displaced(evidence)) > 1:
         return Verdict("batch", State.UNKNOWN, "not known: answers change places, see pictures")
-    return _drifted("batch", evidence.batched, evidence, "asked alone and in a batch")
+    return _drifted("batch", evidence.batched, evidence, f"asked alone and {len(evidence.batched)} at a time")
 
 
 def _drifted(name: str, pairs: Sequence[tuple[Asked, Asked]], evidence: Evidence, how: str) -> Verdict:
@@ -173,11 +173,10 @@ def _once_readable(one: Asked, other: Asked) -> bool:
 def _displaced(evidence: Evidence) -> list[str]:
     """Answers of the batch that are those of another picture, asked alone."""
     found = []
-    count = len(plan.BASE)
     alone = [evidence.one(f"score {name}") for name in plan.BASE]
     for place, own in enumerate(alone):
         here = evidence.one("batch", place)
-        others = [other for other in alone[:count] if other and other is not own]
+        others = [other for other in alone if other and other is not own]
         if here and own and likeness(here, own) < 1 and _is_another(here, own, others):
             found.append(plan.BASE[place])
     return found
@@ -331,7 +330,7 @@ def _is_turned(evidence: Evidence, side: str) -> bool:
 
 def _shrunk(evidence: Evidence) -> bool:
     """Whether pictures are known to be: with smoothing, which leaves little of single pixels; or without, as one was enlarged."""
-    if evidence.max_pixels < area(pictures.LARGE):
+    if evidence.shrunk_here:
         return False
     smoothed = all(
         evidence.nearly_same(f"large {name}", f"large {name}, checkered") for name in plan.DETAILED
@@ -351,7 +350,7 @@ def _size(evidence: Evidence) -> Verdict:
         return Verdict("size", State.ALARM, words, told.tokens)
     names = [f"large {name}" for name in plan.DETAILED]
     seen = all(evidence.nearly_same(name, f"{name}, checkered") is not None for name in names)
-    if not seen or _is_blind(evidence) or evidence.max_pixels < area(pictures.LARGE):
+    if not seen or _is_blind(evidence) or evidence.shrunk_here:
         return not_known("size")
     if _shrunk(evidence):
         words = (
@@ -366,7 +365,7 @@ def _size(evidence: Evidence) -> Verdict:
 def _lossless(evidence: Evidence) -> Verdict:
     lost = [words for name, words in _LOST.items() if evidence.same("card", f"card, {name}")]
     card = evidence.one("score card")
-    if card is None or evidence.drift > SAME or _is_blind(evidence):
+    if card is None or evidence.drift > SAME or _is_blind(evidence) or evidence.shrunk_here:
         return not_known("lossless")
     # Words alone may be the same beside the finest colour, which no odds betray.
     if not lost or (card.expected_rating is None and lost == [_LOST["checkered in colour"]]):
@@ -420,7 +419,7 @@ def _is_blind(evidence: Evidence) -> bool:
     """Whether pictures cannot be told apart by their answers: shrunk by ourselves, all alike, or never twice the same."""
     if evidence.is_unsteady or evidence.max_pixels < area(pictures.SQUARE):
         return True
-    return any(judge(evidence).state is State.ALARM for judge in (_seen, _twice))
+    return any(judge(evidence).state is State.ALARM for judge in (_thinking, _seen, _twice))
 
 
 _JUDGES: tuple[Callable[[Evidence], Verdict], ...] = (

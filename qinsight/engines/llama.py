@@ -61,7 +61,9 @@ def _end_with(parent: int) -> None:
     if sys.platform == "linux":
         import ctypes
 
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG; acts while weights are read, too
+        ctypes.CDLL(None).prctl(
+            1, signal.SIGKILL
+        )  # PR_SET_PDEATHSIG, of the parent's thread: it acts while weights are read, too
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -73,7 +75,7 @@ def _end_with(parent: int) -> None:
 
 
 def _tell(**told: str) -> None:
-    sys.stdout.write(f"\n{LINE}{json.dumps(told)}}}\n")
+    sys.stdout.write("\n" + json.dumps({"qinsight": told}) + "\n")
     sys.stdout.flush()
 
 

@@ -111,11 +111,12 @@
   }
 
   // Other files are there. That those are which are being rated, or are rated by now, may be heard of later than the
-  // button; a folder is looked through again.
+  // button; a folder is looked through again. Photos that come while others are rated are rated, too.
   function others(given) {
     const known = JSON.stringify(given) === asked && (running() || given[0]?.length > 0);
+    const goesOn = !known && running() && given[0]?.length > 0;
     if (!known) asked = "";
-    if (wish && coming) setTimeout(() => element("rank")?.click(), 100);
+    if (goesOn || wish && coming) setTimeout(() => element("rank")?.click(), 100);
     coming = false;
     return [known ? { number: 0 } : qi.turn("rank", false), ...given];
   }
@@ -164,7 +165,13 @@
     return [...groups.values()]
       .map(all => all.sort((a, b) => best(b) - best(a) || sorted(a, b)))
       .sort(([a], [b]) => sorted(a, b))
-      .flatMap(all => cull.opened.has(group(all[0])) ? all : all.slice(0, 1));
+      .flatMap(all => cull.opened.has(group(all[0])) ? all : folded(all));
+  }
+
+  // Of a burst what a person picked, else its best.
+  function folded(all) {
+    const own = all.filter(place => mark(place)[0] === "picked" && !cull.rows[place]?.bracket);
+    return own.length ? own : all.slice(0, 1);
   }
 
   qi.cull = Object.assign(cull, {

@@ -7,15 +7,18 @@ _COMMENT = re.compile(r"(^|\s)// [^\"'`]*$")  # to the end of a line, where no t
 
 
 def script(name: str) -> str:
-    """A script of this folder without its indentation and its comments."""
+    """A script of this folder without its indentation, its comments, and line ends where no statement ends."""
     told = (_COMMENT.sub("", line.strip()) for line in _read(name).splitlines())
-    return "".join(f"{line}\n" for line in told if line and not line.startswith("// "))
+    lines = "".join(f"{line}\n" for line in told if line and not line.startswith("// "))
+    return re.sub(r"(?<=[,;{(])\n", "", lines)
 
 
 def style(name: str) -> str:
     """A style sheet of this folder, a rule a line."""
     told = re.sub(r"\s+", " ", _read(name))
-    return re.sub(r" ?([{};:,]) ", r"\1", told).replace(" {", "{").replace("}", "}\n").strip()
+    return (
+        re.sub(r" ?([{};:,]) ", r"\1", told).replace(" {", "{").replace(";}", "}").replace("}", "}\n").strip()
+    )
 
 
 def _read(name: str) -> str:

@@ -70,7 +70,7 @@ class Lightbox:
         """The small picture of a frame that was decoded anyway."""
         path = self._path(place, "small")
         if not path.exists():
-            path.write_bytes(_shrunk(image, SIDES["small"]))
+            _keep(path, _shrunk(image, SIDES["small"]))
 
     def picture(self, place: int, kind: str) -> bytes | None:
         """The picture as a JPEG, upright and sRGB; None where the photo cannot be read."""
@@ -81,7 +81,7 @@ class Lightbox:
             with contextlib.suppress(QInsightError, OSError):
                 content = small(self.folder / name, SIDES[kind], uploaded=self.uploaded)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
+                _keep(path, content)
                 return content
         return None
 
@@ -89,6 +89,13 @@ class Lightbox:
         if self._made is None or not self._made.is_dir():
             self._made = scratch_folder()
         return self._made / f"{place}-{kind}.jpg"
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Whole or not at all: others read the picture at the same time. What a crash leaves of it needs no care."""
+    draft = path.with_suffix(f".{threading.get_ident()}")
+    draft.write_bytes(content)
+    draft.replace(path)
 
 
 def _ends(path: Path) -> bytes:

@@ -48,10 +48,10 @@
     return picture.complete && picture.naturalWidth ? picture : null;
   }
 
-  // Stripes where the tile has lost its drawing: of blown highlights and of blocked shadows.
-  function stripes(picture, [blown, blocked]) {
+  // Red and blue where the tile has lost its drawing: of blown highlights and of blocked shadows.
+  function tint(picture, [blown, blocked]) {
     const name = `${marks.blown}${marks.blocked}`;
-    if (picture.stripes?.name === name) return picture.stripes;
+    if (picture.tint?.name === name) return picture.tint;
     const drawn = document.createElement("canvas");
     [drawn.width, drawn.height, drawn.name] = [picture.naturalWidth, picture.naturalHeight, name];
     const pen = drawn.getContext("2d", { willReadFrequently: true });
@@ -63,7 +63,7 @@
       data.set(high ? [255, 0, 60, 255] : low ? [0, 110, 255, 255] : [0, 0, 0, 0], at);
     }
     pen.putImageData(pixels, 0, 0);
-    return picture.stripes = drawn;
+    return picture.tint = drawn;
   }
 
   // --- what is seen: `glass` is shared by photos in step: how many times the fit, and where the middle is ---
@@ -142,7 +142,7 @@
           const from = [place(x * step, width, left), place(y * step, height, top)];
           const size = [place((x + 1) * step, width, left) - from[0], place((y + 1) * step, height, top) - from[1]];
           pen.drawImage(picture, ...from, ...size);
-          if (at === level && (marks.blown || marks.blocked)) pen.drawImage(stripes(picture, limits), ...from, ...size);
+          if (at === level && (marks.blown || marks.blocked)) pen.drawImage(tint(picture, limits), ...from, ...size);
         }
     }
     if (map?.photo === view.number && !view.still) over(pen, left, top, by);

@@ -37,7 +37,7 @@ from qinsight.page.shoot import (
 )
 from qinsight.page.tab import AT_ONCE, DRAWN, Said, Tab, nothing_said, phrase, remark, turn_of
 from qinsight.page.table import Question, Seen
-from qinsight.page.uploads import apart, gathered, scratch_folder, shared_folder
+from qinsight.page.uploads import FilesInput, apart, gathered, scratch_folder, shared_folder
 from qinsight.page.visitors import is_local
 from qinsight.page.words import ENGLISH, Spoken, Words, label
 from qinsight.photos import Photo, decode_in_child, read_photo
@@ -47,8 +47,10 @@ from qinsight.ranking.rows import Row
 from qinsight.requests import Sampling
 
 MOST_DESKS = 1000
-Chosen = tuple[tuple[str, ...], str]
-"""What is to be rated: uploads, or a folder of this computer by its path."""
+NAMED = 5  # photos that were left alone, of however many
+Files = list[tuple[str, str]]
+Chosen = tuple[tuple[tuple[str, str], ...], str]
+"""What is to be rated: uploads by name and path, or a folder of this computer by its path."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class RankTab(Tab):
             self.button = gr.Button(label("rank"), variant="primary", elem_id="rank", min_width=100)
             self.stop = gr.Button(label("stop"), elem_id="rank-stop", min_width=100)
             gr.Button(label("folder"), elem_id="choose-folder", min_width=100)  # folder.js opens the field
-        self.files = gr.File(
+        self.files = FilesInput(
             label=label("photos"), file_count="multiple", type="filepath", height=150, elem_id="rank-files"
         )
         self.path = gr.Textbox(
@@ -256,14 +258,14 @@ class RankTab(Tab):
         self._desks[request.session_hash or ""] = desk
         return desk
 
-    def _chosen(self, files: list[str] | None, path: str, request: gr.Request) -> Chosen | None:
+    def _chosen(self, files: Files | None, path: str, request: gr.Request) -> Chosen | None:
         uploads = tuple(files or ())
         own = (
             path.strip().strip("\"'") if self.local and is_local(request) else ""
         )  # as a file manager copies it
         return (uploads, "" if uploads else own) if uploads or own else None
 
-    def turn_to(self, told: Any, files: list[str] | None, path: str, request: gr.Request) -> list[Any]:
+    def turn_to(self, told: Any, files: Files | None, path: str, request: gr.Request) -> list[Any]:
         """These photos are to be rated; where none are chosen, those that lie on the table."""
         chosen = self._chosen(files, path, request)
         desk = self._desk(request)
@@ -275,7 +277,7 @@ class RankTab(Tab):
         desk.going = True
         return self._turned(request, told, chosen, phrase("gathering"), running=True)
 
-    def others(self, told: Any, files: list[str] | None, path: str, request: gr.Request) -> list[Any]:
+    def others(self, told: Any, files: Files | None, path: str, request: gr.Request) -> list[Any]:
         """Other photos were chosen: a run ends, and their cards are there at once."""
         desk, chosen = self._desk(request), self._chosen(files, path, request)
         desk.going = False
@@ -342,7 +344,7 @@ class RankTab(Tab):
             if desk.root is None or not desk.root.is_dir():
                 desk.root = scratch_folder()
             folder = Path(tempfile.mkdtemp(prefix="photos-", dir=desk.root), f"Uploaded on {date.today()}")
-            gathered(folder, ((Path(upload).name, upload) for upload in uploads))
+            gathered(folder, uploads)
             out = desk.root / "results"
         else:
             folder = Path(path).expanduser()
@@ -444,7 +446,9 @@ class RankTab(Tab):
             count, failures = written_in_place(shoot, rows, kind, chosen)
             return gr.skip(), partial(_told, "written_xmp", count, "", failures)
         count, where, failures = copied(shoot, rows, place, chosen)
-        return gr.skip(), partial(_told, "copied_picks", count, str(where), failures)
+        by_hand = any(row.pick == "picked" for row in rows) or chosen.pick_from is not None
+        key = "copied_picks" if by_hand else "copied_best"
+        return gr.skip(), partial(_told, key, count, str(where), failures)
 
     def _ranked(self, shoot: Shoot) -> list[Row]:
         """The rows of the frames that are rated by now."""
@@ -508,7 +512,8 @@ def _names(words: Words) -> list[tuple[str, str]]:
 
 def _told(key: str, count: int, where: str, failures: Sequence[str], words: Words) -> str:
     """What was done, and what was left alone."""
-    return " ".join([words(key, count=count, where=where), *map(words.remark, failures[:5])])
+    more = [words("and_more", count=len(failures) - NAMED)] if len(failures) > NAMED else []
+    return " ".join([words(key, count=count, where=where), *map(words.remark, failures[:NAMED]), *more])
 
 
 def _pace(progress: Progress, words: Words) -> str:

@@ -58,6 +58,7 @@
   const look = h("aside", { class: "qi-look" }), large = h("div", { class: "qi-large" });
   const root = h("div", { class: "qi-shoot" }, bar, none, h("div", { class: "qi-two" }, list, look));
   const sizes = new Map(); // of groups
+  new ResizeObserver(() => root.style.setProperty("--bar", `${bar.offsetHeight}px`)).observe(bar);
 
   function later() {
     due ||= setTimeout(() => { due = 0; draw(); }, 50);
@@ -302,12 +303,12 @@
     glass ??= qiLoupe.glass();
     qiLoupe.mount(large, { shared: glass, close: { at: point } });
   }
-  for (const wish of ["wheel", "dblclick"])
+  for (const wish of ["wheel", "dblclick", "touchstart"])
     large.addEventListener(wish, event => {
-      if (large.qiView || event.deltaY > 0) return;
+      if (large.qiView || event.deltaY > 0 || event.touches?.length === 1) return;
       event.preventDefault();
-      const { left, top } = large.getBoundingClientRect();
-      closer([event.clientX - left, event.clientY - top]);
+      const { left, top } = large.getBoundingClientRect(), { clientX, clientY } = event.touches?.[0] ?? event;
+      closer([clientX - left, clientY - top]);
     }, { passive: false });
 
   function enlarge({ number, name }) {

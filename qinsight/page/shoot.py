@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import shutil
+import unicodedata
 import zipfile
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -217,7 +218,11 @@ def _threshold(value: Any) -> float | None:
 
 def _stars(text: str) -> tuple[float, ...]:
     try:
-        found = tuple(float(part) for part in text.split(",")) if text.strip() else STARS
+        found = (
+            tuple(float(part) for part in unicodedata.normalize("NFKC", text).replace("、", ",").split(","))
+            if text.strip()
+            else STARS
+        )
         check_stars(found)
     except (ValueError, QInsightError) as error:
         raise QInsightError(
@@ -246,7 +251,20 @@ def _judged(row: Row, box: Lightbox, chosen: Choices) -> Row:
     known: Literal["picked", "rejected"] | None = (
         "picked" if pick == "picked" else "rejected" if pick == "rejected" else None
     )
+    if known is None and _by_slider(row, stars, chosen) == "picked":
+        known = "picked"
     return replace(row, pick=known, stars=stars)
+
+
+def _by_slider(row: Row, stars: int | None, chosen: Choices) -> Literal["picked", "rejected"] | None:
+    """What the sliders say of a frame of which a person said nothing, as the page shows it."""
+    rating = row.rating if row.expected_rating is None else row.expected_rating
+    if rating is None:
+        return None
+    if chosen.reject_below is not None and rating < chosen.reject_below and not row.bracket and not stars:
+        return "rejected"
+    leads = row.group is None or row.best or row.bracket  # of a burst its best only
+    return "picked" if leads and chosen.pick_from is not None and rating >= chosen.pick_from else None
 
 
 def written(
@@ -255,6 +273,7 @@ def written(
     """One export in a folder the page may hand out from; `holds_for` are the photographs of the app's intervals."""
     if kind in FILES:
         path = place / FILES[kind]
+        rows = [replace(row, pick=row.pick or _by_slider(row, row.stars, chosen)) for row in rows]
         EXPORTS[FILES[kind]](rows, path, shoot.folder, noted(shoot.found.sentence(), holds_for))
         return path
     files = of_each_file(rows, raw_only=chosen.naming == "stem")
@@ -292,15 +311,7 @@ def _picked(rows: Sequence[Row], chosen: Choices) -> list[Row]:
     """What a person picked, or the slider did; all, from which the best are copied, where neither was used."""
     if chosen.pick_from is None and all(row.pick != "picked" for row in rows):
         return [row for row in rows if row.was_asked_about]
-    return [
-        row for row in rows if row.pick == "picked" or (row.pick is None and _slides(row, chosen.pick_from))
-    ]
-
-
-def _slides(row: Row, pick_from: float | None) -> bool:
-    """Whether the slider picks it, as the page shows: of a burst its best only."""
-    rating = row.expected_rating or row.rating or 0.0
-    return pick_from is not None and rating >= pick_from and (row.group is None or row.best or row.bracket)
+    return [row for row in rows if row.pick == "picked"]
 
 
 def _how(chosen: Choices) -> dict[str, Any]:

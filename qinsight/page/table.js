@@ -339,7 +339,7 @@
     if (button) button.ariaPressed = document.body.classList.toggle("qi-as-it-is");
   });
 
-  const loupe = (tab, id, value) => part(tab, id, value) && "";
+  const loupe = (tab, id, value) => (part(tab, id, value), "");
   const record = tab => unsettled(tab) ? null : tables[tab].record;
   const take = (tab, value) => `<p class="qi-unseen" data-say="now">${safe(laid(tab, value))}</p>`;
 

@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import functools
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -15,7 +16,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import gradio as gr
-from gradio.data_classes import ImageData
+from gradio.data_classes import FileData, ImageData, ListFiles
 from gradio.utils import get_upload_folder
 
 from qinsight.ahead import held
@@ -47,6 +48,38 @@ class PhotoInput(gr.Image):
         """The file as the browser is told to show it in this component."""
         file = self.postprocess(path)
         return None if file is None else file.model_dump()
+
+
+class FilesInput(gr.File):
+    """Uploads, each by the name that it had at home, and its path.
+
+    The stock component hands over what Gradio left of a name, which may be that of another upload: best!.jpg is best.jpg.
+    """
+
+    is_template = True
+
+    def preprocess(self, payload: ListFiles | FileData | None) -> list[tuple[str, str]] | None:
+        if payload is None:
+            return None
+        files = payload.root if isinstance(payload, ListFiles) else [payload]
+        return [(own_name(file.orig_name, file.path), file.path) for file in files]
+
+
+def own_name(told: str | None, path: str) -> str:
+    """The name that a browser told, if a file of this computer can have it; else that of the upload."""
+    left = Path(path).name
+    try:
+        parts = [os.fsencode(part) for part in (told or "").split(PLACE)]
+    except UnicodeEncodeError:
+        return left
+    fits = all(0 < len(part) <= LONGEST and not part.startswith(b".") for part in parts)
+    strange = _STRANGE_ON_WINDOWS if os.name == "nt" else _STRANGE
+    return told if told and fits and not strange.search(told) else left
+
+
+LONGEST = 240  # bytes of a name: a number or .xmp may be added
+_STRANGE = re.compile(r"[/\x00-\x1f\x7f]")
+_STRANGE_ON_WINDOWS = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]|[ .]$')
 
 
 def photo_input(label: str, elem_id: str, height: int) -> PhotoInput:

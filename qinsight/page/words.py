@@ -447,6 +447,12 @@ PHRASES = {
         "{count} 张选中的照片已复制到 {where}。",
         "選んだ {count} 枚を {where} にコピーしました。",
     ),
+    "copied_best": (
+        "{count} frames, the best of each burst and what stands alone, are in {where}.",
+        "{count} 张照片（每组连拍的最佳与单张）已复制到 {where}。",
+        "連写ごとの最良と単独の写真、計 {count} 枚を {where} にコピーしました。",
+    ),
+    "and_more": ("And {count} more.", "另有 {count} 个。", "ほか {count} 件。"),
     "gathering": ("Looking through the photos …", "正在浏览照片……", "写真を調べています…"),
     "left_out": ("Left out: {parts}.", "未包含：{parts}。", "対象外：{parts}。"),
     "no_photos": (
@@ -645,7 +651,10 @@ PREFIX = "qi_"  # Gradio's own words have keys such as "slider"
 I18N = gr.I18n(
     **{
         # plain zh, since a browser set to zh-TW or zh-HK falls back to it
-        str(language).removesuffix("-CN"): {PREFIX + key: texts[place] for key, texts in LABELS.items()}
+        str(language).removesuffix("-CN"): {
+            **{PREFIX + key: texts[place] for key, texts in LABELS.items()},
+            "common.upload": LABELS["choose"][place],  # of a button of Gradio 6.31, which has no words for it
+        }
         for place, language in enumerate(_ORDER)
     }
 )

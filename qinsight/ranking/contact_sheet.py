@@ -85,7 +85,7 @@ def _page_head(title: str, thumbnail: int) -> str:
 
 
 def _card(rank: int, row: Row, folder: Path, thumbnail: int) -> str:
-    second = row.group is not None and not row.best and not row.bracket
+    second = row.group is not None and not (row.best or row.bracket or row.pick == "picked")
     best = f'<p class="best">Best of group {row.group}</p>\n' if row.group is not None and row.best else ""
     if row.bracket:
         best = f'<p class="best">Bracket {row.group}</p>\n'
@@ -95,9 +95,15 @@ def _card(rank: int, row: Row, folder: Path, thumbnail: int) -> str:
         f'<div class="photo">{_picture(row.photo, folder, thumbnail)}</div>\n'
         f"<h2><bdi>{_shown(row.photo)}</bdi></h2>\n"
         f'<p><span class="rank">{rank}.</span> {_rating(row)}</p>\n'
-        f"<p>{_shown(_finding(row))}</p>\n"
+        f"<p>{_shown(_finding(row))}</p>\n{_said(row)}"
         f"{best}{_by_the_app(row)}{details if reasoning(row) else ''}</article>\n"
     )
+
+
+def _said(row: Row) -> str:
+    """What a person said of the photo."""
+    told = [str(row.pick or ""), "★" * (row.stars or 0)]
+    return f"<p><strong>{' '.join(filter(None, told))}</strong></p>\n" if any(told) else ""
 
 
 _SIGNS = {"accept": "▲", "reject": "▼", "look": "◆"}  # no colours

@@ -63,7 +63,7 @@ def test_it_says_its_plan_and_its_time_and_leaves_a_table_and_a_passport(
     assert main(["check", "--out", str(out)]) == 0
     told = capsys.readouterr()
     plan, time, *_ = told.err.splitlines()
-    assert plan.startswith("Q-Insight preview: 100 questions, 116 replies")
+    assert plan.startswith("Q-Insight preview: 101 questions, 117 replies")
     assert "that are left take about" in time
     assert told.err.splitlines()[-1] == f"Written: {out / 'passport.json'}"
     lines = told.out.splitlines()
@@ -132,10 +132,10 @@ def test_a_check_that_was_killed_goes_on_and_a_finished_one_begins_anew(
     engine[""] = counting = Harmful(preview)
     assert main(["check", "--out", str(tmp_path)]) == 0
     assert "30 questions were answered by an earlier run." in capsys.readouterr().err
-    assert counting.asked == 100 - 30
+    assert counting.asked == 101 - 30
     assert not (tmp_path / MEMORY).exists()
     assert main(["check", "--out", str(tmp_path)]) == 0
-    assert counting.asked == 100 - 30 + 100
+    assert counting.asked == 101 - 30 + 101
 
 
 def test_a_memory_that_was_torn_or_of_another_model_costs_only_its_lines(
@@ -150,7 +150,7 @@ def test_a_memory_that_was_torn_or_of_another_model_costs_only_its_lines(
     memory.write_bytes(b"".join(lines)[:-20])
     counting = Harmful(preview)
     assert check(counting, tmp_path).alarms == []
-    assert counting.asked == 100 - 2
+    assert counting.asked == 101 - 2
 
 
 def test_a_server_that_goes_away_leaves_what_was_answered(

@@ -14,6 +14,7 @@ from qinsight.check import check, pictures, plan, plan_for
 from qinsight.check.asking import Answered
 from qinsight.check.evidence import Evidence, State
 from qinsight.check.passport import Passport
+from qinsight.check.pictures import grey
 from qinsight.engines.checkpoint import Device, Precision
 from qinsight.engines.local import LocalEngine
 from qinsight.errors import EngineError
@@ -77,6 +78,29 @@ TO_PICTURES: dict[str, tuple[Harm, str]] = {
     ),
 }
 
+TO_LARGE_PICTURES: dict[str, tuple[Harm, str]] = {
+    "JPEG of large ones": (
+        lambda engine: Pictures(engine, harm.only_large(harm.reencoded(75))),
+        "lossless",
+    ),
+    "JPEG at quality 40 of large ones": (
+        lambda engine: Pictures(engine, harm.only_large(harm.reencoded(40))),
+        "lossless",
+    ),
+    "grey of large ones": (lambda engine: Pictures(engine, harm.only_large(grey)), "colours"),
+}
+
+AS_DEPLOYED: dict[str, tuple[Harm, str]] = {
+    "whole replies are rubbish": (
+        lambda engine: harm.OnlyWhole(engine, Words(engine, harm.rubbish)),
+        "twice",
+    ),
+    "another one's picture when busy": (harm.MixedWhenBusy, "pictures"),
+    "a context too short for two pictures": (harm.ShortOfContext, "answered"),
+    "chances after sampling": (harm.Certain, "probabilities"),
+    "pieces of a stream are lost": (lambda engine: harm.OnlyWhole(harm.Leaking(engine), engine), "twice"),
+}
+
 TO_QUESTIONS: dict[str, tuple[Harm, str]] = {
     "pictures of a batch swapped": (harm.SwappedInBatches, "pictures"),
     "the first picture of a batch for all": (harm.FirstInBatches, "pictures"),
@@ -110,9 +134,9 @@ TO_REPLIES: dict[str, tuple[Harm, str]] = {
 }
 
 
-def some(kinds: Iterable[str]) -> list[str]:
-    """Every eighth, since each is a whole check of several seconds; all of them with QINSIGHT_TEST_EVERY_HARM=1."""
-    return [*kinds][:: 1 if os.environ.get("QINSIGHT_TEST_EVERY_HARM") else 8]
+def some(kinds: Iterable[str], each: int = 8) -> list[str]:
+    """Every so many, since each is a whole check of several seconds; all of them with QINSIGHT_TEST_EVERY_HARM=1."""
+    return [*kinds][:: 1 if os.environ.get("QINSIGHT_TEST_EVERY_HARM") else each]
 
 
 @pytest.mark.parametrize("kind", THE_EIGHT)
@@ -124,11 +148,31 @@ def test_the_eight_are_named_each_by_its_own_verdict(kind: str, checked: Callabl
     assert not others & set(alarms), alarms
 
 
-@pytest.mark.parametrize("kind", some(TO_PICTURES))
+@pytest.mark.parametrize("kind", some({**TO_LARGE_PICTURES, **TO_PICTURES}))
 def test_other_harm_to_pictures_is_named(kind: str, preview: Remembered, tmp_path: Path) -> None:
-    harmed, name = TO_PICTURES[kind]
+    harmed, name = (TO_LARGE_PICTURES | TO_PICTURES)[kind]
     about_one = [step for step in plan_for(preview) if step.name.startswith("score")]
     assert name in check(harmed(preview), tmp_path, plan=about_one).alarms
+
+
+@pytest.mark.parametrize("kind", some(AS_DEPLOYED, 2))
+def test_harm_as_servers_do_it_is_named_also_where_the_weights_are_unknown(
+    kind: str, checked: Callable[[Harm], Passport]
+) -> None:
+    harmed, name = AS_DEPLOYED[kind]
+    assert name in checked(lambda engine: harm.behind_a_server(harmed(engine))).alarms
+
+
+def test_whole_replies_without_chances_are_noted(checked: Callable[[Harm], Passport]) -> None:
+    passport = checked(lambda engine: harm.behind_a_server(harm.OnlyWhole(engine, Words(engine, str))))
+    (told,) = [verdict for verdict in passport.verdicts if verdict.name == "probabilities"]
+    assert (told.state, "word by word only" in told.words) == (State.NOTE, True)
+
+
+def test_what_a_lack_of_thinking_hides_is_not_known(checked: Callable[[Harm], Passport]) -> None:
+    passport = checked(lambda engine: Words(engine, harm.without_thinking))
+    assert "shape" not in passport.alarms
+    assert {v.state for v in passport.verdicts if v.name in ("shape", "lossless")} == {State.UNKNOWN}
 
 
 @pytest.mark.parametrize("kind", some({**TO_QUESTIONS, **TO_REPLIES}))
@@ -141,7 +185,7 @@ def test_what_does_no_harm_raises_no_alarm_and_is_known(checked: Callable[[Harm]
     passport = checked(Harmful)
     assert passport.alarms == []
     assert {verdict.state for verdict in passport.verdicts} == {State.OK}
-    assert passport.summary.startswith("Handled as it should be; 71 of 71 replies are word for word those of")
+    assert passport.summary.startswith("Handled as it should be; 72 of 72 replies are word for word those of")
 
 
 def test_the_preview_itself_in_real_batches_raises_no_alarm(preview: Remembered, tmp_path: Path) -> None:

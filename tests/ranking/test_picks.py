@@ -281,6 +281,20 @@ def test_a_kill_leaves_whole_copies_and_the_same_again_goes_on(tmp_path):
     assert found(tmp_path / "picks") == names
 
 
+@pytest.mark.parametrize("how", ["--xmp", "--copy-picks"])
+def test_what_could_not_be_written_is_told_to_a_script_too(how, tmp_path, capsys, monkeypatch):
+    folder, picks = tmp_path / "shoot", tmp_path / "picks"
+    for place in (folder, picks):
+        place.mkdir()
+    Image.new("RGB", (64, 64), "white").save(folder / "a.jpg")
+    (folder / "a.jpg.xmp").mkdir()
+    (picks / "a.jpg").write_bytes(b"another photo")
+    monkeypatch.setattr(command_line, "_engine", lambda options: PixelEngine())
+    given = {"--xmp": "beside", "--copy-picks": str(picks)}[how]
+    assert main(["rank", str(folder), "--out", str(tmp_path / "out"), how, given]) == 6
+    assert "a.jpg" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_the_command_line_says_what_was_picked(tmp_path, capsys, monkeypatch):
     folder = tmp_path / "shoot"
     folder.mkdir()

@@ -5,14 +5,16 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from qinsight.check.pictures import jpeg
 from qinsight.errors import RequestFailed, Stopped
+from qinsight.photos.view import image_tokens
 from qinsight.prompts import Task
-from qinsight.requests import GREEDY, About, Delta, Engine, Finish, Request, Sampling
+from qinsight.requests import GREEDY, MAX_PIXELS, About, Delta, Engine, Finish, Request, Sampling
 
 Key = tuple[object, ...]
 
@@ -432,6 +434,62 @@ class NoiseEachTime(Pictures):
             return Image.fromarray(values.clip(0, 255).astype(np.uint8))
 
         super().__init__(engine, change)
+
+
+def only_large(change: Callable[[Image.Image], Image.Image]) -> Callable[[Image.Image], Image.Image]:
+    """As gateways do with what is too large for them."""
+    return lambda photo: change(photo) if photo.width * photo.height > 400_000 else photo
+
+
+class OnlyWhole(Harmful):
+    """Another engine answers where nobody watches the words arrive."""
+
+    def __init__(self, engine: Engine, harmed: Engine) -> None:
+        super().__init__(engine)
+        self.harmed = harmed
+
+    def stream(self, *given: Any, watched: bool = True, **others: Any) -> Iterator[Delta]:
+        return (self.engine if watched else self.harmed).stream(*given, watched=watched, **others)
+
+
+class MixedWhenBusy(Harmful):
+    """A server that hands over the picture before, where more than sixteen questions are open; it takes 64."""
+
+    @property
+    def about(self) -> About:
+        return replace(self.engine.about, in_flight=64)
+
+    def requests(self, requests: Sequence[Request]) -> list[Request]:
+        photos = [request.photos for request in requests]
+        before = [photos[0], *photos] if len(requests) > 16 else photos
+        return [replace(request, photos=own) for request, own in zip(requests, before, strict=False)]
+
+
+class ShortOfContext(Harmful):
+    """Prompts of over 2,048 tokens are refused."""
+
+    def requests(self, requests: Sequence[Request]) -> list[Request]:
+        for request in requests:
+            if sum(image_tokens(*photo.size, MAX_PIXELS) for photo in request.photos) > 2048:
+                raise RequestFailed("This model's maximum context length is 2048 tokens.")
+        return list(requests)
+
+
+class Certain(Harmful):
+    """The chances that are left once a token was taken."""
+
+    def deltas(self, deltas: Iterator[Delta], count: int, sampling: Sampling) -> Iterator[Delta]:
+        for delta in deltas:
+            taken = tuple((word, float(word == delta.text)) for word, _ in delta.alternatives)
+            yield replace(delta, alternatives=taken)
+
+
+class Leaking(Harmful):
+    """Every fortieth piece of a stream is lost."""
+
+    def deltas(self, deltas: Iterator[Delta], count: int, sampling: Sampling) -> Iterator[Delta]:
+        for place, delta in enumerate(deltas, 1):
+            yield replace(delta, text="") if place % 40 == 0 else delta
 
 
 def darker(photo: Image.Image) -> Image.Image:
