@@ -133,6 +133,25 @@ def test_keys_pick_reject_star_and_undo_the_frame_that_has_the_focus_and_no_othe
     assert len([mark for mark in marks(table) if mark[0]]) == 1
 
 
+def test_a_folded_burst_shows_what_a_person_picked_of_it(table: Any) -> None:
+    table.locator(".qi-card", has_text="3 alike").click()
+    best = table.locator(".qi-card:focus small").inner_text()
+    table.keyboard.press("b")
+    other = table.locator(
+        f".qi-card:has(small:text-matches('burst')):not(:has(small:text-is('{best}')))"
+    ).first
+    name = other.locator("small").inner_text()
+    other.click()
+    table.keyboard.press("p")
+    card(table, name).click()
+    table.keyboard.press("b")
+    card(table, best).wait_for(state="detached")
+    assert card(table, name).locator("em").inner_text() == "P"
+    card(table, name).click()
+    table.keyboard.press("u")
+    card(table, best).wait_for()
+
+
 def test_sliders_count_as_they_move_a_bracket_is_free_of_them_and_a_filter_that_finds_nothing_says_so(
     table: Any,
 ) -> None:

@@ -1,7 +1,10 @@
 """What a person said of a frame belongs to that photo: it stays when others come, and goes with every export."""
 
+import json
+import threading
 import zipfile
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +114,78 @@ def test_what_was_said_before_the_model_came_is_in_every_export_and_picks_are_al
         shows(page, "rank-taken", "1 ")
         assert [path.name for path in (folder / "picks").glob("*.jpg")] == ["2.jpg"]
         page.context.close()
+
+
+def test_uploads_keep_the_names_they_had_and_nothing_is_said_of_another_one(
+    visit: Callable[..., Any], tmp_path: Path
+) -> None:
+    names = ["best!.jpg", "best.jpg", "a$1.jpg", "a1.jpg", "{x}`y'.jpg", "猫 😀.jpg", "w" * 230 + ".jpg"]
+    tones = dict(zip(names, (20, 50, 80, 110, 140, 170, 200), strict=True))
+    for name, tone in tones.items():
+        Image.new("RGB", (120, 80), (tone, tone, tone)).save(tmp_path / name)
+    with served(PixelEngine()) as url:
+        page = visit(url)
+        shoot(page, [str(tmp_path / name) for name in names])
+        page.locator("#rank").click()
+        shows(page, "rank-status", "7 photos rated.")
+        rows = exported(page, "jsonl")
+        hashes = {row["photo"]: row["sha256"] for row in rows}
+        assert hashes == {name: sha256((tmp_path / name).read_bytes()).hexdigest() for name in names}
+
+
+def exported(page: Any, kind: str) -> list[Any]:
+    with page.expect_download() as download:
+        page.locator(f"#download-{kind}").click()
+    return [json.loads(line) for line in Path(download.value.path()).read_text("utf-8").splitlines()]
+
+
+def test_what_the_sliders_say_is_counted_and_exported_alike(
+    visit: Callable[..., Any], tmp_path: Path
+) -> None:
+    with served(PixelEngine()) as url:
+        page = visit(url)
+        shoot(page, shades(tmp_path, 20, 60, 130, 220))
+        says(page, "0.jpg", "p")
+        says(page, "1.jpg", "4")
+        page.locator("#rank").click()
+        shows(page, "rank-status", "4 photos rated.")
+        page.locator("[data-slider=low]").fill("3.5")
+        page.locator("[data-slider=high]").fill("4")
+        page.locator(".qi-counts", has_text="2 picked · 1 rejected").wait_for()
+        picks = {row["photo"]: row["pick"] for row in exported(page, "jsonl")}
+        assert picks == {"0.jpg": "picked", "1.jpg": None, "2.jpg": "rejected", "3.jpg": "picked"}
+        with page.expect_download() as download:
+            page.locator("#download-xmp").click()
+        with zipfile.ZipFile(download.value.path()) as archive:
+            told = {name: archive.read(name).decode() for name in archive.namelist()}
+        assert {name for name, text in told.items() if "q-insight:picked" in text} == {
+            "0.jpg.xmp",
+            "3.jpg.xmp",
+        }
+
+
+def test_photos_that_come_while_others_are_rated_are_rated_too(
+    visit: Callable[..., Any], tmp_path: Path
+) -> None:
+    engine = PixelEngine()
+    goes_on = threading.Event()
+    ask = engine.stream
+
+    def held_up(*given: Any, **how: Any) -> Any:
+        goes_on.wait(20)
+        return ask(*given, **how)
+
+    engine.stream = held_up  # type: ignore[method-assign]
+    with served(engine) as url:
+        page = visit(url)
+        photos = shades(tmp_path, 40, 90, 140, 190)
+        shoot(page, photos[:2])
+        page.locator("#rank").click()
+        page.locator("#rank-stop:enabled").wait_for()
+        drop(page, photos[2:], "#rank-files")
+        page.wait_for_function("document.querySelectorAll('.qi-card').length === 4")
+        goes_on.set()
+        shows(page, "rank-status", "4 photos rated.")
 
 
 def test_a_slider_that_picks_nothing_copies_nothing(browser: Any, tmp_path: Path) -> None:

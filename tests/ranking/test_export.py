@@ -143,6 +143,18 @@ def test_a_contact_sheet_holds_all_it_shows(tmp_path):
     assert "width=device-width" in text
 
 
+def test_a_contact_sheet_says_what_a_person_said_and_hides_nothing_that_was_picked(tmp_path):
+    rows = [
+        row("a.jpg", group=1, pick=pick, stars=stars)
+        for pick, stars in ((None, None), ("picked", 4), ("rejected", None))
+    ]
+    write_html(rows, tmp_path / "a.html", tmp_path)
+    plain, picked, rejected = (tmp_path / "a.html").read_text("utf-8").split("<article")[1:]
+    assert [one.startswith(" class=second") for one in (plain, picked, rejected)] == [True, False, True]
+    assert ("<strong>picked ★★★★</strong>" in picked, "rejected</strong>" in rejected) == (True, True)
+    assert "<strong>" not in plain
+
+
 def test_a_contact_sheet_says_underexposed_and_a_csv_says_darken(tmp_path):
     rows = [row("a.jpg", distortion_class="darken", severity="serious")]
     write_html(rows, tmp_path / "sheet.html", tmp_path)
