@@ -37,7 +37,7 @@ from qinsight.page.tab import (
     until_words,
 )
 from qinsight.page.table import Question, Seen
-from qinsight.page.uploads import BROWSER_FORMATS, Darkroom, photo_input, preview, scratch_folder
+from qinsight.page.uploads import BROWSER_FORMATS, Darkroom, name_of, photo_input, preview, scratch_folder
 from qinsight.page.words import ENGLISH, Spoken, Words, label
 from qinsight.photos.listing import RAW_SUFFIXES
 from qinsight.requests import Sampling
@@ -285,7 +285,7 @@ class AssessTab(Tab):
     ) -> list[Any]:
         record, about = None, self.host.about
         if not seen.running and about and finished(state.asked):
-            name = Path(question.subject).name
+            name = name_of(question.subject)
             sure = self._sure(state)
             record = assessed(
                 seen.words, name, state.asked, about.name, state.frame, state.made, sure, state.checked

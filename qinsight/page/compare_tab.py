@@ -36,7 +36,7 @@ from qinsight.page.tab import (
     until_words,
 )
 from qinsight.page.table import Question, Seen
-from qinsight.page.uploads import Darkroom, names_of, photo_input
+from qinsight.page.uploads import Darkroom, name_of, names_of, photo_input
 from qinsight.page.words import ENGLISH, Spoken, Words, label
 from qinsight.photos import Photo
 from qinsight.requests import Sampling
@@ -273,7 +273,7 @@ class CompareTab(Tab):
         about = self.host.about
         if seen.running or about is None or not finished(state.asked):
             return None
-        names = names_of((Path(path).name, path) for path in photos if path)
+        names = names_of((name_of(path), path) for path in photos if path)
         return compared(seen.words, names, state.asked, about.name, state.made)
 
     def _values(
@@ -313,7 +313,7 @@ class CompareTab(Tab):
         if place is None:
             return {"photos": looks}
         better = seen.words("better" if photos[2] else "clearly_better")
-        name = Path(photos[place] or "").name
+        name = name_of(photos[place] or "")
         return {
             "photos": looks,
             "winner": "AB"[place],

@@ -25,7 +25,7 @@ from qinsight.errors import PhotoError
 from qinsight.page.form import Refused
 from qinsight.page.lean import style
 from qinsight.page.table import Seen
-from qinsight.page.uploads import EXPIRED, Darkroom, inside_uploads
+from qinsight.page.uploads import EXPIRED, Darkroom, inside_uploads, name_of
 from qinsight.photos.view import view_size
 
 TILE = 512  # pixels each way
@@ -192,7 +192,7 @@ def look(loupes: Loupes, path: str | None, seen: Seen, called: str = "photo") ->
     """
     if path is None:
         return None
-    name = Path(path).name
+    name = name_of(path)
     if seen.refused == called:
         return {"refused": seen.problem, "name": name}
     return {"photo": loupes.number(path), "name": name}

@@ -42,7 +42,15 @@ class PhotoInput(gr.Image):
 
     def preprocess(self, payload: ImageData | None) -> str | None:
         path = payload.path if payload else None
-        return path if path and inside_uploads(path) else None
+        if payload is None or not path or not inside_uploads(path):
+            return None
+        if (name := own_name(payload.orig_name, path)) != Path(
+            path
+        ).name:  # a box that was swapped tells Gradio's
+            _own_names[path] = name
+            while len(_own_names) > REMEMBERED_NAMES:
+                _own_names.popitem(last=False)
+        return path
 
     def shown(self, path: str | None) -> dict[str, Any] | None:
         """The file as the browser is told to show it in this component."""
@@ -77,6 +85,13 @@ def own_name(told: str | None, path: str) -> str:
     return told if told and fits and not strange.search(told) else left
 
 
+def name_of(path: str) -> str:
+    """The name that a photo in a `PhotoInput` had at home."""
+    return _own_names.get(path) or Path(path).name
+
+
+REMEMBERED_NAMES = 10_000
+_own_names: OrderedDict[str, str] = OrderedDict()
 LONGEST = 240  # bytes of a name: a number or .xmp may be added
 _STRANGE = re.compile(r"[/\x00-\x1f\x7f]")
 _STRANGE_ON_WINDOWS = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]|[ .]$')
