@@ -13,12 +13,19 @@ from qinsight.check.asking import Answered, Answers
 from qinsight.check.served import Told
 from qinsight.requests import About, Finish, Sampling
 
-SAME = 0.01  # of a rating: pictures that are the same, pixel by pixel
-NEARLY = 0.5  # of a rating, and ...
-NEARLY_WORDS = 0.88  # ... of the letters: pictures that differ by what shrinking leaves of single pixels
-CLOSE = 0.05  # of a rating, and ...
-CLOSE_WORDS = 0.96  # ... of the letters: pictures that differ at an edge
-UNSTEADY = CLOSE / 2  # of a rating, by which the same question may be answered differently
+
+@dataclass(frozen=True)
+class Tolerance:
+    """By how much two answers may differ for their pictures to count as alike: in ratings, and in the letters they share."""
+
+    rating: float
+    letters: float
+
+
+SAME = Tolerance(0.01, 0.999)  # one picture, pixel by pixel
+CLOSE = Tolerance(0.05, 0.96)  # pictures that differ at an edge
+NEARLY = Tolerance(0.5, 0.88)  # pictures that differ by what shrinking leaves of single pixels
+UNSTEADY = CLOSE.rating / 2  # by which the same question may be answered differently
 DRIFT = 0.1  # of a rating, on average, that the same picture may be rated differently
 EXACT_DRIFT = 0.02  # the same for weights in fp32
 MOST_BAD = 0.05  # of all replies may be unreadable, cut or without thinking
@@ -131,24 +138,25 @@ class Evidence:
 
     def same(self, one: str, other: str) -> bool | None:
         """Whether two pictures were answered as if they were one, pixel by pixel."""
-        return self._alike(one, other, SAME, min(0.999, self.steadiness))
+        return self._alike(one, other, SAME)
 
     def nearly_same(self, one: str, other: str) -> bool | None:
         """Whether two pictures were answered as if they differed by what shrinking leaves of single pixels."""
-        return self._alike(one, other, NEARLY, min(NEARLY_WORDS, self.steadiness))
+        return self._alike(one, other, NEARLY)
 
     def close(self, one: str, other: str) -> bool | None:
         """Whether two pictures were answered as if they differed at an edge."""
-        return self._alike(one, other, CLOSE, min(CLOSE_WORDS, self.steadiness))
+        return self._alike(one, other, CLOSE)
 
-    def _alike(self, one: str, other: str, most: float, words: float) -> bool | None:
+    def _alike(self, one: str, other: str, tolerated: Tolerance) -> bool | None:
         pair = self.one(f"score {one}"), self.one(f"score {other}")
         if pair[0] is None or pair[1] is None:
             return None
         apart = distance(pair[0], pair[1])
-        if apart is None or self.drift > most:
+        if apart is None or self.drift > tolerated.rating:
             return None
-        return apart <= most and likeness(pair[0], pair[1]) >= words
+        letters = min(tolerated.letters, self.steadiness)  # that the same question keeps
+        return apart <= tolerated.rating and likeness(pair[0], pair[1]) >= letters
 
 
 def rating_of(one: Asked | None) -> float | None:

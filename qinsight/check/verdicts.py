@@ -158,7 +158,9 @@ def _drifted(name: str, pairs: Sequence[tuple[Asked, Asked]], evidence: Evidence
 
 def _jumps(pairs: Sequence[tuple[Asked, Asked]]) -> bool:
     """Whether a picture is rated so differently as no rounding explains."""
-    return any((distance(one, two) or 0) > NEARLY for one, two in pairs if isinstance(one.answer, Score))
+    return any(
+        (distance(one, two) or 0) > NEARLY.rating for one, two in pairs if isinstance(one.answer, Score)
+    )
 
 
 def _change(one: Asked, other: Asked) -> float | None:
@@ -191,7 +193,7 @@ def _is_another(here: Asked, own: Asked, others: Sequence[Asked]) -> bool:
     return (
         near is not None
         and away is not None
-        and near <= SAME
+        and near <= SAME.rating
         and away > FALL
         and likeness(here, nearest) > 0.98
     )
@@ -365,7 +367,7 @@ def _size(evidence: Evidence) -> Verdict:
 def _lossless(evidence: Evidence) -> Verdict:
     lost = [words for name, words in _LOST.items() if evidence.same("card", f"card, {name}")]
     card = evidence.one("score card")
-    if card is None or evidence.drift > SAME or _is_blind(evidence) or evidence.shrunk_here:
+    if card is None or evidence.drift > SAME.rating or _is_blind(evidence) or evidence.shrunk_here:
         return not_known("lossless")
     # Words alone may be the same beside the finest colour, which no odds betray.
     if not lost or (card.expected_rating is None and lost == [_LOST["checkered in colour"]]):

@@ -410,5 +410,5 @@
   }, ALIVE);
   new MutationObserver(later).observe(document.documentElement, { attributeFilter: ["lang"] });
 
-  window.qiLoupe = { mount, pair, glass, act, later, views, places, go };
+  window.qiLoupe = { mount, pair, glass, act, views, places, go };
 })();

@@ -15,8 +15,14 @@
       photos: 0, shown: "", // since which question they lie there, the last pictures of ours
       unsettled: -Infinity, // when a picture came that belongs to no question yet
     };
-  // Of the photo of Assess. `picture`: what its box should show; undefined where only the server knows.
-  const choice = { last: 0, turned: 0, pending: [], given: null, picture: null, laid: null, since: 0, restoring: 0 };
+  // Of the photo of Assess. Times of choices are numbers that count up: -Infinity is never the newest, half a number
+  // less is just before another.
+  const choice = {
+    last: 0, turned: 0, // times: of the newest choice, of that which lies on the table
+    pending: [], given: null, // choices whose photo is on its way; the time of one that is being handed over
+    picture: null, laid: null, // what the box should show, undefined where only the server knows; what was asked about
+    since: 0, restoring: 0, // when that came, in milliseconds; how often it was put back
+  };
 
   const BOXES = { photo: "assess", "photo-a": "compare", "photo-b": "compare", "photo-reference": "compare" };
   const UNANSWERED = 5000; // milliseconds after which a click that changed nothing is forgotten
