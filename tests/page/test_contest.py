@@ -1,5 +1,6 @@
 """Which frame of a burst is best, asked on the light table: order with intervals, and "cannot tell" where it is so."""
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,10 +153,14 @@ def test_stop_ends_a_tournament(tmp_path: Path) -> None:
     tab, numbers = contest(engine, shades(tmp_path, 3))
     request = gr.Request(session_hash="visitor", client=None, headers={})
     tab.turn_to({"number": 1, "frames": numbers}, request)
-    running = []
-    for values in tab.run(request):
-        running.append(values[0]["running"])
-        if engine.begun.is_set():
-            tab.stop_it({"number": 1}, request)
+
+    def press_stop() -> None:
+        engine.begun.wait(20)
+        tab.stop_it({"number": 1}, request)
+
+    hand = threading.Thread(target=press_stop)
+    hand.start()
+    running = [values[0]["running"] for values in tab.run(request)]
+    hand.join()
     assert engine.stopped.is_set()
     assert not running[-1]
