@@ -42,6 +42,8 @@ def taken(one: Asked) -> Iterator[Taken]:
     """The tokens of an answer that are among their alternatives: an end marker, or half a character, is not in the text."""
     for place in one.places:
         token = one.text[place.offset : place.offset + place.length]
-        chances = dict(place.alternatives)
-        if token in chances:
+        chances: dict[str, float] = {}
+        for word, chance in place.alternatives:  # two markers may have one text, none
+            chances[word] = chances.get(word, 0.0) + chance
+        if token and token in chances:
             yield Taken(token, chances, one.text[: place.offset])

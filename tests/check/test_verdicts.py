@@ -302,6 +302,21 @@ def test_two_replies_that_cannot_be_read_are_not_taken_for_equal(preview: Rememb
     assert evidence.same("wide", "wide, padded black") is None
 
 
+def test_an_end_marker_that_has_no_text_is_no_token_that_was_passed_over(
+    checked: Callable[[Harm], Passport],
+) -> None:
+    """llama.cpp tells it with whole replies, among other markers that have none either."""
+
+    class Ending(Harmful):
+        def deltas(self, deltas: Iterator[Delta], count: int, sampling: Sampling) -> Iterator[Delta]:
+            for delta in deltas:
+                if delta.finish is Finish.STOP and not delta.text:
+                    delta = replace(delta, alternatives=(("", 0.999), (" left", 2e-7), ("", 9e-8)))
+                yield delta
+
+    assert checked(Ending).alarms == []
+
+
 def test_chances_that_make_no_expected_rating_are_noted(checked: Callable[[Harm], Passport]) -> None:
     class Even(Harmful):
         def deltas(self, deltas: Iterator[Delta], count: int, sampling: Sampling) -> Iterator[Delta]:
