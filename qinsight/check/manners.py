@@ -25,10 +25,10 @@ def _probabilities(evidence: Evidence) -> Verdict:
     wrong = [whole for one in found if not 0 <= (whole := sum(one.chances.values())) < 1.02]
     if wrong:
         return Verdict("probabilities", State.ALARM, f"the chances of one token add up to {wrong[0]:.2f}")
-    unsure = [one for one in found if max(one.chances.values()) < SURE]
     if len(found) > CERTAIN and all(max(one.chances.values()) > 0.999 for one in found):
         words = f"each of {len(found)} tokens is certain: the chances are those that were left after sampling, and no odds"
         return Verdict("probabilities", State.ALARM, words)
+    unsure = [one for one in found if max(one.chances.values()) < SURE]
     passed = sum(one.is_odd for one in unsure)
     absurd = sum(one.is_odd and one.share < UNLIKELY for one in found)
     figures = {"tokens": len(found), "unsure": len(unsure), "passed over": passed, "unlikely": absurd}

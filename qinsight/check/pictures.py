@@ -22,7 +22,7 @@ SQUARE = (448, 448)  # what padding makes of it
 WIDER = (672, 224)  # three squares
 LARGE = (1176, 840)  # nearly all that we show a model unless told otherwise
 SMALL = (392, 280)  # a third of its sides
-FAINT = 12  # of 255: what shrinking to seven tenths of the pixels leaves of it, nobody sees
+FAINT = 12  # of 255: what shrinking to three quarters of the pixels leaves of it, the preview does not see
 ORIENTATION = 0x0112  # the EXIF tag
 SIDEWAYS = 6  # the first row of the file is the right side of the scene
 

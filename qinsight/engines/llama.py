@@ -61,9 +61,8 @@ def _end_with(parent: int) -> None:
     if sys.platform == "linux":
         import ctypes
 
-        ctypes.CDLL(None).prctl(
-            1, signal.SIGKILL
-        )  # PR_SET_PDEATHSIG, of the parent's thread: it acts while weights are read, too
+        # PR_SET_PDEATHSIG, which is of the parent's thread: it acts while weights are read, too.
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
     def watch() -> None:
         while os.getppid() == parent:

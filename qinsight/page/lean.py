@@ -16,9 +16,8 @@ def script(name: str) -> str:
 def style(name: str) -> str:
     """A style sheet of this folder, a rule a line."""
     told = re.sub(r"\s+", " ", _read(name))
-    return (
-        re.sub(r" ?([{};:,]) ", r"\1", told).replace(" {", "{").replace(";}", "}").replace("}", "}\n").strip()
-    )
+    close = re.sub(r" ?([{};:,]) ", r"\1", told).replace(" {", "{").replace(";}", "}")
+    return close.replace("}", "}\n").strip()
 
 
 def _read(name: str) -> str:

@@ -180,11 +180,14 @@ def _word(row: Row, words: Words) -> str:
     return fault_of(Degradation(Distortion(row.distortion_class), Severity(row.severity)), words)
 
 
+Pick = Literal["picked", "rejected"] | None
+
+
 @dataclass(frozen=True)
 class Choices:
     """How a shoot is taken home, as on the command line; `said` is a person's word about frames, by their id."""
 
-    said: dict[str, tuple[str | None, int | None]]
+    said: dict[str, tuple[Pick, int | None]]
     reject_below: float | None = None
     pick_from: float | None = None
     stars: tuple[float, ...] = STARS
@@ -205,9 +208,9 @@ def choices(told: Any, names: str, stars: str, caption: bool, keep: bool) -> Cho
     return Choices(said, low, high, _stars(stars), naming, caption is True, keep is not False, bound)
 
 
-def _mark(mark: Any) -> tuple[str | None, int | None]:
+def _mark(mark: Any) -> tuple[Pick, int | None]:
     flag, stars = mark if isinstance(mark, list) and len(mark) == 2 else (None, None)
-    known = flag if flag in ("picked", "rejected") else None
+    known: Pick = "picked" if flag == "picked" else "rejected" if flag == "rejected" else None
     return known, stars if type(stars) is int and 1 <= stars <= 5 else None
 
 
@@ -218,11 +221,8 @@ def _threshold(value: Any) -> float | None:
 
 def _stars(text: str) -> tuple[float, ...]:
     try:
-        found = (
-            tuple(float(part) for part in unicodedata.normalize("NFKC", text).replace("、", ",").split(","))
-            if text.strip()
-            else STARS
-        )
+        plain = unicodedata.normalize("NFKC", text).replace("、", ",")  # as a Japanese keyboard writes it
+        found = tuple(float(part) for part in plain.split(",")) if plain.strip() else STARS
         check_stars(found)
     except (ValueError, QInsightError) as error:
         raise QInsightError(
@@ -248,15 +248,12 @@ def _known(row: Row, ranked: bool, calibration: Calibration | None, heaps: Triag
 def _judged(row: Row, box: Lightbox, chosen: Choices) -> Row:
     place = box.place_of.get(row.photo)
     pick, stars = chosen.said.get(box.id_of(place), (None, None)) if place is not None else (None, None)
-    known: Literal["picked", "rejected"] | None = (
-        "picked" if pick == "picked" else "rejected" if pick == "rejected" else None
-    )
-    if known is None and _by_slider(row, stars, chosen) == "picked":
-        known = "picked"
-    return replace(row, pick=known, stars=stars)
+    if pick is None and _by_slider(row, stars, chosen) == "picked":
+        pick = "picked"
+    return replace(row, pick=pick, stars=stars)
 
 
-def _by_slider(row: Row, stars: int | None, chosen: Choices) -> Literal["picked", "rejected"] | None:
+def _by_slider(row: Row, stars: int | None, chosen: Choices) -> Pick:
     """What the sliders say of a frame of which a person said nothing, as the page shows it."""
     rating = row.rating if row.expected_rating is None else row.expected_rating
     if rating is None:
@@ -273,6 +270,7 @@ def written(
     """One export in a folder the page may hand out from; `holds_for` are the photographs of the app's intervals."""
     if kind in FILES:
         path = place / FILES[kind]
+        # XMP and copies have the threshold itself, which gives way to stars that a photo has already
         rows = [replace(row, pick=row.pick or _by_slider(row, row.stars, chosen)) for row in rows]
         EXPORTS[FILES[kind]](rows, path, shoot.folder, noted(shoot.found.sentence(), holds_for))
         return path

@@ -44,18 +44,26 @@ class PhotoInput(gr.Image):
         path = payload.path if payload else None
         if payload is None or not path or not inside_uploads(path):
             return None
-        if (name := own_name(payload.orig_name, path)) != Path(
-            path
-        ).name:  # a box that was swapped tells Gradio's
-            _own_names[path] = name
-            while len(_own_names) > REMEMBERED_NAMES:
-                _own_names.popitem(last=False)
+        _remember_name(path, own_name(payload.orig_name, path))
         return path
 
     def shown(self, path: str | None) -> dict[str, Any] | None:
         """The file as the browser is told to show it in this component."""
         file = self.postprocess(path)
         return None if file is None else file.model_dump()
+
+
+def photo_input(label: str, elem_id: str, height: int) -> PhotoInput:
+    """A photo to drop, paste or choose."""
+    return PhotoInput(
+        type="filepath",
+        image_mode=None,
+        format="png",  # what the page shows of its own making is lossless
+        sources=["upload", "clipboard"],
+        label=label,
+        elem_id=elem_id,
+        height=height,
+    )
 
 
 class FilesInput(gr.File):
@@ -71,6 +79,16 @@ class FilesInput(gr.File):
             return None
         files = payload.root if isinstance(payload, ListFiles) else [payload]
         return [(own_name(file.orig_name, file.path), file.path) for file in files]
+
+
+# --- the names that files had at home ---
+
+PLACE = "\u2215"  # a slash that may stand in a name: desk.js puts it between the folders a file came from
+LONGEST = 240  # bytes of a name: a number or .xmp may be added
+REMEMBERED_NAMES = 10_000
+_STRANGE = re.compile(r"[/\x00-\x1f\x7f]")
+_STRANGE_ON_WINDOWS = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]|[ .]$')
+_own_names: OrderedDict[str, str] = OrderedDict()  # by path; those alone that Gradio changed
 
 
 def own_name(told: str | None, path: str) -> str:
@@ -90,24 +108,16 @@ def name_of(path: str) -> str:
     return _own_names.get(path) or Path(path).name
 
 
-REMEMBERED_NAMES = 10_000
-_own_names: OrderedDict[str, str] = OrderedDict()
-LONGEST = 240  # bytes of a name: a number or .xmp may be added
-_STRANGE = re.compile(r"[/\x00-\x1f\x7f]")
-_STRANGE_ON_WINDOWS = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]|[ .]$')
+def _remember_name(path: str, name: str) -> None:
+    """A box whose photo was swapped tells the changed name: what was known before stays."""
+    if name == Path(path).name:
+        return
+    _own_names[path] = name
+    while len(_own_names) > REMEMBERED_NAMES:
+        _own_names.popitem(last=False)
 
 
-def photo_input(label: str, elem_id: str, height: int) -> PhotoInput:
-    """A photo to drop, paste or choose."""
-    return PhotoInput(
-        type="filepath",
-        image_mode=None,
-        format="png",  # what the page shows of its own making is lossless
-        sources=["upload", "clipboard"],
-        label=label,
-        elem_id=elem_id,
-        height=height,
-    )
+# --- where uploads lie ---
 
 
 def inside_uploads(path: str) -> bool:
@@ -115,9 +125,6 @@ def inside_uploads(path: str) -> bool:
     if "\0" in path or len(path) > 4096 or not os.path.isabs(path) or os.path.islink(path):
         return False
     return Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())
-
-
-PLACE = "\u2215"  # a slash that may stand in a name: desk.js puts it between the folders a file came from
 
 
 def gathered(folder: Path, uploads: Iterable[tuple[str, str]]) -> None:

@@ -101,7 +101,7 @@ def _card(rank: int, row: Row, folder: Path, thumbnail: int) -> str:
 
 
 def _said(row: Row) -> str:
-    """What a person said of the photo."""
+    """What a person said of the photo, by key or by slider."""
     told = [str(row.pick or ""), "★" * (row.stars or 0)]
     return f"<p><strong>{' '.join(filter(None, told))}</strong></p>\n" if any(told) else ""
 

@@ -24,7 +24,8 @@ class Row:
     to read the photo, `made_by` what the answers depend on (rows of earlier versions do not say).
     `odds_spread` is how far the model's own odds of a rating spread around `expected_rating`. What begins with `app_` is the
     app's word: where the label of a photo like this lies nine times in ten, and the heap into which it falls (accept,
-    reject, look), nothing where there is no calibration; `app_passport` is what a passport says of how the model is served. `pick` and `stars` are a person's, kept apart from the model's.
+    reject, look), nothing where there is no calibration; `app_passport` is what a passport says of how the model is served. `pick` and `stars` are a
+    person's, by key or by slider, kept apart from the model's.
     """
 
     photo: str
